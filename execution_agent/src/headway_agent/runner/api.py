@@ -1,0 +1,107 @@
+"""What the rest of the agent asks of the runner. Runs are UUID strings, fences and seqs count from 1."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
+
+AttemptState = Literal["assigned", "running", "exited", "closed"]
+"""`assigned`: recorded, perhaps not started. `running`: a supervisor has it. `exited`: its last fact is in
+the file. `closed`: all its facts are acknowledged, or the control plane wants none of them."""
+
+
+class AttemptKey(NamedTuple):
+    """Names one attempt."""
+
+    run: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A grant, as the control plane gave it."""
+
+    key: AttemptKey
+    run_name: str
+    flow: str
+    deployment: str
+    environment: str
+    entrypoint: str
+    parameters: Mapping[str, Any]
+    traceparent: str = ""
+    cancel_grace_us: int = 5_000_000
+    kill_grace_us: int = 5_000_000
+    durable: Literal["group", "sync"] = "group"
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One durable fact: `frame` is the JSON object as it lies in frames.log."""
+
+    seq: int
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of output: `content` is the JSON line as it lies in output.log, without its line end."""
+
+    number: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An attempt that is not closed."""
+
+    key: AttemptKey
+    state: AttemptState
+    alive: bool
+    last_seq: int
+    acked_seq: int
+    last_line: int
+    acked_line: int
+
+
+class Attempts(Protocol):
+    """The runner, seen from the session. Every call is safe to repeat."""
+
+    async def start(self, assignment: Assignment) -> None:
+        """Records the assignment durably, then starts it. What can't be started is refused by a fact of its own
+        (`attempt.exited`, outcome `refused`), so this raises for faults of the agent's own disk alone."""
+
+    async def cancel(self, key: AttemptKey) -> bool:
+        """Asks the supervisor to end the attempt; it escalates alone. False when nothing is alive."""
+
+    async def kill(self, key: AttemptKey) -> bool:
+        """Ends the attempt now. False when nothing is alive."""
+
+    async def fenced(self, key: AttemptKey) -> None:
+        """A newer grant exists, or the run is unknown: end the process now and report no more (state `closed`)."""
+
+    def held(self) -> Sequence[Held]:
+        """Every attempt that is not closed."""
+
+    async def wait_for_facts(self) -> set[AttemptKey]:
+        """Waits until attempts have something new (facts, lines, exit) and names them. For one waiter; whatever
+        happened since the last call is reported at once, so nothing is missed."""
+
+    async def facts(
+        self, key: AttemptKey, after_seq: int, max_items: int = 256, max_bytes: int = 262_144
+    ) -> list[Fact]:
+        """Durable facts after a seq, in order; at least one if there is one, whatever its size."""
+
+    async def lines(
+        self, key: AttemptKey, after_line: int, max_items: int = 1_000, max_bytes: int = 262_144
+    ) -> list[Line]:
+        """Lines of output after a line, in order; at least one if there is one."""
+
+    async def acked(self, key: AttemptKey, seq: int) -> None:
+        """Facts up to `seq` are in the log. The attempt closes when that includes `attempt.exited`
+        and every line is acknowledged too (or given up by `lines_given_up`)."""
+
+    async def lines_acked(self, key: AttemptKey, line: int) -> None:
+        """Lines up to `line` are stored (or shall not be sent: pass the last one)."""
+
+    async def forget(self, run: str) -> None:
+        """The run is terminal: its directories go once they are old enough."""
