@@ -97,8 +97,8 @@ class Attempts(Protocol):
         """Lines of output after a line, in order; at least one if there is one."""
 
     async def acked(self, key: AttemptKey, seq: int) -> None:
-        """Facts up to `seq` are in the log. The attempt closes when that includes `attempt.exited`
-        and every line is acknowledged too (or given up by `lines_given_up`)."""
+        """Facts up to `seq` are in the log. The attempt closes once that includes `attempt.exited`
+        and every line is acknowledged too."""
 
     async def lines_acked(self, key: AttemptKey, line: int) -> None:
         """Lines up to `line` are stored (or shall not be sent: pass the last one)."""

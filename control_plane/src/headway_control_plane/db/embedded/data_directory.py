@@ -12,7 +12,7 @@ from headway_control_plane.db.embedded.privilege import Descent
 from headway_control_plane.db.errors import ForeignMajor, ServerFailed
 
 SUPERUSER = "headway"
-_PASSWORD_FILE = "headway.pgpass"
+_PGPASS = "headway.pgpass"
 _NAME = re.compile(r"pg-(\d+)")
 
 
@@ -22,7 +22,7 @@ def data_directory(home: Path, major: int) -> Path:
 
 def password_file(data: Path) -> Path:
     """Return the file, readable by the owner alone, that libpq takes the password from."""
-    return data / _PASSWORD_FILE
+    return data / _PGPASS
 
 
 def refuse_foreign(home: Path, binaries: Binaries) -> None:
@@ -36,7 +36,7 @@ def refuse_foreign(home: Path, binaries: Binaries) -> None:
                 next_step=f"Give it its own name again: mv {data} {data_directory(home, written_by or 0)}",
             )
         return
-    others = sorted(int(m[1]) for m in map(_NAME.fullmatch, os.listdir(home)) if m)
+    others = sorted(int(m[1]) for m in (_NAME.fullmatch(entry.name) for entry in home.iterdir()) if m)
     if others:
         raise _foreign(home, newest=others[-1], binaries=binaries)
 

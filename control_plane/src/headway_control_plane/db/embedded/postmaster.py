@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,9 @@ from headway_control_plane.db.errors import ServerFailed
 
 _PID_FILE = "postmaster.pid"
 _STATUS_LINE = 7
-_POLL_SECONDS = 0.02
+_PROC = Path("/proc")
+_HAS_PROC = (_PROC / "self" / "exe").exists()
+_PAUSE = 0.02
 _SURVIVOR_PATIENCE = ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
 
 
@@ -74,7 +75,7 @@ def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
     while not condition():
         if time.monotonic() >= deadline:
             return False
-        pause.wait(_POLL_SECONDS)
+        pause.wait(_PAUSE)
     return True
 
 
@@ -94,8 +95,8 @@ def _recorded_pid(data: Path) -> int | None:
 
 def _is_server(pid: int, data: Path) -> bool:
     """Return whether that process is alive, no zombie, and a PostgreSQL server in that directory."""
-    if sys.platform == "linux":
-        return _works_in(Path("/proc") / str(pid), data)
+    if _HAS_PROC:
+        return _works_in(_PROC / str(pid), data)
     listing = subprocess.run(
         ["ps", "-o", "stat=,command=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
@@ -108,9 +109,9 @@ def _is_server(pid: int, data: Path) -> bool:
 
 def _orphans(data: Path) -> Iterator[int]:
     """Yield PostgreSQL processes at work in the directory; only Linux can tell, elsewhere they end by themselves."""
-    if sys.platform != "linux":
+    if not _HAS_PROC:
         return
-    for process in Path("/proc").iterdir():
+    for process in _PROC.iterdir():
         if process.name.isdigit() and _works_in(process, data):
             yield int(process.name)
 

@@ -1,0 +1,146 @@
+"""What can happen to a run. The stream `run/<id>` holds its life cycle alone; what its code does lies in its attempts' streams."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from headway_control_plane.domain.streams import NO_BLOB, Blob
+
+
+class OnLost(StrEnum):
+    """What becomes of a run whose agent is gone for good."""
+
+    RETRY = "retry"
+    HOLD = "hold"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class RunCreated:
+    """Accepted. Carries all that later decisions and a grant need, so that a changed deployment does not change a run."""
+
+    deployment: UUID
+    pool: UUID
+    flow: str
+    labels: Blob  # JSON {"name": str, "tags": [str]}: words of users, erasable
+    parameters: Blob  # JSON object
+    environment: str
+    entrypoint: str
+    code_hash: str
+    priority: int  # 1 (first) to 5
+    due_at: datetime
+    retries: int
+    retry_delay_ms: int
+    on_lost: OnLost
+    cancel_grace_ms: int
+    kill_grace_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunGranted:
+    """Given to a session. The only event that raises the fence."""
+
+    fence: int
+    session: UUID
+    agent: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class RunReattached:
+    """The agent came back under a new session and still holds the attempt."""
+
+    fence: int
+    session: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """User code runs."""
+
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunRescheduled:
+    """Waits for another grant. `cause`: retry, lost, start deadline, released."""
+
+    fence: int
+    cause: str
+    due_at: datetime
+    error_class: str = ""
+    error_text: Blob = NO_BLOB
+
+
+@dataclass(frozen=True, slots=True)
+class RunPaused:
+    """Waits for a person. `reason`: lost (input and suspended come with their features)."""
+
+    fence: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunResumed:
+    """A person let a paused run go on."""
+
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunCancelRequested:
+    """From here on no new grant; an open attempt is told to end."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunCompleted:
+    fence: int
+    result_digest: bytes = b""
+    result_size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailed:
+    """`cause`: error, refused, lost, held too long."""
+
+    fence: int
+    cause: str
+    error_class: str = ""
+    error_text: Blob = NO_BLOB
+
+
+@dataclass(frozen=True, slots=True)
+class RunCrashed:
+    """The process ended without the flow having ended. `cause` is AttemptExited's; `detail` is exit code or signal, as words."""
+
+    fence: int
+    cause: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunCancelled:
+    """`evidence`: never started, death seen, death unconfirmed."""
+
+    fence: int
+    evidence: str
+
+
+RunEvent = (
+    RunCreated
+    | RunGranted
+    | RunReattached
+    | RunStarted
+    | RunRescheduled
+    | RunPaused
+    | RunResumed
+    | RunCancelRequested
+    | RunCompleted
+    | RunFailed
+    | RunCrashed
+    | RunCancelled
+)

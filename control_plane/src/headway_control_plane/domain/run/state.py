@@ -1,0 +1,106 @@
+"""A run, folded: exactly the row that decisions read (`run`), and its only open attempt (`attempt`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from headway_control_plane.domain.run.events import OnLost
+
+
+class RunStatus(StrEnum):
+    """Everything finer is a reason."""
+
+    SCHEDULED = "scheduled"
+    PENDING = "pending"
+    RUNNING = "running"
+    PAUSED = "paused"
+    CANCELLING = "cancelling"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CRASHED = "crashed"
+    CANCELLED = "cancelled"
+
+
+TERMINAL = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CRASHED, RunStatus.CANCELLED})
+
+
+class DeadlineKind(StrEnum):
+    """What the sweeper does when a stream's deadline passes."""
+
+    DUE = "due"  # a scheduled run may be granted from now on
+    START = "start"  # granted, but user code did not begin in time
+    CANCEL = "cancel"  # told to end, but no death was seen
+    HOLD = "hold"  # paused (lost) and nobody decided
+    REASSIGN = "reassign"  # a session is gone for good
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    kind: DeadlineKind
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """One run. `version` counts the events of its stream; `fence` the grants; `attempts_failed` those that count against `retries`."""
+
+    run: UUID
+    version: int
+    status: RunStatus
+    reason: str
+    fence: int
+    deployment: UUID
+    pool: UUID
+    flow: str
+    name: str
+    tags: tuple[str, ...]
+    environment: str
+    entrypoint: str
+    code_hash: str
+    parameters: bytes  # digest
+    priority: int
+    retries: int
+    retry_delay_ms: int
+    on_lost: OnLost
+    cancel_grace_ms: int
+    kill_grace_ms: int
+    attempts_failed: int
+    session: UUID | None  # of the open attempt
+    created_at: datetime
+    due_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    error_class: str
+    error_text: bytes  # digest
+    result_digest: bytes
+    deadline: Deadline | None
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.status in TERMINAL
+
+
+class AttemptStatus(StrEnum):
+    GRANTED = "granted"  # not yet seen to run
+    RUNNING = "running"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptState:
+    """The guard of an attempt's facts. `last_seq` is the newest fact in the log; an attempt that is not the run's newest is fenced."""
+
+    run: UUID
+    fence: int
+    status: AttemptStatus
+    session: UUID
+    agent: UUID
+    last_seq: int
+    granted_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    outcome: str  # of AttemptExited, or lost, death unconfirmed; empty while open
+    cancel: bool  # the agent must end it

@@ -1,0 +1,13 @@
+"""What can happen to a workspace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceCreated:
+    name: str
+
+
+WorkspaceEvent = WorkspaceCreated

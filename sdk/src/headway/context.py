@@ -1,0 +1,113 @@
+"""Where code is: the present call of the present run. Outside a run there is none, and everything is a plain call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar, Token
+from itertools import count
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from headway.errors import NotInRun
+
+if TYPE_CHECKING:
+    from headway.futures import Future
+    from headway.targets import Target
+
+
+class RunContext(NamedTuple):
+    """Facts about the present run and the call that asks."""
+
+    run: str
+    """The run's id."""
+    attempt: int
+    """The attempt's fence; grows with each attempt of the run, not always by one."""
+    run_name: str
+    flow: str
+    """Name of the flow that the run executes."""
+    deployment: str
+    call: str
+    """Journal key of the present call; `root` in the flow itself. Equal in the next attempt for the equal call."""
+    call_name: str
+    try_number: int
+    """From 1; grows with the retries of the present task."""
+
+
+class Engine(Protocol):
+    """What executes calls inside a run."""
+
+    facts: Mapping[str, Any]
+
+    def call(self, parent: Call, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The call's value, or for an async function the coroutine that gives it."""
+
+    def submit(
+        self, parent: Call, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Future[Any]:
+        """The call's future. The call's key is settled before this returns."""
+
+
+class Call:
+    """One node of the attempt's tree of calls."""
+
+    __slots__ = ("_ordinals", "children", "engine", "key", "kind", "name", "on_loop", "parent", "try_number")
+
+    def __init__(
+        self, engine: Engine, key: str, parent: str, kind: str, name: str, *, on_loop: bool
+    ) -> None:
+        self.engine = engine
+        self.key = key
+        self.parent = parent
+        self.kind = kind
+        self.name = name
+        self.on_loop = on_loop
+        self.try_number = 1
+        self.children: set[Future[Any]] = set()
+        self._ordinals: dict[tuple[str, str], count[int]] = {}
+
+    def next_ordinal(self, name: str, digest: str) -> int:
+        """0, 1, 2 ... among equal calls of this node. Both steps are atomic, so that threads need no lock."""
+        return next(self._ordinals.setdefault((name, digest), count()))
+
+
+_current: ContextVar[Call | None] = ContextVar("headway_call", default=None)
+_root: Call | None = None
+
+
+def current_call() -> Call | None:
+    """The call that executes here. Threads that user code starts by itself belong to the flow."""
+    return _current.get() or _root
+
+
+def enter(call: Call) -> Token[Call | None]:
+    return _current.set(call)
+
+
+def leave(token: Token[Call | None]) -> None:
+    _current.reset(token)
+
+
+def set_root(call: Call | None) -> None:
+    """Declares the flow of this process; None when it is over."""
+    global _root
+    _root = call
+
+
+def run_context() -> RunContext:
+    """The present run: id, attempt, names, and the call that asks.
+
+    Raises `NotInRun` outside a run, where a flow is a plain function call without run or attempt.
+    """
+    call = current_call()
+    if call is None:
+        raise NotInRun("no run here: the flow was called directly. Start a run with `headway run`.")
+    facts = call.engine.facts
+    return RunContext(
+        run=facts["run"],
+        attempt=facts["fence"],
+        run_name=facts["run_name"],
+        flow=facts["flow"],
+        deployment=facts["deployment"],
+        call=call.key,
+        call_name=call.name,
+        try_number=call.try_number,
+    )

@@ -1,0 +1,87 @@
+"""What the SDK raises. An error class stands for a different reaction; facts are attributes."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class HeadwayError(Exception):
+    """Root of the SDK's errors."""
+
+
+class Cancelled(BaseException):
+    """The run was cancelled. Raised in the main thread and in task threads; `except Exception` does not catch it.
+
+    Clean up in `finally` or `except Cancelled` and raise it again. Tasks called after it was raised raise it too.
+    In async code the same wish arrives as `asyncio.CancelledError`.
+    """
+
+    def __init__(self, message: str = "the run was cancelled") -> None:
+        super().__init__(message)
+
+
+class InvalidOption(HeadwayError, ValueError):
+    """An option of a flow or task has a value that cannot work. Raised by the decorator."""
+
+
+class NotInRun(HeadwayError, RuntimeError):
+    """Asked for the present run where there is none."""
+
+
+class ForgottenAwait(HeadwayError, RuntimeError):
+    """Code on an event loop waited, blocking, for something that this very loop has to do."""
+
+
+class UnserializableResult(HeadwayError, TypeError):
+    """A value has no encoding that a later attempt could read. `type_name` names what stood in the way."""
+
+    def __init__(self, type_name: str, reason: str = "") -> None:
+        self.type_name = type_name
+        super().__init__(
+            f"a value of type {type_name} cannot be kept{': ' + reason if reason else ''}; return plain data, register a codec"
+            ' (headway.payloads.register_codec), or opt in to pickle with @task(result="pickle")'
+        )
+
+
+class EntrypointError(HeadwayError):
+    """The entry point `package.module:name` does not lead to a flow; nothing of it was executed."""
+
+
+class EntrypointNotFound(EntrypointError):
+    """There is no such module below the root, or the module has no such name."""
+
+
+class NotAFlow(EntrypointError):
+    """The entry point names something that is not decorated with `@flow`, or a flow that cannot be started by name."""
+
+
+class Problem(NamedTuple):
+    """One thing wrong with the parameters: where (`config.rows[3]`) and what."""
+
+    path: str
+    message: str
+
+
+class ParameterError(HeadwayError, ValueError):
+    """The parameters do not fit the flow's signature. `problems` holds all that is wrong, not only the first."""
+
+    def __init__(self, flow: str, problems: Sequence[Problem]) -> None:
+        self.flow = flow
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  {path}: {message}" for path, message in self.problems)
+        super().__init__(f"parameters of flow {flow!r} are wrong:\n{lines}")
+
+
+# Users import these from `headway`; tracebacks and error frames name them so.
+for _public in (
+    HeadwayError,
+    Cancelled,
+    InvalidOption,
+    NotInRun,
+    ForgottenAwait,
+    UnserializableResult,
+    EntrypointError,
+    EntrypointNotFound,
+    NotAFlow,
+    ParameterError,
+):
+    _public.__module__ = "headway"

@@ -1,0 +1,87 @@
+"""Starts the flow process: its own group, its own streams and environment, and no way to outlive its supervisor."""
+
+import atexit
+import contextlib
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn
+
+from headway.runtime import processes
+
+Child = Callable[[dict[str, Any], socket.socket], int]
+"""What runs in the flow process: takes start.json and the socket, gives the exit code."""
+
+RESET = (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1)
+BROKEN = 70
+
+
+class FlowProcess(NamedTuple):
+    """The supervisor's ends."""
+
+    pid: int
+    sock: socket.socket
+    stdout: int
+    stderr: int
+
+
+def start_flow(start: dict[str, Any], child: Child, inherited: Callable[[], None]) -> FlowProcess:
+    """Forks the flow process. `inherited` closes there what belongs to the supervisor alone."""
+    ours, theirs = socket.socketpair()
+    out_read, out_write = os.pipe()
+    err_read, err_write = os.pipe()
+    supervisor = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        with _exiting():
+            _detach(supervisor)
+            inherited()
+            ours.close()
+            for fd in (out_read, err_read):
+                os.close(fd)
+            _set_streams(out_write, err_write)
+            _enter(start)
+            raise SystemExit(child(start, theirs))
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # the child does the same; whoever comes first
+        os.setpgid(pid, pid)
+    theirs.close()
+    os.close(out_write)
+    os.close(err_write)
+    ours.setblocking(False)
+    os.set_blocking(out_read, False)
+    os.set_blocking(err_read, False)
+    return FlowProcess(pid, ours, out_read, err_read)
+
+
+def _detach(supervisor: int) -> None:
+    os.setpgid(0, 0)
+    signal.set_wakeup_fd(-1)
+    for number in RESET:
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    processes.die_with_parent(supervisor)
+
+
+def _set_streams(out: int, err: int) -> None:
+    null = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((null, 0), (out, 1), (err, 2)):
+        os.dup2(source, target)
+        os.close(source)
+    for stream in (sys.stdout, sys.stderr):
+        # Lines show up as they are printed, and no character that the terminal's encoding lacks ends a flow.
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+
+
+def _enter(start: dict[str, Any]) -> None:
+    os.environ.clear()  # noqa: TID251 (the flow's environment is what start.json says and nothing of the agent's)
+    os.environ.update(start["env"])  # noqa: TID251
+    os.chdir(start["root"])
+
+
+@contextlib.contextmanager
+def _exiting() -> "NoReturn":  # type: ignore[misc]
+    ...

@@ -1,0 +1,41 @@
+"""Frames on a socket: `u32 length` (big-endian), then one JSON object."""
+
+import json
+import struct
+from typing import Any
+
+LENGTH = struct.Struct(">I")
+MAX_FRAME = 1 << 20
+
+
+class FrameTooLarge(ValueError):
+    """A length beyond what a frame may have: the two sides lost step, nothing behind it can be trusted."""
+
+
+def pack(frame: dict[str, Any]) -> bytes:
+    raw = json.dumps(frame, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
+    return LENGTH.pack(len(raw)) + raw
+
+
+class FrameSplitter:
+    """Cuts a stream of bytes into frames; holds at most one frame."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The frames that `data` completes."""
+        data = self._rest + data
+        frames = []
+        at = 0
+        while at + LENGTH.size <= len(data):
+            (length,) = LENGTH.unpack_from(data, at)
+            if length > MAX_FRAME:
+                raise FrameTooLarge(f"a frame of {length} bytes; at most {MAX_FRAME} are allowed")
+            begin = at + LENGTH.size
+            if begin + length > len(data):
+                break
+            frames.append(data[begin : begin + length])
+            at = begin + length
+        self._rest = data[at:]
+        return frames

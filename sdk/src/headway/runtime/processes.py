@@ -1,0 +1,105 @@
+"""What the supervisor asks of the kernel: who is whose child, who dies with whom, who is still the same process."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_PROC = Path("/proc")
+
+
+def start_time(pid: int) -> int:
+    """When the process started, in the kernel's ticks: with the pid it names a process for good. 0 where unknown."""
+    return _stat(pid)[1]
+
+
+def boot_id() -> str:
+    """Names this boot of the machine; empty where the platform has no such name."""
+    try:
+        return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def die_with_parent(parent: int) -> None:
+    """The calling process gets SIGKILL when its parent dies (Linux). Ends it at once if that has happened already."""
+    if sys.platform == "linux":
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def adopt_orphans() -> None:
+    """Orphaned descendants become children of the calling process (Linux), so none escapes."""
+    if sys.platform == "linux":
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def descendants(pid: int) -> list[int]:
+    """Children, their children, and so on. Empty on platforms without /proc."""
+    parents = {child: _stat(child)[0] for child in _all_pids()}
+    return list(_below(pid, parents))
+
+
+def signal_group(group: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: EPERM when only zombies are left
+        os.killpg(group, number)
+
+
+def signal_each(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def reap() -> Iterator[tuple[int, int]]:
+    """Collects every dead child: pid and wait status."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        yield pid, status
+
+
+def _below(root: int, parents: Mapping[int, int]) -> Iterator[int]:
+    children: dict[int, list[int]] = {}
+    for pid, parent in parents.items():
+        children.setdefault(parent, []).append(pid)
+    waiting = [root]
+    while waiting:
+        for child in children.pop(waiting.pop(), ()):
+            yield child
+            waiting.append(child)
+
+
+def _all_pids() -> list[int]:
+    try:
+        return [int(name) for name in os.listdir(_PROC) if name.isdigit()]  # noqa: PTH208 (hundreds of names: no Path each)
+    except OSError:
+        return []
+
+
+def _stat(pid: int) -> tuple[int, int]:
+    """Parent and start time; zeros for a process that is gone."""
+    try:
+        text = (_PROC / str(pid) / "stat").read_bytes()
+    except OSError:
+        return 0, 0
+    # The command's name may hold spaces and parentheses: the fields begin behind the last one.
+    fields = text[text.rindex(b")") + 2 :].split()
+    return int(fields[1]), int(fields[19])
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"prctl({option}): {os.strerror(code)}")
