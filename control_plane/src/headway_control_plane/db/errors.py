@@ -42,5 +42,5 @@ class SchemaTooOld(DatabaseProblem):
     """The database has not been migrated to what this code needs."""
 
 
-class WrongRole(DatabaseProblem):
-    """The login may not act in the role that this part of the program needs."""
+class CannotConnect(DatabaseProblem):
+    """The server cannot be reached, or not in the role that this part of the program needs."""

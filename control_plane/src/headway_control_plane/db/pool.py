@@ -1,17 +1,19 @@
 """Connection pools, one a database role, and the transactions that run on them."""
 
 import asyncio
+import select
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+import psycopg
 from psycopg import AsyncConnection, AsyncCursor
-from psycopg.pq import Format, TransactionStatus
+from psycopg.pq import Format
 from psycopg_pool import AsyncConnectionPool
 
-from headway_control_plane.db.errors import WrongRole
+from headway_control_plane.db.errors import CannotConnect
 from headway_control_plane.db.roles import Role
 
 SCHEMA = "headway"
@@ -20,24 +22,29 @@ Row = tuple[Any, ...]
 Connection = AsyncConnection[Row]
 Pool = AsyncConnectionPool[Connection]
 
+_SET_LOCAL = "SELECT set_config(name, value, true) FROM unnest(%s::text[], %s::text[]) AS setting (name, value)"
+_FORGET = "SELECT set_config('app.ws', '', false), set_config('app.workspaces', '', false)"
+# The pool doubles its pauses without a limit; giving up early lets the next caller try at once.
+_RECONNECT_SECONDS = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
     """How connections are made and how many are kept.
 
     Attributes:
-        max_size: Most connections of one role.
+        min_size: Connections of a role that stand ready.
+        max_size: Most connections of a role.
         acquire_timeout: Seconds that a caller waits for a free connection.
         statement_timeout: Seconds after which the server gives up on a statement; 0 means never.
         lock_timeout: Seconds that a statement waits for a lock; 0 means for ever.
         transaction_pooler: The URL leads to a pooler in transaction mode (PgBouncer): nothing may stay with the
-            connection, so no statement is prepared and the role is taken anew in each transaction.
+            connection, so no statement is prepared, and role and settings are taken anew in each transaction.
     """
 
     min_size: int = 1
     max_size: int = 8
     acquire_timeout: float = 10.0
-    max_idle: float = 300.0
     statement_timeout: float = 30.0
     lock_timeout: float = 2.0
     transaction_pooler: bool = False
@@ -51,18 +58,41 @@ class BinaryCursor(AsyncCursor[Row]):
         self.format = Format.BINARY
 
 
-class Pools:
-    """A pool for each role that the process acts in. Roles are named at the start, so that a missing grant shows then."""
+class Database:
+    """The pools of one process. Its roles are named at the start, so that a missing grant shows then."""
 
     def __init__(self, url: str, roles: Iterable[Role], options: PoolOptions | None = None) -> None:
+        self._url = url
         self.options = options or PoolOptions()
         self._pools = {role: _make_pool(url, role, self.options) for role in roles}
 
-    def __getitem__(self, role: Role) -> Pool:
+    def pool(self, role: Role) -> Pool:
+        """Return the bare pool of a role, for callers that run their own transactions on a direct connection."""
         return self._pools[role]
+
+    @asynccontextmanager
+    async def transaction(
+        self, role: Role, *, ws: int | None = None, workspaces: Iterable[int] | None = None
+    ) -> AsyncIterator[Connection]:
+        """Run a transaction in a role, seeing one workspace (app) or the named ones (committer, projector).
+
+        The settings that row-level security reads end with the transaction. Without a workspace the policies let no
+        tenant's row through.
+        """
+        async with self._pools[role].connection() as connection, connection.transaction():
+            settings = _local_settings(role, self.options)
+            if ws is not None:
+                settings["app.ws"] = str(ws)
+            if workspaces is not None:
+                settings["app.workspaces"] = "{" + ",".join(map(str, workspaces)) + "}"
+            if settings:
+                await connection.execute(_SET_LOCAL, [list(settings), list(settings.values())])
+            yield connection
 
     async def open(self) -> None:
         """Open all pools and wait for their first connections."""
+        for role in self._pools:
+            await _try_out(self._url, role, self.options)
         try:
             async with asyncio.TaskGroup() as group:
                 for pool in self._pools.values():
@@ -80,6 +110,79 @@ class Pools:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+
+def _make_pool(url: str, role: Role, options: PoolOptions) -> Pool:
+    return AsyncConnectionPool(
+        url,
+        kwargs=_connect_arguments(role, options),
+        min_size=options.min_size,
+        max_size=max(options.min_size, options.max_size),
+        timeout=options.acquire_timeout,
+        reconnect_timeout=_RECONNECT_SECONDS,
+        check=_check_if_disturbed,
+        reset=None if options.transaction_pooler else _forget_workspace,
+        name=role.value,
+        open=False,
+    )
+
+
+def _connect_arguments(role: Role, options: PoolOptions) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "cursor_factory": BinaryCursor,
+        "application_name": f"headway {role.name.lower()}",
+        "connect_timeout": max(2, int(options.acquire_timeout)),
+    }
+    if options.transaction_pooler:
+        arguments["prepare_threshold"] = None
+    else:
+        settings = {"role": role.value, **_session_settings(options)}
+        arguments["options"] = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    return arguments
+
+
+def _session_settings(options: PoolOptions) -> dict[str, str]:
+    return {
+        "search_path": SCHEMA,
+        "statement_timeout": f"{options.statement_timeout * 1000:.0f}",
+        "lock_timeout": f"{options.lock_timeout * 1000:.0f}",
+        "idle_in_transaction_session_timeout": "10000",
+    }
+
+
+def _local_settings(role: Role, options: PoolOptions) -> dict[str, str]:
+    """Return what each transaction sets; on a direct connection the role and the rest stand since it was made."""
+    return {"role": role.value, **_session_settings(options)} if options.transaction_pooler else {}
+
+
+async def _try_out(url: str, role: Role, options: PoolOptions) -> None:
+    """Connect once outside the pool, which retries and would hide why it cannot."""
+    try:
+        connection = await AsyncConnection.connect(url, **_connect_arguments(role, options))
+        async with connection:
+            await connection.execute("SELECT set_config('role', %s, true)", [role.value])
+    except psycopg.Error as error:
+        raise CannotConnect(
+            f"Cannot connect to the database as {role.value}: {str(error).strip()}",
+            next_step="Check --database-url and that its login may act in Headway's roles: headway server migrate",
+        ) from error
+
+
+async def _check_if_disturbed(connection: Connection) -> None:
+    """Test a connection only when its socket has something to say, which an idle one does when the server went away."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        await AsyncConnectionPool.check_connection(connection)
+
+
+async def _forget_workspace(connection: Connection) -> None:
+    """Make sure that no workspace stays with a connection, should somebody have set one beyond a transaction."""
+    await connection.execute(_FORGET)
+    await connection.commit()

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import LiteralString, cast
+from typing import LiteralString
 
 _NAME = re.compile(r"^-- name: *(\w+) *$", re.MULTILINE)
 
@@ -39,4 +39,4 @@ def _statement(name: str, body: str, *, source: str) -> LiteralString:
     if not statement.strip():
         raise BrokenQueryFile(f"{source}: {name} has no statement")
     # The files are part of the code, so their text is as trusted as a literal in it.
-    return cast("LiteralString", statement.strip())
+    return statement.strip()

@@ -36,7 +36,9 @@ def refuse_foreign(home: Path, binaries: Binaries) -> None:
                 next_step=f"Give it its own name again: mv {data} {data_directory(home, written_by or 0)}",
             )
         return
-    others = sorted(int(m[1]) for m in (_NAME.fullmatch(entry.name) for entry in home.iterdir()) if m)
+    others = sorted(
+        int(m[1]) for m in (_NAME.fullmatch(entry.name) for entry in home.iterdir()) if m
+    )
     if others:
         raise _foreign(home, newest=others[-1], binaries=binaries)
 
