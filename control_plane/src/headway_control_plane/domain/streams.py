@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+from headway_control_plane.domain.policy import Policy
+
 if TYPE_CHECKING:
     from uuid import UUID
 
@@ -72,3 +74,4 @@ class Context:
     actor: str = "system"
     causation: UUID | None = None
     traceparent: str = ""
+    policy: Policy = Policy()

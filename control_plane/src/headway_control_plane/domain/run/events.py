@@ -65,7 +65,7 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class RunRescheduled:
-    """Waits for another grant. `cause`: retry, lost, start deadline, released."""
+    """Waits for another grant. `cause`: failed, crashed (both count as a try), died, lost, start deadline."""
 
     fence: int
     cause: str

@@ -30,7 +30,6 @@ TERMINAL = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CRASHED, 
 class DeadlineKind(StrEnum):
     """What the sweeper does when a stream's deadline passes."""
 
-    DUE = "due"  # a scheduled run may be granted from now on
     START = "start"  # granted, but user code did not begin in time
     CANCEL = "cancel"  # told to end, but no death was seen
     HOLD = "hold"  # paused (lost) and nobody decided
@@ -45,7 +44,8 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """One run. `version` counts the events of its stream; `fence` the grants; `attempts_failed` those that count against `retries`."""
+    """One run. `version` counts the events of its stream; `fence` the grants; `attempts_failed` those that count
+    against `retries`."""
 
     run: UUID
     version: int
@@ -68,6 +68,7 @@ class RunState:
     cancel_grace_ms: int
     kill_grace_ms: int
     attempts_failed: int
+    deaths: int  # attempts whose process died under them
     session: UUID | None  # of the open attempt
     created_at: datetime
     due_at: datetime
@@ -104,3 +105,7 @@ class AttemptState:
     ended_at: datetime | None
     outcome: str  # of AttemptExited, or lost, death unconfirmed; empty while open
     cancel: bool  # the agent must end it
+
+    @property
+    def is_open(self) -> bool:
+        return self.status is not AttemptStatus.CLOSED

@@ -31,5 +31,6 @@ class SessionState:
     lost_at: datetime | None
     closed_at: datetime | None
     closed_reason: str
+    handover: bool
     deadline: Deadline | None
     expires_at: datetime | None = None  # the lease, read with the row, never folded

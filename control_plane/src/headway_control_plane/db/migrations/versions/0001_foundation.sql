@@ -158,7 +158,7 @@ CREATE TABLE session (
   ws bigint NOT NULL, session uuid NOT NULL, version bigint NOT NULL, shard smallint NOT NULL,
   status text NOT NULL CHECK (status IN ('open', 'lost', 'closed')),
   agent uuid NOT NULL, pool uuid NOT NULL, replica uuid NOT NULL, host text NOT NULL, agent_version text NOT NULL, slots integer NOT NULL,
-  opened_at timestamptz NOT NULL, lost_at timestamptz, closed_at timestamptz, closed_reason text NOT NULL,
+  opened_at timestamptz NOT NULL, lost_at timestamptz, closed_at timestamptz, closed_reason text NOT NULL, handover boolean NOT NULL,
   expires_at timestamptz,                      -- the lease; renewed beside the log, never part of it
   PRIMARY KEY (ws, session)
 ) WITH (fillfactor = 50);
@@ -172,7 +172,7 @@ CREATE TABLE run (
   environment text NOT NULL, entrypoint text NOT NULL, code_hash text NOT NULL, parameters bytea NOT NULL,
   priority smallint NOT NULL CHECK (priority BETWEEN 1 AND 5),
   retries integer NOT NULL, retry_delay_ms bigint NOT NULL, on_lost text NOT NULL, cancel_grace_ms bigint NOT NULL, kill_grace_ms bigint NOT NULL,
-  attempts_failed integer NOT NULL, session uuid,
+  attempts_failed integer NOT NULL, deaths integer NOT NULL, session uuid,
   created_at timestamptz NOT NULL, due_at timestamptz NOT NULL, started_at timestamptz, ended_at timestamptz,
   error_class text NOT NULL, error_text bytea NOT NULL, result_digest bytea NOT NULL,
   PRIMARY KEY (ws, run),

@@ -1,0 +1,254 @@
+"""What can be wished of a workspace. Each command names the streams whose states its decision reads; it touches one workspace alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from headway_control_plane.domain.deployment.events import DeploymentDeployed
+from headway_control_plane.domain.run.state import DeadlineKind
+from headway_control_plane.domain.streams import NO_BLOB, Blob, Stream, StreamKind
+
+
+@dataclass(frozen=True, slots=True)
+class CreatePool:
+    pool: UUID
+    name: str
+    permits: tuple[str, ...]
+    slots: int = 0
+
+    @property
+    def needs(self) -> tuple[Stream, ...]:
+        return (Stream(StreamKind.POOL, self.pool),)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePool:
+    pool: UUID
+    permits: tuple[str, ...]
+    slots: int
+
+    @property
+    def needs(self) -> tuple[Stream, ...]:
+        return (Stream(StreamKind.POOL, self.pool),)
+
+
+@dataclass(frozen=True, slots=True)
+class Deploy:
+    deployment: UUID
+    spec: DeploymentDeployed
+
+    @property
+    def needs(self) -> tuple[Stream, ...]:
+        return (Stream(StreamKind.DEPLOYMENT, self.deployment), Stream(StreamKind.POOL, self.spec.pool))
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolAgent:
+    agent: UUID
+    name: str
+    pool: UUID
+    public_key: bytes
+
+    @property
+    def needs(self) -> tuple[Stream, ...]:
+        return (Stream(StreamKind.AGENT, self.agent), Stream(StreamKind.POOL, self.pool))
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeAgent:
+    agent: UUID
+    reason: str
+
+    @property
+    def needs(self) -> tuple[Stream, ...]:
+        return (Stream(StreamKind.AGENT, self.agent),)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    session: UUID
+    agent: UUID
+    replica: UUID
+    host: str
+    agent_version: str
+    slots: int
+
+    @property
+    def needs(self) -> tuple[Stream, ...]:
+        return (Stream(StreamKind.SESSION, self.session), Stream(StreamKind.AGENT, self.agent))
+
+
+@dataclass(frozen=True, slots=True)
+class LoseSession:
+    """Refused while the lease still runs."""
+
+    session: UUID
+
+    @property
+    def needs(self) -> tuple[Stream, ...]:
+        return (Stream(StreamKind.SESSION, self.session),)
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeSession:
+    session: UUID
+    replica: UUID
+    slots: int
+
+    @property
+    def needs(self) -> tuple[Stream, ...]:
+        return (Stream(StreamKind.SESSION, self.session),)
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSession:
+    session: UUID
+    reason: str
+    handover: bool = False
+
+    @property
+    def needs(self) -> tuple[Stream, ...]:
+        return (Stream(StreamKind.SESSION, self.session),)
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRun:
+    """`deployment_version`: what the parameters were validated against. `due_at` None: now."""
+
+    run: UUID
+    deployment: UUID
+    deployment_version: int
+    parameters: Blob
+    labels: Blob
+    priority: int = 3
+    due_at: datetime | None = None
+
+    @property
+    def needs(self) -> tuple[Stream, ...]:
+        return (Stream(StreamKind.RUN, self.run), Stream(StreamKind.DEPLOYMENT, self.deployment))
+
+
+@dataclass(frozen=True, slots=True)
+class GrantRun:
+    run: UUID
+    session: UUID
+    shard_epoch: int
+
+    @property
+    def needs(self) -> tuple[Stream, ...]:
+        return (Stream(StreamKind.RUN, self.run), Stream(StreamKind.SESSION, self.session))
+
+
+@dataclass(frozen=True, slots=True)
+class ReattachAttempt:
+    """The agent of `session` still holds this attempt."""
+
+    run: UUID
+    fence: int
+    session: UUID
+
+    @property
+    def needs(self) -> tuple[Stream, ...]:
+        return (Stream(StreamKind.RUN, self.run), Stream(StreamKind.SESSION, self.session))
+
+
+@dataclass(frozen=True, slots=True)
+class LoseAttempt:
+    run: UUID
+    fence: int
+    cause: str = "lost"
+
+    @property
+    def needs(self) -> tuple[Stream, ...]:
+        return (Stream(StreamKind.RUN, self.run),)
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRun:
+    """Carries no expected version: a wish to end holds whatever happened meanwhile."""
+
+    run: UUID
+    reason: str = ""
+
+    @property
+    def needs(self) -> tuple[Stream, ...]:
+        return (Stream(StreamKind.RUN, self.run),)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRun:
+    """Lets a paused run go on."""
+
+    run: UUID
+
+    @property
+    def needs(self) -> tuple[Stream, ...]:
+        return (Stream(StreamKind.RUN, self.run),)
+
+
+@dataclass(frozen=True, slots=True)
+class FireDeadline:
+    """The sweeper saw this deadline pass. Does nothing when the stream has moved on."""
+
+    stream: Stream
+    kind: DeadlineKind
+    due_at: datetime
+
+    @property
+    def needs(self) -> tuple[Stream, ...]:
+        return (self.stream,)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptBegan:
+    """From the fact AttemptStarted."""
+
+    run: UUID
+    fence: int
+
+    @property
+    def needs(self) -> tuple[Stream, ...]:
+        return (Stream(StreamKind.RUN, self.run),)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptOver:
+    """From the fact AttemptExited. `outcome`: completed, failed, crashed, cancelled, refused."""
+
+    run: UUID
+    fence: int
+    outcome: str
+    cause: str = ""
+    detail: str = ""
+    error_class: str = ""
+    error_text: Blob = NO_BLOB
+    result_digest: bytes = b""
+    result_size_bytes: int = 0
+
+    @property
+    def needs(self) -> tuple[Stream, ...]:
+        return (Stream(StreamKind.RUN, self.run),)
+
+
+Command = (
+    CreatePool
+    | ChangePool
+    | Deploy
+    | EnrolAgent
+    | RevokeAgent
+    | OpenSession
+    | LoseSession
+    | ResumeSession
+    | CloseSession
+    | CreateRun
+    | GrantRun
+    | ReattachAttempt
+    | LoseAttempt
+    | CancelRun
+    | ReleaseRun
+    | FireDeadline
+    | AttemptBegan
+    | AttemptOver
+)

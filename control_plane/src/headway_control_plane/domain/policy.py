@@ -1,0 +1,18 @@
+"""How long the control plane waits before it acts. Tests scale these down; nothing else changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Defaults are DESIGN's: a lease of 30 s, renewed each 10 s, and 90 s before a lost agent's runs are given away."""
+
+    lease_ttl: timedelta = timedelta(seconds=30)
+    renew_interval: timedelta = timedelta(seconds=10)
+    reassign_after: timedelta = timedelta(seconds=90)
+    start_timeout: timedelta = timedelta(minutes=5)
+    hold_timeout: timedelta = timedelta(days=7)
+    deaths_max: int = 5  # process deaths of one run before it counts as crashed for good

@@ -1,0 +1,204 @@
+"""Folds a run's events into its state and its newest attempt's. Total over what the transition table allows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import assert_never
+from uuid import UUID
+
+from headway_control_plane.domain.policy import Policy
+from headway_control_plane.domain.run.events import (
+    RunCancelled,
+    RunCancelRequested,
+    RunCompleted,
+    RunCrashed,
+    RunCreated,
+    RunEvent,
+    RunFailed,
+    RunGranted,
+    RunPaused,
+    RunReattached,
+    RunRescheduled,
+    RunResumed,
+    RunStarted,
+)
+from headway_control_plane.domain.run.state import (
+    AttemptState,
+    AttemptStatus,
+    Deadline,
+    DeadlineKind,
+    RunState,
+    RunStatus,
+)
+from headway_control_plane.domain.run.transitions import target
+from headway_control_plane.domain.streams import Blob
+
+RESCHEDULED_REASONS = {"failed": "retry", "crashed": "retry", "died": "retry", "lost": "lost", "start deadline": "lost"}
+
+
+def created(run: UUID, event: RunCreated, at: datetime) -> RunState:
+    """The state of a run that was just accepted."""
+    name, tags = read_labels(event.labels)
+    return RunState(
+        run=run,
+        version=1,
+        status=RunStatus.SCHEDULED,
+        reason="",
+        fence=0,
+        deployment=event.deployment,
+        pool=event.pool,
+        flow=event.flow,
+        name=name,
+        tags=tags,
+        environment=event.environment,
+        entrypoint=event.entrypoint,
+        code_hash=event.code_hash,
+        parameters=event.parameters.digest,
+        priority=event.priority,
+        retries=event.retries,
+        retry_delay_ms=event.retry_delay_ms,
+        on_lost=event.on_lost,
+        cancel_grace_ms=event.cancel_grace_ms,
+        kill_grace_ms=event.kill_grace_ms,
+        attempts_failed=0,
+        deaths=0,
+        session=None,
+        created_at=at,
+        due_at=event.due_at,
+        started_at=None,
+        ended_at=None,
+        error_class="",
+        error_text=b"",
+        result_digest=b"",
+        deadline=None,
+    )
+
+
+def read_labels(labels: Blob) -> tuple[str, tuple[str, ...]]:
+    """The name and tags of a run; empty once they were erased."""
+    if labels.content is None:
+        return "", ()
+    read = json.loads(labels.content)
+    return read["name"], tuple(read["tags"])
+
+
+def evolve_run(state: RunState, event: RunEvent, at: datetime, policy: Policy, *, began: bool) -> RunState:
+    """The next state. `began`: the newest attempt had begun to run user code (where a returned agent takes it up again)."""
+    status = target(state.status, event) or (RunStatus.RUNNING if began else RunStatus.PENDING)
+    moved = replace(state, version=state.version + 1, status=status, reason="", deadline=None)
+    match event:
+        case RunCreated():
+            raise AssertionError("a run is created once")  # the table has no such move
+        case RunGranted():
+            return replace(
+                moved, fence=event.fence, session=event.session, deadline=Deadline(DeadlineKind.START, at + policy.start_timeout)
+            )
+        case RunReattached():
+            return replace(moved, session=event.session, deadline=_reattached_deadline(state, status, at, policy))
+        case RunStarted():
+            return replace(moved, started_at=state.started_at or at, deadline=_kept_cancel(state))
+        case RunRescheduled():
+            counted = event.cause in {"failed", "crashed"}
+            return replace(
+                moved,
+                reason=RESCHEDULED_REASONS.get(event.cause, event.cause),
+                session=None,
+                due_at=event.due_at,
+                attempts_failed=state.attempts_failed + counted,
+                deaths=state.deaths + (event.cause == "died"),
+                error_class=event.error_class,
+                error_text=event.error_text.digest,
+            )
+        case RunPaused():
+            hold = Deadline(DeadlineKind.HOLD, at + policy.hold_timeout)
+            return replace(moved, reason=event.reason, session=None, deadline=hold)
+        case RunResumed():
+            return replace(moved, due_at=event.due_at)
+        case RunCancelRequested():
+            return replace(moved, reason=event.reason, deadline=_cancel_deadline(state, at, policy))
+        case RunCompleted():
+            return replace(
+                moved, session=None, ended_at=at, result_digest=event.result_digest, error_class="", error_text=b""
+            )
+        case RunFailed():
+            return replace(
+                moved,
+                session=None,
+                ended_at=at,
+                reason="" if event.cause == "error" else event.cause,
+                attempts_failed=state.attempts_failed + (event.cause == "error"),
+                error_class=event.error_class,
+                error_text=event.error_text.digest,
+            )
+        case RunCrashed():
+            reason = f"{event.cause}: {event.detail}" if event.detail else event.cause
+            return replace(moved, session=None, ended_at=at, reason=reason)
+        case RunCancelled():
+            return replace(moved, session=None, ended_at=at, reason=event.evidence)
+        case _:
+            assert_never(event)
+
+
+def _cancel_deadline(state: RunState, at: datetime, policy: Policy) -> Deadline:
+    graces = timedelta(milliseconds=state.cancel_grace_ms + state.kill_grace_ms)
+    return Deadline(DeadlineKind.CANCEL, at + graces + policy.reassign_after)
+
+
+def _kept_cancel(state: RunState) -> Deadline | None:
+    return state.deadline if state.status is RunStatus.CANCELLING else None
+
+
+def _reattached_deadline(state: RunState, status: RunStatus, at: datetime, policy: Policy) -> Deadline | None:
+    if status is RunStatus.PENDING:
+        return Deadline(DeadlineKind.START, at + policy.start_timeout)
+    return _kept_cancel(state)
+
+
+def evolve_attempt(state: AttemptState | None, run: UUID, event: RunEvent, at: datetime) -> AttemptState | None:
+    """The newest attempt after the event; None as long as there was no grant."""
+    match event:
+        case RunGranted():
+            return AttemptState(
+                run=run,
+                fence=event.fence,
+                status=AttemptStatus.GRANTED,
+                session=event.session,
+                agent=event.agent,
+                last_seq=0,
+                granted_at=at,
+                started_at=None,
+                ended_at=None,
+                outcome="",
+                cancel=False,
+            )
+        case RunReattached() if state is not None:
+            status = AttemptStatus.RUNNING if state.started_at is not None else AttemptStatus.GRANTED
+            return replace(state, session=event.session, status=status, ended_at=None, outcome="")
+        case RunStarted() if state is not None:
+            return replace(state, status=AttemptStatus.RUNNING, started_at=at)
+        case RunCancelRequested() if state is not None and state.is_open:
+            return replace(state, cancel=True)
+        case RunRescheduled() | RunPaused() | RunCompleted() | RunFailed() | RunCrashed() | RunCancelled():
+            if state is None or not state.is_open:
+                return state
+            return replace(state, status=AttemptStatus.CLOSED, ended_at=at, outcome=_outcome(event))
+        case _:
+            return state
+
+
+def _outcome(event: RunRescheduled | RunPaused | RunCompleted | RunFailed | RunCrashed | RunCancelled) -> str:
+    match event:
+        case RunRescheduled():
+            return {"died": "crashed", "start deadline": "lost"}.get(event.cause, event.cause)
+        case RunPaused():
+            return event.reason
+        case RunCompleted():
+            return "completed"
+        case RunFailed():
+            return "failed" if event.cause == "error" else event.cause
+        case RunCrashed():
+            return "crashed"
+        case RunCancelled():
+            return "cancelled" if event.evidence == "death seen" else event.evidence
