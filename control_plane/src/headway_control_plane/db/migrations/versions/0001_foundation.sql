@@ -243,13 +243,17 @@ CREATE TABLE projection_active (
 CREATE TABLE projection_checkpoint (
   ws bigint NOT NULL, projection text NOT NULL, version integer NOT NULL,
   epoch bigint NOT NULL, "offset" bigint NOT NULL,
+  events bigint NOT NULL DEFAULT 0,            -- read so far
+  unknown_events bigint NOT NULL DEFAULT 0,    -- of types that the reading code did not know, and skipped
+  failure text NOT NULL DEFAULT '',            -- why the projection stands still at this offset; empty while it moves
+  updated_at timestamptz NOT NULL DEFAULT headway_now(),
   PRIMARY KEY (ws, projection, version)
-);
+) WITH (fillfactor = 20);
 -- Read model `task_timeline`, rows of every live version side by side.
 CREATE TABLE task_timeline (
   ws bigint NOT NULL, version integer NOT NULL, run uuid NOT NULL, fence bigint NOT NULL, call bytea NOT NULL,
   parent bytea NOT NULL, kind text NOT NULL, name text NOT NULL,
-  status text NOT NULL,                        -- running, retrying, completed, failed, cancelled, skipped
+  status text NOT NULL,                        -- running, retrying, completed, failed, cancelled, skipped, interrupted
   first_offset bigint NOT NULL,
   started_at timestamptz NOT NULL, ended_at timestamptz, tries integer NOT NULL,
   retries jsonb NOT NULL,                      -- [{"try", "at", "delay_us", "error_class"}], the first 20
@@ -257,7 +261,16 @@ CREATE TABLE task_timeline (
   result jsonb,
   PRIMARY KEY (ws, version, run, fence, call)
 );
-CREATE INDEX task_timeline_order ON task_timeline (ws, version, run, first_offset);
+CREATE INDEX task_timeline_order ON task_timeline (ws, version, run, fence, first_offset);
+-- What a reader looks for among many: open calls, and those that did not go well.
+CREATE INDEX task_timeline_notable ON task_timeline (ws, version, run, fence, status, first_offset) WHERE status NOT IN ('completed', 'skipped');
+-- The same projection's sums, so that a list of runs counts nothing.
+CREATE TABLE task_counts (
+  ws bigint NOT NULL, version integer NOT NULL, run uuid NOT NULL, fence bigint NOT NULL,
+  running integer NOT NULL, retrying integer NOT NULL, completed integer NOT NULL, failed integer NOT NULL, cancelled integer NOT NULL,
+  skipped integer NOT NULL, interrupted integer NOT NULL,
+  PRIMARY KEY (ws, version, run, fence)
+) WITH (fillfactor = 50);
 
 -- Who sees and does what ----------------------------------------------------------------------------
 -- app, auditor: the one workspace of app.ws, reading. committer, projector: the workspaces of app.workspaces. dispatcher: the rows that scheduling
@@ -266,19 +279,19 @@ DO $$
 DECLARE t text;
 BEGIN
   FOREACH t IN ARRAY ARRAY['workspace', 'workspace_head', 'event', 'segment_index', 'payload', 'late_fact', 'command_dedupe', 'log_chunk', 'pool', 'deployment',
-    'agent', 'session', 'run', 'run_tag', 'attempt', 'slot', 'timer', 'run_wait', 'api_key', 'enrolment_token', 'projection_checkpoint', 'task_timeline']
+    'agent', 'session', 'run', 'run_tag', 'attempt', 'slot', 'timer', 'run_wait', 'api_key', 'enrolment_token', 'projection_checkpoint', 'task_timeline', 'task_counts']
   LOOP
     EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
     EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
   END LOOP;
   FOREACH t IN ARRAY ARRAY['workspace', 'workspace_head', 'event', 'segment_index', 'payload', 'late_fact', 'log_chunk', 'pool', 'deployment',
-    'agent', 'session', 'run', 'run_tag', 'attempt', 'slot', 'timer', 'run_wait', 'projection_checkpoint', 'task_timeline']
+    'agent', 'session', 'run', 'run_tag', 'attempt', 'slot', 'timer', 'run_wait', 'projection_checkpoint', 'task_timeline', 'task_counts']
   LOOP
     EXECUTE format('CREATE POLICY one_workspace ON %I TO headway_app, headway_auditor USING (ws = current_setting(''app.ws'')::bigint)', t);
     EXECUTE format('GRANT SELECT ON %I TO headway_app, headway_auditor', t);
   END LOOP;
   FOREACH t IN ARRAY ARRAY['workspace', 'workspace_head', 'event', 'segment_index', 'payload', 'late_fact', 'command_dedupe', 'log_chunk', 'pool', 'deployment',
-    'agent', 'session', 'run', 'run_tag', 'attempt', 'slot', 'timer', 'run_wait', 'enrolment_token', 'projection_checkpoint', 'task_timeline']
+    'agent', 'session', 'run', 'run_tag', 'attempt', 'slot', 'timer', 'run_wait', 'enrolment_token', 'projection_checkpoint', 'task_timeline', 'task_counts']
   LOOP
     EXECUTE format('CREATE POLICY named_workspaces ON %I TO headway_committer, headway_projector USING (ws = ANY (current_setting(''app.workspaces'')::bigint[]))', t);
   END LOOP;
@@ -305,7 +318,7 @@ GRANT SELECT, UPDATE (used_at, agent) ON enrolment_token TO headway_committer;
 GRANT SELECT, UPDATE ON shard TO headway_committer;             -- FOR SHARE: a grant is guarded by its shard's epoch
 
 GRANT SELECT ON event, payload, segment_index, workspace_head, workspace TO headway_projector;
-GRANT SELECT, INSERT, UPDATE, DELETE ON task_timeline, projection_checkpoint TO headway_projector;
+GRANT SELECT, INSERT, UPDATE, DELETE ON task_timeline, task_counts, projection_checkpoint TO headway_projector;
 GRANT SELECT, INSERT, UPDATE ON projection_active TO headway_projector;
 GRANT SELECT ON projection_active TO headway_app, headway_auditor, headway_dispatcher;
 
