@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 HOLD = 0.05
 _MOST_HELD = 10_000
 
+CancelEvent = Literal["asked", "kill", "tick"]
 Target = Literal["process", "group", "tree"]
 
 
@@ -85,16 +86,21 @@ class Cancelling:
 KILL_AGAIN = 1.0
 
 
-def cancel_step(state: Cancelling, now: float, event: Literal["asked", "tick"]) -> tuple[Cancelling, tuple[Signal, ...]]:
-    """The next state and the signals to send. Being asked again goes to the next step at once."""
+def cancel_step(
+    state: Cancelling, now: float, event: CancelEvent
+) -> tuple[Cancelling, tuple[Signal, ...]]:
+    """The next state and the signals to send. `asked` again goes to the next step at once, `kill` to the last."""
     if event == "tick" and (state.next_at is None or now < state.next_at):
         return state, ()
-    if state.step == 0:
+    if state.step == 0 and event != "kill":
         return _at(state, 1, now + state.grace), (Signal(signal.SIGUSR1, "process"),)
-    if state.step == 1:
+    if state.step == 1 and event != "kill":
         return _at(state, 2, now + state.kill_grace), (Signal(signal.SIGTERM, "group"),)
     # A process that forks while it is being killed needs another round.
-    return _at(state, 3, now + KILL_AGAIN), (Signal(signal.SIGKILL, "group"), Signal(signal.SIGKILL, "tree"))
+    return _at(state, 3, now + KILL_AGAIN), (
+        Signal(signal.SIGKILL, "group"),
+        Signal(signal.SIGKILL, "tree"),
+    )
 
 
 def _at(state: Cancelling, step: int, next_at: float) -> Cancelling:

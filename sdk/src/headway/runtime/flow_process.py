@@ -36,21 +36,26 @@ def start_flow(start: dict[str, Any], child: Child, inherited: Callable[[], None
     supervisor = os.getpid()
     pid = os.fork()
     if pid == 0:
-        with _exiting():
+
+        def flow() -> int:
             _detach(supervisor)
             inherited()
             ours.close()
-            for fd in (out_read, err_read):
-                os.close(fd)
+            os.close(out_read)
+            os.close(err_read)
             _set_streams(out_write, err_write)
             _enter(start)
-            raise SystemExit(child(start, theirs))
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # the child does the same; whoever comes first
+            return child(start, theirs)
+
+        _run_and_exit(flow)
+    with contextlib.suppress(
+        ProcessLookupError, PermissionError
+    ):  # the child does the same; whoever comes first
         os.setpgid(pid, pid)
     theirs.close()
     os.close(out_write)
     os.close(err_write)
-    ours.setblocking(False)
+    ours.settimeout(0)
     os.set_blocking(out_read, False)
     os.set_blocking(err_read, False)
     return FlowProcess(pid, ours, out_read, err_read)
@@ -82,6 +87,19 @@ def _enter(start: dict[str, Any]) -> None:
     os.chdir(start["root"])
 
 
-@contextlib.contextmanager
-def _exiting() -> "NoReturn":  # type: ignore[misc]
-    ...
+def _run_and_exit(flow: Callable[[], int]) -> NoReturn:
+    code = BROKEN
+    try:
+        code = flow()
+        atexit._run_exitfuncs()  # noqa: SLF001 (what user code registered; the template's stack below must not unwind)
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else BROKEN
+    except BaseException:  # noqa: BLE001 (the last frame of the process: report and leave)
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(
+            Exception
+        ):  # a closed or broken stream must not change the exit code
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)

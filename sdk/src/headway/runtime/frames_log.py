@@ -162,7 +162,9 @@ class Writer:
             _make_durable(self._fd)
         except OSError as error:
             self._broken = True
-            raise FramesLogBroken(error.errno, f"fsync of frames.log failed: {error.strerror}") from error
+            raise FramesLogBroken(
+                error.errno, f"fsync of frames.log failed: {error.strerror}"
+            ) from error
         self._unsynced = False
         return True
 
@@ -178,14 +180,17 @@ class Writer:
 
     def _settle(self, done: int) -> None:
         """Takes `done` written bytes off what is pending. Whole records stay in the file, for a reader may have them
-        already; half a record goes, or it would look like the end of the log for good."""
+        already; half a record goes, or it would look like the end of the log for good.
+        """
         kept = 0
         while self._pending and kept + len(self._pending[0]) <= done:
             kept += len(self._pending.popleft())
         self._end += kept
         self.pending_bytes -= kept
         if kept < done:
-            with contextlib.suppress(OSError):  # should even that fail, the next write overwrites it
+            with contextlib.suppress(
+                OSError
+            ):  # should even that fail, the next write overwrites it
                 os.ftruncate(self._fd, self._end)
             os.lseek(self._fd, self._end, os.SEEK_SET)
 

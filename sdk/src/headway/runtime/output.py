@@ -68,8 +68,16 @@ class OutputLog:
         self._end = 0
         self.lines = 0
 
-    def add(self, *, at_us: int, source: str, level: str, text: str, call: str = "", logger: str = "") -> None:
-        entry: dict[str, Any] = {"at_us": at_us, "source": source, "level": level, "call": call, "text": text}
+    def add(
+        self, *, at_us: int, source: str, level: str, text: str, call: str = "", logger: str = ""
+    ) -> None:
+        entry: dict[str, Any] = {
+            "at_us": at_us,
+            "source": source,
+            "level": level,
+            "call": call,
+            "text": text,
+        }
         if logger:
             entry["logger"] = logger
         self._waiting.append(entry)
@@ -81,7 +89,9 @@ class OutputLog:
         written = 0
         if room:
             self._mark_gap(now_us)
-            lines = [_encode(number, entry) for number, entry in enumerate(self._waiting, self.lines + 1)]
+            lines = [
+                _encode(number, entry) for number, entry in enumerate(self._waiting, self.lines + 1)
+            ]
             written = self._append(lines)
             self.lines += written
         self._drop(self._waiting[written:])
@@ -117,7 +127,9 @@ class OutputLog:
         except OSError:
             # Whole lines stay, for a reader may have them already; half a line goes.
             done = data.rfind(b"\n", 0, done) + 1
-            with contextlib.suppress(OSError):  # should even that fail, the next write overwrites it
+            with contextlib.suppress(
+                OSError
+            ):  # should even that fail, the next write overwrites it
                 os.ftruncate(self._fd, self._end + done)
             os.lseek(self._fd, self._end + done, os.SEEK_SET)
         self._end += done
@@ -125,4 +137,9 @@ class OutputLog:
 
 
 def _encode(number: int, entry: dict[str, Any]) -> bytes:
-    return json.dumps({"line": number, **entry}, separators=(",", ":"), ensure_ascii=False).encode(errors="replace") + b"\n"
+    return (
+        json.dumps({"line": number, **entry}, separators=(",", ":"), ensure_ascii=False).encode(
+            errors="replace"
+        )
+        + b"\n"
+    )

@@ -47,7 +47,9 @@ def descendants(pid: int) -> list[int]:
 
 
 def signal_group(group: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: EPERM when only zombies are left
+    with contextlib.suppress(
+        ProcessLookupError, PermissionError
+    ):  # macOS: EPERM when only zombies are left
         os.killpg(group, number)
 
 
@@ -67,6 +69,15 @@ def reap() -> Iterator[tuple[int, int]]:
         if pid == 0:
             return
         yield pid, status
+
+
+def has_children() -> bool:
+    """Whether the calling process has a child, dead ones not yet collected included."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _below(root: int, parents: Mapping[int, int]) -> Iterator[int]:

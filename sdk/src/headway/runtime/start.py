@@ -50,7 +50,8 @@ def no_faults(_point: str) -> None:
 def faults_of(start: dict[str, Any]) -> Faults:
     """A test seam, honoured under `--allow-faults` alone: `fault` = {"at": point, "n": k} kills the supervisor with
     SIGKILL when it reaches that point for the k-th time. Points: before_starting_durable, after_starting,
-    before_commit, after_commit."""
+    before_commit, after_commit.
+    """
     fault = start.get("fault")
     if not isinstance(fault, dict):
         return no_faults

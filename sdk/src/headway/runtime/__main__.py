@@ -1,0 +1,40 @@
+"""`python -m headway.runtime --fd N`: the template process. Started by the agent, never by hand."""
+
+import argparse
+import importlib
+import socket
+
+from headway.runtime.flow_process import Child
+from headway.runtime.template import Template
+
+CHILD = "headway.runtime.child:run_attempt"
+
+
+def child_named(name: str) -> Child:
+    """Looks the child up when it runs, in the flow process: the template needs nothing of it."""
+
+    def run(start: dict[str, object], sock: socket.socket) -> int:
+        module, _, function = name.partition(":")
+        code: int = getattr(importlib.import_module(module), function)(start, sock)
+        return code
+
+    return run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m headway.runtime")
+    parser.add_argument("--fd", type=int, required=True, help="the inherited socket to the agent")
+    parser.add_argument(
+        "--child", default=CHILD, help="for tests: module:function that runs in the flow process"
+    )
+    parser.add_argument(
+        "--allow-faults", action="store_true", help="for tests: honour `fault` in start.json"
+    )
+    args = parser.parse_args()
+    with socket.socket(fileno=args.fd) as sock:
+        sock.set_inheritable(False)
+        Template(sock, child_named(args.child), allow_faults=args.allow_faults).serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The flow process's end of the channel to its supervisor: it only sends, from any thread, and never waits for an answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from headway.runtime.cancellation import Cancellation
+
+SUPERVISOR_LOST = 70
+"""Exit code of a flow process whose supervisor is gone: nobody would record what it goes on to do."""
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def clean(text: str) -> str:
+    """The text as frames may carry it: NUL and lone surrogates replaced."""
+    if "\0" in text:
+        text = text.replace("\0", "\ufffd")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # Pairs of surrogates become the character they mean, lone ones the replacement character.
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def _end_process() -> None:
+    os._exit(SUPERVISOR_LOST)
+
+
+class Channel:
+    """Sends frames over a blocking socket. When nobody is at the other end, the process ends at once."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        cancellation: Cancellation,
+        on_lost: Callable[[], None] = _end_process,
+    ) -> None:
+        self._sock = sock
+        self._cancellation = cancellation
+        self._on_lost = on_lost
+        self._lock = threading.Lock()
+
+    def send(self, frame: dict[str, Any]) -> None:
+        """Sends one frame whole. All its text must be clean already."""
+        body = _encode(frame).encode()
+        # A cancel that was raised between two halves of a frame would garble all that follow.
+        with self._cancellation.held, self._lock:
+            try:
+                self._sock.sendall(len(body).to_bytes(4, "big") + body)
+            except OSError:
+                self._on_lost()

@@ -1,0 +1,95 @@
+"""Errors as frames tell them: class, message, and the lines of user code that led there."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from headway.runtime.channel import clean
+
+MESSAGE_MAX = 32 * 1024
+FRAMES_MAX = 50
+_FIRST = 10  # of a deep recursion the way in tells more than the middle
+_CODE_MAX = 500
+_SDK = str(Path(__file__).parents[1]) + "/"
+_INSTALLED = ("/site-packages/", "/dist-packages/")
+
+
+class ErrorDescriber:
+    """Knows what is the user's code: files below `root` that are not an installed package."""
+
+    def __init__(self, root: str) -> None:
+        self._root = str(Path(root).resolve()) + "/" if root else ""
+        self._is_user: dict[str, bool] = {}
+
+    def __call__(self, error: BaseException) -> dict[str, Any]:
+        """The frame's `error`."""
+        return {
+            "class": clean(_class_name(type(error))),
+            "message": _cut(clean(_message(error)), MESSAGE_MAX),
+            "traceback": [self._line(*step) for step in _bounded(_steps(error.__traceback__))],
+        }
+
+    def _line(self, file: str, line: int, function: str) -> dict[str, Any]:
+        code = linecache.getline(file, line).strip()
+        user = self._is_user.get(file)
+        if user is None:
+            user = self._is_user[file] = self._below_root(file)
+        shown = file.removeprefix(self._root) if user else file
+        return {
+            "file": clean(shown),
+            "line": line,
+            "function": clean(function),
+            "code": clean(code[:_CODE_MAX]),
+            "user": user,
+        }
+
+    def _below_root(self, file: str) -> bool:
+        path = str(Path(file).resolve())
+        installed = any(part in path for part in _INSTALLED) or path.startswith(
+            (_SDK, sys.base_prefix + "/lib/")
+        )
+        return bool(self._root) and path.startswith(self._root) and not installed
+
+
+def _class_name(kind: type) -> str:
+    if kind.__module__ == "builtins":
+        return kind.__qualname__
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _message(error: BaseException) -> str:
+    return _attempt(lambda: str(error))
+
+
+def _attempt(read: Callable[[], str]) -> str:
+    try:
+        return read()
+    except Exception as failure:  # noqa: BLE001 - __str__ is the user's code; that it failed is then the message
+        return f"(its message could not be read: {type(failure).__name__})"
+
+
+def _steps(trace: TracebackType | None) -> list[tuple[str, int, str]]:
+    """Outermost first."""
+    steps = []
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        steps.append((code.co_filename, trace.tb_lineno or 0, code.co_name))
+        trace = trace.tb_next
+    return steps
+
+
+def _bounded(steps: list[tuple[str, int, str]]) -> list[tuple[str, int, str]]:
+    if len(steps) <= FRAMES_MAX:
+        return steps
+    return steps[:_FIRST] + steps[_FIRST - FRAMES_MAX :]
+
+
+def _cut(text: str, limit: int) -> str:
+    return (
+        text if len(text) <= limit else f"{text[:limit]} ... [cut {len(text) - limit} characters]"
+    )

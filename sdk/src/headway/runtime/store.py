@@ -1,0 +1,92 @@
+"""An attempt's files, written by its supervisor: facts durable in groups, lines of output, and what to do on a full disk."""
+
+import contextlib
+import socket
+from pathlib import Path
+
+from headway.runtime.frames_log import FramesLogBroken, Writer
+from headway.runtime.output import OutputLog
+from headway.runtime.reserve import FULL, Reserve
+from headway.runtime.start import Faults
+
+LOOK_AGAIN = 1.0
+
+
+class Store:
+    """Facts wait for room, lines are dropped and counted. Whoever feeds it stops while `blocked`."""
+
+    def __init__(self, run_dir: Path, writer: Writer, wake: "Wake", faults: Faults) -> None:
+        self.output = OutputLog(run_dir / "output.log")
+        self.writer = writer
+        self.blocked = False
+        self.look_at: float | None = None
+        self._reserve = Reserve(run_dir / "reserve")
+        self._reserve.keep()
+        self._wake = wake
+        self._fault = faults
+
+    def save(self, now: float, now_us: int, *, ending: bool = False) -> bool:
+        """Writes what is waiting; whether all facts are durable now. `ending`: the whole reserve is theirs."""
+        if self.look_at is not None and now >= self.look_at:
+            self._look(now)
+        grew = self.output.write(now_us, room=self.look_at is None)
+        if not self.blocked or ending:
+            grew |= self._commit(now, ending=ending)
+        if grew:
+            self._wake.send()
+        return not self.writer.pending_bytes
+
+    def finish(self) -> None:
+        self.output.close()
+        self.writer.close()
+        self._reserve.release()
+
+    def _commit(self, now: float, *, ending: bool) -> bool:
+        size = self.writer.pending_bytes
+        if not size:
+            return False
+        full = self.look_at is not None
+        if full and not ending and size > self._reserve.facts_left:
+            self.blocked = True
+            return False
+        self._fault("before_commit")
+        try:
+            self.writer.commit()
+        except FramesLogBroken:
+            raise
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            return self._make_room(now, ending=ending)
+        self._fault("after_commit")
+        self._reserve.facts_left -= size
+        return True
+
+    def _make_room(self, now: float, *, ending: bool) -> bool:
+        self.look_at = now + LOOK_AGAIN
+        if self._reserve.release():
+            return self._commit(now, ending=ending)
+        self.blocked = True
+        return False
+
+    def _look(self, now: float) -> None:
+        if self._reserve.keep():
+            self.look_at = None
+            self.blocked = False
+        else:
+            self.look_at = now + LOOK_AGAIN
+
+
+class Wake:
+    """Tells the agent that there is something new. A hint: it may be away, its queue full, and the files are the truth."""
+
+    def __init__(self, path: str, message: str) -> None:
+        self._path = path
+        self._message = message.encode()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.settimeout(0)
+
+    def send(self) -> None:
+        if self._path:
+            with contextlib.suppress(OSError):
+                self._socket.sendto(self._message, self._path)

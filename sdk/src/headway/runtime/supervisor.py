@@ -1,0 +1,341 @@
+"""The supervisor: one process per attempt. It alone holds the flow's socket and streams and writes the attempt's files.
+
+It outlives the agent, kills the flow when it dies itself, and its last fact tells how the flow process ended.
+"""
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from headway.runtime import clock, processes
+from headway.runtime.decisions import (
+    CancelEvent,
+    Cancelling,
+    HeldStarts,
+    Signal,
+    cancel_step,
+    decide_exit,
+)
+from headway.runtime.flow_process import Child, FlowProcess, start_flow
+from headway.runtime.frames_log import Writer, encode_frame, sync_directory
+from headway.runtime.framing import FrameSplitter, FrameTooLarge, pack
+from headway.runtime.output import LineSplitter, cut_text
+from headway.runtime.start import PROTOCOL, Faults
+from headway.runtime.store import Store, Wake
+
+FACTS = frozenset(
+    {"attempt.started", "call.started", "call.retrying", "call.ended", "attempt.ended"}
+)
+READ = 256 * 1024
+LAST_KILL = 10.0
+KILL_ROUND = 0.05
+
+
+def announce(start: dict[str, Any], writer: Writer, sdk: str, fault: Faults) -> None:
+    """Writes `attempt.starting`. Durable before anything runs, so that nothing is ever executed twice."""
+    pid = os.getpid()
+    starting = {
+        "type": "attempt.starting",
+        "at_us": clock.now_us(),
+        "run": start["run"],
+        "fence": start["fence"],
+        "pid": pid,
+        "start_time": processes.start_time(pid),
+        "boot_id": processes.boot_id(),
+        "protocol": PROTOCOL,
+        "sdk": sdk,
+    }
+    writer.append([encode_frame(starting)])
+    fault("before_starting_durable")
+    writer.commit()
+    sync_directory(start["run_dir"])
+    fault("after_starting")
+
+
+def supervise(
+    start: dict[str, Any], writer: Writer, *, sdk: str, child: Child, faults: Faults
+) -> None:
+    """One attempt, from `attempt.starting` to `attempt.exited`; returns when the last fact is durable."""
+    started_at_us = clock.now_us()
+    announce(start, writer, sdk, faults)
+    flow = start_flow(start, child, writer.close)
+    try:
+        wake = Wake(start.get("wake", ""), f"{start['run']}/{start['fence']}")
+        store = Store(Path(start["run_dir"]), writer, wake, faults)
+        wake.send()
+        Supervisor(start, flow, store, started_at_us).run()
+    except BaseException:
+        # Without a supervisor nobody records anything: what still runs would be lost work. The agent sees the
+        # free lock of frames.log and closes the attempt.
+        processes.signal_group(flow.pid, signal.SIGKILL)
+        processes.signal_each(processes.descendants(os.getpid()), signal.SIGKILL)
+        raise
+
+
+class Supervisor:
+    """Watches one flow process until it and everything it started are dead and told of."""
+
+    def __init__(
+        self, start: dict[str, Any], flow: FlowProcess, store: Store, started_at_us: int
+    ) -> None:
+        self._flow = flow
+        self._store = store
+        self._started_at_us = started_at_us
+        self._held = HeldStarts()
+        self._frames = FrameSplitter()
+        self._cancel = Cancelling(
+            start.get("cancel_grace_us", 5_000_000) / 1e6,
+            start.get("kill_grace_us", 5_000_000) / 1e6,
+        )
+        self._asked = 0
+        self._kill_asked = False
+        self._status: int | None = None
+        self._ended: dict[str, Any] = {}
+        self._to_confirm: list[str] = []
+        self._selector = selectors.DefaultSelector()
+        self._splitters = {"stdout": LineSplitter(), "stderr": LineSplitter()}
+        self._sources: dict[int, Callable[[], bool]] = {
+            flow.sock.fileno(): self._read_frames,
+            flow.stdout: self._reader_of("stdout", flow.stdout),
+            flow.stderr: self._reader_of("stderr", flow.stderr),
+        }
+
+    def run(self) -> None:
+        for fd in self._sources:
+            self._selector.register(fd, selectors.EVENT_READ)
+        self._catch_signals()
+        while self._status is None:
+            self._turn()
+        self._end_the_rest()
+        self._finish(os.waitstatus_to_exitcode(self._status))
+
+    # Signals: they only leave notes here, the loop acts on them.
+
+    def _catch_signals(self) -> None:
+        read_end, write_end = os.pipe()
+        os.set_blocking(read_end, False)
+        os.set_blocking(write_end, False)
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD):
+            signal.signal(number, self._on_signal)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+        def woken() -> bool:
+            with contextlib.suppress(BlockingIOError):
+                os.read(read_end, 4096)
+            self._reap()
+            return True
+
+        self._selector.register(read_end, selectors.EVENT_READ)
+        self._sources[read_end] = woken
+        self._reap()  # the flow may have ended before anybody listened
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        if number == signal.SIGTERM:
+            self._asked += 1
+        elif number == signal.SIGQUIT:
+            self._kill_asked = True
+
+    def _reap(self) -> None:
+        for pid, status in processes.reap():
+            if pid == self._flow.pid:
+                self._status = status
+
+    # One turn: take what is there, decide, make it durable as one group.
+
+    def _turn(self) -> None:
+        self._watch_socket()
+        for key, _ in self._selector.select(self._timeout(clock.monotonic())):
+            self._read(key.fd)
+        now = clock.monotonic()
+        self._step_cancel(now)
+        self._store.writer.append(self._held.due(now))
+        self._save(now)
+
+    def _read(self, fd: int) -> None:
+        """Takes what one source has; forgets it once it has ended."""
+        if not self._sources[fd]():
+            del self._sources[fd]
+            self._selector.unregister(fd)
+
+    def _watch_socket(self) -> None:
+        """While facts have no room on the disk, frames stay in the socket, and the flow waits."""
+        fd = self._flow.sock.fileno()
+        if fd not in self._sources:
+            return
+        watched = fd in self._selector.get_map()
+        if self._store.blocked and watched:
+            self._selector.unregister(fd)
+        elif not self._store.blocked and not watched:
+            self._selector.register(fd, selectors.EVENT_READ)
+
+    def _timeout(self, now: float) -> float | None:
+        deadlines = (self._held.deadline(), self._cancel.next_at, self._store.look_at)
+        nearest = min((at for at in deadlines if at is not None), default=None)
+        return None if nearest is None else max(0.0, nearest - now)
+
+    def _step_cancel(self, now: float) -> None:
+        asked, self._asked = self._asked, 0
+        effects: list[Signal] = []
+        events: list[CancelEvent] = ["asked"] * asked
+        events += ["kill"] * self._kill_asked
+        for event in (*events, "tick"):
+            self._cancel, more = cancel_step(self._cancel, now, event)
+            effects += more
+        self._kill_asked = False
+        for effect in effects:
+            match effect.target:
+                case "process":
+                    processes.signal_each([self._flow.pid], effect.number)
+                case "group":
+                    processes.signal_group(self._flow.pid, effect.number)
+                case "tree":
+                    processes.signal_each(processes.descendants(os.getpid()), effect.number)
+
+    # Taking in. A reader returns False when its source has ended.
+
+    def _read_frames(self) -> bool:
+        try:
+            data = self._flow.sock.recv(READ)
+            frames = self._frames.feed(data)
+        except BlockingIOError:
+            return True
+        except ConnectionError:
+            return False
+        except FrameTooLarge as error:
+            self._note(f"The flow process was ended: it sent {error}.")
+            processes.signal_group(self._flow.pid, signal.SIGKILL)
+            return False
+        now = clock.monotonic()
+        for raw in frames:
+            self._take(raw, now)
+        return bool(data)
+
+    def _take(self, raw: bytes, now: float) -> None:
+        try:
+            frame = json.loads(raw)
+            kind = frame["type"]
+        except (ValueError, TypeError, KeyError):
+            self._note(
+                "A frame of the flow process was not a JSON object with a type; it was left out."
+            )
+            return
+        if kind == "log":
+            self._take_log(frame)
+        elif kind in FACTS:
+            self._take_fact(kind, frame)
+            self._store.writer.append(self._held.pass_on(now, frame, raw))
+
+    def _take_fact(self, kind: str, frame: dict[str, Any]) -> None:
+        if kind == "attempt.started":
+            self._started_at_us = frame.get("at_us", self._started_at_us)
+        elif kind == "attempt.ended":
+            self._ended = frame
+        elif frame.get("durable") == "sync":
+            self._to_confirm.append(frame.get("call", ""))
+
+    def _take_log(self, frame: dict[str, Any]) -> None:
+        self._store.output.add(
+            at_us=frame.get("at_us", 0),
+            source="log",
+            level=str(frame.get("level", "INFO")),
+            call=str(frame.get("call", "")),
+            text=cut_text(str(frame.get("text", ""))),
+            logger=str(frame.get("logger", "")),
+        )
+
+    def _reader_of(self, name: str, fd: int) -> Callable[[], bool]:
+        def read() -> bool:
+            try:
+                data = os.read(fd, READ)
+            except BlockingIOError:
+                return True
+            self._print(name, self._splitters[name].feed(data))
+            return bool(data)
+
+        return read
+
+    def _print(self, source: str, lines: list[str]) -> None:
+        now_us = clock.now_us()
+        for text in lines:
+            self._store.output.add(at_us=now_us, source=source, level="INFO", text=text)
+
+    def _note(self, text: str) -> None:
+        self._store.output.add(
+            at_us=clock.now_us(),
+            source="log",
+            level="ERROR",
+            text=text,
+            logger="headway.supervisor",
+        )
+
+    def _save(self, now: float, *, ending: bool = False) -> bool:
+        saved = self._store.save(now, clock.now_us(), ending=ending)
+        if saved and self._to_confirm:
+            for call in self._to_confirm:
+                with contextlib.suppress(OSError):  # nobody listens any more
+                    self._flow.sock.send(pack({"type": "durable", "call": call}))
+            self._to_confirm.clear()
+        return saved
+
+    # The end: nothing of the attempt lives on, nothing it said is lost.
+
+    def _end_the_rest(self) -> None:
+        """Kills what the flow process left behind. Orphans are our children, so no child left means nobody left."""
+        processes.signal_group(self._flow.pid, signal.SIGKILL)
+        deadline = clock.monotonic() + LAST_KILL
+        while processes.has_children() and clock.monotonic() < deadline:
+            processes.signal_each(processes.descendants(os.getpid()), signal.SIGKILL)
+            for key, _ in self._selector.select(KILL_ROUND):
+                self._read(key.fd)
+            self._reap()
+
+    def _finish(self, code: int) -> None:
+        self._drain()
+        now = clock.monotonic()
+        self._store.writer.append(self._held.release_all())
+        self._save(now, ending=True)
+        self._store.output.sync()
+        self._store.writer.append([encode_frame(self._exited(code))])
+        while not self._save(clock.monotonic(), ending=True):
+            # Facts wait for room however long it takes: an exit that is not told would be asked for for ever.
+            self._selector.select(1.0)
+        self._store.finish()
+
+    def _drain(self) -> None:
+        """Reads what is left in the socket and the pipes. Stops at what would block: a process that escaped
+        (where the platform lets it) may hold an end open for ever.
+        """
+        for fd in self._sources:
+            with contextlib.suppress(KeyError):  # the selector already has it
+                self._selector.register(fd, selectors.EVENT_READ)
+        deadline = clock.monotonic() + LAST_KILL
+        while (ready := self._selector.select(0)) and clock.monotonic() < deadline:
+            for key, _ in ready:
+                self._read(key.fd)
+            self._save(clock.monotonic(), ending=True)
+        for name, splitter in self._splitters.items():
+            self._print(name, splitter.finish())
+
+    def _exited(self, code: int) -> dict[str, Any]:
+        ended = self._ended.get("outcome")
+        outcome, cause = decide_exit(ended, code, self._cancel)
+        frame = {
+            "type": "attempt.exited",
+            "at_us": clock.now_us(),
+            "outcome": outcome,
+            "cause": cause,
+            "lines": self._store.output.lines,
+            "started_at_us": self._started_at_us,
+        }
+        frame |= {"signal": -code} if code < 0 else {"exit_code": code}
+        if outcome == ended:  # this fact alone decides what becomes of the run
+            frame |= {
+                name: self._ended[name] for name in ("result", "error") if name in self._ended
+            }
+        return frame

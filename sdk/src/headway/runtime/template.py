@@ -1,0 +1,117 @@
+"""The template process: one per environment, started by the agent; forks a supervisor for each attempt.
+
+It imports the standard library and this package, nothing of the user's, so a fork of it is a clean beginning. It is
+single-threaded: a fork of a process with threads may inherit a lock that nobody frees.
+"""
+
+import contextlib
+import gc
+import json
+import os
+import platform
+import signal
+import socket
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from headway.runtime import processes
+from headway.runtime.flow_process import Child
+from headway.runtime.frames_log import Writer
+from headway.runtime.framing import FrameSplitter, pack
+from headway.runtime.start import PROTOCOL, PROTOCOL_MIN, BadStart, faults_of, load_start, no_faults
+from headway.runtime.supervisor import supervise
+from headway.version import __version__
+
+HELD_BACK = (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD)
+SUPERVISOR_FAILED = 70
+
+
+class Template:
+    """Serves spawn requests from one socket until its other end is closed."""
+
+    def __init__(self, sock: socket.socket, child: Child, *, allow_faults: bool = False) -> None:
+        self._sock = sock
+        self._child = child
+        self._allow_faults = allow_faults
+
+    def serve(self) -> None:
+        # Supervisors are nobody's to wait for: their last fact says how they ended.
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        gc.freeze()  # what is shared with all forks stays shared
+        self._send(
+            {
+                "type": "ready",
+                "protocol": PROTOCOL,
+                "protocol_min": PROTOCOL_MIN,
+                "sdk": __version__,
+                "python": platform.python_version(),
+                "pid": os.getpid(),
+            }
+        )
+        splitter = FrameSplitter()
+        with contextlib.suppress(ConnectionError):  # the agent is gone: as at end of file
+            while data := self._sock.recv(65536):
+                for raw in splitter.feed(data):
+                    self._handle(json.loads(raw))
+
+    def _handle(self, frame: dict[str, Any]) -> None:
+        if frame.get("type") == "spawn":
+            self._send({"id": frame["id"], **self._spawn(Path(frame["run_dir"]))})
+
+    def _send(self, frame: dict[str, Any]) -> None:
+        self._sock.sendall(pack(frame))
+
+    def _spawn(self, run_dir: Path) -> dict[str, Any]:
+        """Whoever creates frames.log executes the attempt, so that comes first and happens here."""
+        try:
+            start = load_start(run_dir)
+            writer = Writer.create(run_dir / "frames.log")
+        except FileExistsError:
+            return _refused("already_started", f"{run_dir} was started before")
+        except (BadStart, OSError) as error:
+            return _refused("bad_start", str(error))
+        try:
+            pid = self._fork(lambda: self._supervise(start, writer))
+        except OSError as error:
+            (run_dir / "frames.log").unlink()  # nothing ran, and nobody will
+            return _refused("fork_failed", str(error))
+        finally:
+            writer.close()
+        return {"type": "spawned", "pid": pid, "start_time": processes.start_time(pid)}
+
+    def _fork(self, run: Callable[[], None]) -> int:
+        # A signal between fork and handler would end the supervisor silently; it takes them when it is ready.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                run()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return pid
+
+    def _supervise(self, start: dict[str, Any], writer: Writer) -> None:
+        """The forked side; never returns."""
+        code = SUPERVISOR_FAILED
+        try:
+            self._sock.close()
+            os.setsid()
+            os.chdir("/")
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            processes.adopt_orphans()
+            faults = faults_of(start) if self._allow_faults else no_faults
+            supervise(start, writer, sdk=__version__, child=self._child, faults=faults)
+            code = 0
+        except BaseException:  # noqa: BLE001 (the last frame of the process: leave a trace and go)
+            with contextlib.suppress(OSError):
+                (Path(start["run_dir"]) / "supervisor.err").write_text(traceback.format_exc())
+        finally:
+            os._exit(code)
+
+
+def _refused(code: str, message: str) -> dict[str, Any]:
+    return {"type": "refused", "code": code, "message": message}
