@@ -2,7 +2,8 @@
 
 Started by file name with an isolated interpreter (standard library only, nothing of ours) in a session of its own.
 Standard input is the owner's pipe: its end, for whatever reason, kill -9 of the owner included, means stop. The
-command is a direct child, so that its exit is always collected and no zombie blocks the next start.
+command is a direct child, so that its exit is always collected and no zombie blocks the next start. TERM means stop as
+well, QUIT means stop now.
 
 Usage: watchdog.py COMMAND [ARGUMENT ...]
 """
@@ -15,6 +16,7 @@ import time
 
 # PostgreSQL's own words: INT is a fast stop, QUIT an immediate one. KILL is for a server that answers neither.
 ESCALATION = ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 OWNER = 0
 
 
@@ -23,6 +25,7 @@ class Watchdog:
 
     def __init__(self, command: list[str]) -> None:
         self._stop_wanted = False
+        self._in_haste = False
         self._wake_reader = self._listen_to_signals()
         self._child = os.fork()
         if self._child == 0:
@@ -34,18 +37,22 @@ class Watchdog:
         for stop_signal, patience in ESCALATION:
             if code is not None:
                 break
+            if self._in_haste and stop_signal == signal.SIGINT:
+                continue
             os.kill(self._child, stop_signal)
-            code = self._wait(patience, [self._wake_reader])
+            code = self._wait(patience, [self._wake_reader], hurried=stop_signal != signal.SIGINT)
         return 1 if code is None else code
 
-    def _wait(self, patience: float | None, sources: list[int]) -> int | None:
-        """Wait for the child's exit; None when the owner left or the patience is over."""
+    def _wait(
+        self, patience: float | None, sources: list[int], *, hurried: bool = False
+    ) -> int | None:
+        """Wait for the child's exit; None when it is time for the next, harder step."""
         deadline = None if patience is None else time.monotonic() + patience
         while (code := self._exit_code()) is None:
-            if OWNER in sources and self._stop_wanted:
-                return None
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
+                return None
+            if (self._stop_wanted and deadline is None) or (self._in_haste and not hurried):
                 return None
             ready, _, _ = select.select(sources, [], [], left)
             if self._wake_reader in ready:
@@ -63,16 +70,17 @@ class Watchdog:
         os.set_blocking(writer, False)
         signal.set_wakeup_fd(writer)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in STOP_SIGNALS:
             signal.signal(number, self._on_stop)
         return reader
 
-    def _on_stop(self, _number: int, _frame: object) -> None:
+    def _on_stop(self, number: int, _frame: object) -> None:
         self._stop_wanted = True
+        self._in_haste = self._in_haste or number == signal.SIGQUIT
 
 
 def _become(command: list[str]) -> None:
-    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGCHLD, *STOP_SIGNALS):
         signal.signal(number, signal.SIG_DFL)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, OWNER)
