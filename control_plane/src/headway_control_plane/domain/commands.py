@@ -41,7 +41,10 @@ class Deploy:
 
     @property
     def needs(self) -> tuple[Stream, ...]:
-        return (Stream(StreamKind.DEPLOYMENT, self.deployment), Stream(StreamKind.POOL, self.spec.pool))
+        return (
+            Stream(StreamKind.DEPLOYMENT, self.deployment),
+            Stream(StreamKind.POOL, self.spec.pool),
+        )
 
 
 @dataclass(frozen=True, slots=True)

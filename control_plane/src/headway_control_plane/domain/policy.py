@@ -16,3 +16,6 @@ class Policy:
     start_timeout: timedelta = timedelta(minutes=5)
     hold_timeout: timedelta = timedelta(days=7)
     deaths_max: int = 5  # process deaths of one run before it counts as crashed for good
+
+
+DEFAULT_POLICY = Policy()

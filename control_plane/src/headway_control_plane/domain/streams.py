@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
-from headway_control_plane.domain.policy import Policy
+from headway_control_plane.domain.policy import DEFAULT_POLICY, Policy
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -74,4 +74,4 @@ class Context:
     actor: str = "system"
     causation: UUID | None = None
     traceparent: str = ""
-    policy: Policy = Policy()
+    policy: Policy = DEFAULT_POLICY

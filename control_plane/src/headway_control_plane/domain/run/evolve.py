@@ -35,7 +35,13 @@ from headway_control_plane.domain.run.state import (
 from headway_control_plane.domain.run.transitions import target
 from headway_control_plane.domain.streams import Blob
 
-RESCHEDULED_REASONS = {"failed": "retry", "crashed": "retry", "died": "retry", "lost": "lost", "start deadline": "lost"}
+RESCHEDULED_REASONS = {
+    "failed": "retry",
+    "crashed": "retry",
+    "died": "retry",
+    "lost": "lost",
+    "start deadline": "lost",
+}
 
 
 def created(run: UUID, event: RunCreated, at: datetime) -> RunState:
@@ -84,7 +90,9 @@ def read_labels(labels: Blob) -> tuple[str, tuple[str, ...]]:
     return read["name"], tuple(read["tags"])
 
 
-def evolve_run(state: RunState, event: RunEvent, at: datetime, policy: Policy, *, began: bool) -> RunState:
+def evolve_run(
+    state: RunState, event: RunEvent, at: datetime, policy: Policy, *, began: bool
+) -> RunState:
     """The next state. `began`: the newest attempt had begun to run user code (where a returned agent takes it up again)."""
     status = target(state.status, event) or (RunStatus.RUNNING if began else RunStatus.PENDING)
     moved = replace(state, version=state.version + 1, status=status, reason="", deadline=None)
@@ -93,10 +101,17 @@ def evolve_run(state: RunState, event: RunEvent, at: datetime, policy: Policy, *
             raise AssertionError("a run is created once")  # the table has no such move
         case RunGranted():
             return replace(
-                moved, fence=event.fence, session=event.session, deadline=Deadline(DeadlineKind.START, at + policy.start_timeout)
+                moved,
+                fence=event.fence,
+                session=event.session,
+                deadline=Deadline(DeadlineKind.START, at + policy.start_timeout),
             )
         case RunReattached():
-            return replace(moved, session=event.session, deadline=_reattached_deadline(state, status, at, policy))
+            return replace(
+                moved,
+                session=event.session,
+                deadline=_reattached_deadline(state, status, at, policy),
+            )
         case RunStarted():
             return replace(moved, started_at=state.started_at or at, deadline=_kept_cancel(state))
         case RunRescheduled():
@@ -120,7 +135,12 @@ def evolve_run(state: RunState, event: RunEvent, at: datetime, policy: Policy, *
             return replace(moved, reason=event.reason, deadline=_cancel_deadline(state, at, policy))
         case RunCompleted():
             return replace(
-                moved, session=None, ended_at=at, result_digest=event.result_digest, error_class="", error_text=b""
+                moved,
+                session=None,
+                ended_at=at,
+                result_digest=event.result_digest,
+                error_class="",
+                error_text=b"",
             )
         case RunFailed():
             return replace(
@@ -150,13 +170,17 @@ def _kept_cancel(state: RunState) -> Deadline | None:
     return state.deadline if state.status is RunStatus.CANCELLING else None
 
 
-def _reattached_deadline(state: RunState, status: RunStatus, at: datetime, policy: Policy) -> Deadline | None:
+def _reattached_deadline(
+    state: RunState, status: RunStatus, at: datetime, policy: Policy
+) -> Deadline | None:
     if status is RunStatus.PENDING:
         return Deadline(DeadlineKind.START, at + policy.start_timeout)
     return _kept_cancel(state)
 
 
-def evolve_attempt(state: AttemptState | None, run: UUID, event: RunEvent, at: datetime) -> AttemptState | None:
+def evolve_attempt(
+    state: AttemptState | None, run: UUID, event: RunEvent, at: datetime
+) -> AttemptState | None:
     """The newest attempt after the event; None as long as there was no grant."""
     match event:
         case RunGranted():
@@ -174,13 +198,22 @@ def evolve_attempt(state: AttemptState | None, run: UUID, event: RunEvent, at: d
                 cancel=False,
             )
         case RunReattached() if state is not None:
-            status = AttemptStatus.RUNNING if state.started_at is not None else AttemptStatus.GRANTED
+            status = (
+                AttemptStatus.RUNNING if state.started_at is not None else AttemptStatus.GRANTED
+            )
             return replace(state, session=event.session, status=status, ended_at=None, outcome="")
         case RunStarted() if state is not None:
             return replace(state, status=AttemptStatus.RUNNING, started_at=at)
         case RunCancelRequested() if state is not None and state.is_open:
             return replace(state, cancel=True)
-        case RunRescheduled() | RunPaused() | RunCompleted() | RunFailed() | RunCrashed() | RunCancelled():
+        case (
+            RunRescheduled()
+            | RunPaused()
+            | RunCompleted()
+            | RunFailed()
+            | RunCrashed()
+            | RunCancelled()
+        ):
             if state is None or not state.is_open:
                 return state
             return replace(state, status=AttemptStatus.CLOSED, ended_at=at, outcome=_outcome(event))
@@ -188,7 +221,9 @@ def evolve_attempt(state: AttemptState | None, run: UUID, event: RunEvent, at: d
             return state
 
 
-def _outcome(event: RunRescheduled | RunPaused | RunCompleted | RunFailed | RunCrashed | RunCancelled) -> str:
+def _outcome(
+    event: RunRescheduled | RunPaused | RunCompleted | RunFailed | RunCrashed | RunCancelled,
+) -> str:
     match event:
         case RunRescheduled():
             return {"died": "crashed", "start deadline": "lost"}.get(event.cause, event.cause)

@@ -24,7 +24,9 @@ class RunStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-TERMINAL = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CRASHED, RunStatus.CANCELLED})
+TERMINAL = frozenset(
+    {RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CRASHED, RunStatus.CANCELLED}
+)
 
 
 class DeadlineKind(StrEnum):

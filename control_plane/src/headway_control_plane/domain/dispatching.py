@@ -1,0 +1,354 @@
+"""The dispatcher's core: which waiting run goes to which session, and why the others wait.
+
+A fold in memory over what a shard's owner knows. Inputs say what became true; effects are wishes (a grant is a command that the log may
+refuse). Nothing here reads a clock or a database, and the same inputs give the same effects.
+
+Order: priority 1 to 5, a waiting run rising one level each `AGEING`; inside a level the key (deployment) that was served least comes
+first; inside a key first come, first served. Sessions with most free slots are filled first.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+AGEING = timedelta(minutes=10)
+TELL_AFTER = timedelta(seconds=1)  # a run that waits shorter needs no reason
+TOLD_MAX = 500  # reasons written in one step
+
+
+@dataclass(frozen=True, slots=True)
+class RunWaits:
+    """A run is scheduled: new, rescheduled, or its grant was refused. `key` is what fairness is by."""
+
+    ws: int
+    run: UUID
+    pool: UUID
+    key: UUID
+    priority: int
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunGone:
+    """A waiting run no longer waits for us: cancelled, taken up again by its agent, or given by another replica."""
+
+    ws: int
+    run: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptOpened:
+    """An attempt holds a slot of a session."""
+
+    ws: int
+    run: UUID
+    pool: UUID
+    session: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptClosed:
+    ws: int
+    run: UUID
+    pool: UUID
+    session: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionUp:
+    """A session takes work (opened, resumed, or other slots)."""
+
+    ws: int
+    session: UUID
+    pool: UUID
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDown:
+    """Lost or closed: nothing is granted to it. What it holds goes on."""
+
+    ws: int
+    session: UUID
+    pool: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class PoolIs:
+    """`slots` 0: as many as the sessions have."""
+
+    ws: int
+    pool: UUID
+    name: str
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Everything of a workspace: before a reload, and when its shard went to another replica."""
+
+    ws: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+Input = (
+    RunWaits
+    | RunGone
+    | AttemptOpened
+    | AttemptClosed
+    | SessionUp
+    | SessionDown
+    | PoolIs
+    | Forget
+    | Tick
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    ws: int
+    run: UUID
+    session: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The reason of a waiting run changed; an empty one: it waits no longer."""
+
+    ws: int
+    run: UUID
+    reason: str
+    object: str
+
+
+Effect = Grant | Wait
+
+
+@dataclass(slots=True)
+class _Session:
+    slots: int
+    up: bool
+    held: set[UUID] = field(default_factory=set)
+
+    @property
+    def free(self) -> int:
+        return self.slots - len(self.held) if self.up else 0
+
+
+@dataclass(slots=True)
+class _Pool:
+    """One pool of one workspace. `queues` holds run ids in order of arrival; an id that is no longer in `waiting` is dropped when met."""
+
+    name: str = ""
+    slots: int = 0
+    waiting: dict[UUID, RunWaits] = field(default_factory=dict)
+    queues: dict[tuple[int, UUID], deque[UUID]] = field(default_factory=dict)
+    sessions: dict[UUID, _Session] = field(default_factory=dict)
+    held: set[UUID] = field(default_factory=set)
+    served: dict[UUID, int] = field(default_factory=dict)
+    told: dict[UUID, tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def free(self) -> int:
+        by_sessions = sum(max(0, s.free) for s in self.sessions.values())
+        return by_sessions if self.slots == 0 else min(by_sessions, self.slots - len(self.held))
+
+    def reason(self) -> tuple[str, str]:
+        """Why the waiting runs of this pool wait: the same words everywhere."""
+        up = [s for s in self.sessions.values() if s.up]
+        if not up:
+            return "no agent", self.name
+        if self.slots and len(self.held) >= self.slots:
+            return "pool at its limit", f"{self.name} {len(self.held)}/{self.slots}"
+        total = sum(s.slots for s in up)
+        if total == 0:
+            return "agents are draining", self.name
+        return "no free slot", f"{self.name} {sum(len(s.held) for s in up)}/{total}"
+
+
+class Dispatching:
+    """The core. `step` is its only door; `next_wake` tells when a Tick is worth sending."""
+
+    def __init__(self) -> None:
+        self._pools: dict[tuple[int, UUID], _Pool] = {}
+        self._pool_of: dict[tuple[int, UUID], UUID] = {}  # waiting run -> pool
+        self._future: list[tuple[datetime, int, UUID]] = []
+
+    def step(self, now: datetime, *inputs: Input) -> list[Effect]:
+        """Folds the inputs in, then gives what can be given.
+
+        Returns grants and changed reasons, in order. A grant counts as taken at once; answer a refused one with RunWaits or RunGone
+        after AttemptClosed.
+        """
+        touched: set[tuple[int, UUID]] = set()
+        effects: list[Effect] = []
+        for item in inputs:
+            self._fold(item, now, touched, effects)
+        while self._future and self._future[0][0] <= now:
+            _, ws, run = heapq.heappop(self._future)
+            pool = self._pool_of.get((ws, run))
+            if pool is not None:
+                self._enqueue(self._pools[ws, pool].waiting[run])
+                touched.add((ws, pool))
+        if any(isinstance(item, Tick) for item in inputs):
+            touched.update(key for key, pool in self._pools.items() if pool.waiting)
+        for key in sorted(touched, key=lambda k: (k[0], k[1].int)):
+            pool_state = self._pools.get(key)
+            if pool_state is not None:
+                self._give(key, pool_state, now, effects)
+                self._tell(key[0], pool_state, now, effects)
+        return effects
+
+    def next_wake(self, now: datetime) -> datetime | None:
+        """When the next Tick is due: a run's due time, or a reason that has to be told; None when nothing waits for time alone."""
+        wakes = [self._future[0][0]] if self._future else []
+        for pool in self._pools.values():
+            if pool.waiting and any(run not in pool.told for run in pool.waiting):
+                wakes.append(now + TELL_AFTER)
+                break
+        return min(wakes, default=None)
+
+    def waiting(self) -> int:
+        """How many runs wait, due or not."""
+        return len(self._pool_of)
+
+    def _fold(
+        self, item: Input, now: datetime, touched: set[tuple[int, UUID]], effects: list[Effect]
+    ) -> None:
+        match item:
+            case RunWaits():
+                self._wait(item, now)
+                touched.add((item.ws, item.pool))
+            case RunGone():
+                self._gone(item, effects)
+            case AttemptOpened():
+                pool = self._pool(item.ws, item.pool)
+                self._gone(RunGone(item.ws, item.run), effects)
+                pool.held.add(item.run)
+                for other in pool.sessions.values():
+                    other.held.discard(item.run)
+                pool.sessions.setdefault(item.session, _Session(0, up=False)).held.add(item.run)
+            case AttemptClosed():
+                pool = self._pool(item.ws, item.pool)
+                pool.held.discard(item.run)
+                for session in pool.sessions.values():
+                    session.held.discard(item.run)
+                touched.add((item.ws, item.pool))
+            case SessionUp():
+                known = self._pool(item.ws, item.pool).sessions.setdefault(
+                    item.session, _Session(0, up=True)
+                )
+                known.slots, known.up = item.slots, True
+                touched.add((item.ws, item.pool))
+            case SessionDown():
+                self._down(item)
+                touched.add((item.ws, item.pool))
+            case PoolIs():
+                pool = self._pool(item.ws, item.pool)
+                pool.name, pool.slots = item.name, item.slots
+                touched.add((item.ws, item.pool))
+            case Forget():
+                self._forget(item.ws)
+            case Tick():
+                pass  # step gives every pool with waiting runs a turn
+
+    def _pool(self, ws: int, pool: UUID) -> _Pool:
+        return self._pools.setdefault((ws, pool), _Pool())
+
+    def _wait(self, item: RunWaits, now: datetime) -> None:
+        pool = self._pool(item.ws, item.pool)
+        if item.run in pool.waiting:
+            return
+        pool.waiting[item.run] = item
+        self._pool_of[item.ws, item.run] = item.pool
+        if item.due_at > now:
+            heapq.heappush(self._future, (item.due_at, item.ws, item.run))
+        else:
+            self._enqueue(item)
+
+    def _enqueue(self, item: RunWaits) -> None:
+        pool = self._pools[item.ws, item.pool]
+        pool.queues.setdefault((item.priority, item.key), deque()).append(item.run)
+
+    def _gone(self, item: RunGone, effects: list[Effect]) -> None:
+        pool_id = self._pool_of.pop((item.ws, item.run), None)
+        if pool_id is None:
+            return
+        pool = self._pools[item.ws, pool_id]
+        del pool.waiting[item.run]
+        if pool.told.pop(item.run, None) is not None:
+            effects.append(Wait(item.ws, item.run, "", ""))
+
+    def _down(self, item: SessionDown) -> None:
+        pool = self._pool(item.ws, item.pool)
+        session = pool.sessions.get(item.session)
+        if session is None:
+            return
+        session.up = False
+        if not session.held:
+            del pool.sessions[item.session]
+
+    def _forget(self, ws: int) -> None:
+        for key in [k for k in self._pools if k[0] == ws]:
+            del self._pools[key]
+        for run in [k for k in self._pool_of if k[0] == ws]:
+            del self._pool_of[run]
+        self._future = [entry for entry in self._future if entry[1] != ws]
+        heapq.heapify(self._future)
+
+    def _give(
+        self, key: tuple[int, UUID], pool: _Pool, now: datetime, effects: list[Effect]
+    ) -> None:
+        ws = key[0]
+        free = pool.free
+        while free > 0:
+            item = self._next(pool, now)
+            if item is None:
+                break
+            session_id = max(pool.sessions, key=lambda s: (pool.sessions[s].free, s.int))
+            self._gone(RunGone(ws, item.run), effects)
+            pool.held.add(item.run)
+            pool.sessions[session_id].held.add(item.run)
+            pool.served[item.key] = pool.served.get(item.key, 0) + 1
+            effects.append(Grant(ws, item.run, session_id))
+            free -= 1
+        if not pool.waiting:
+            pool.served.clear()
+            pool.queues.clear()
+
+    def _next(self, pool: _Pool, now: datetime) -> RunWaits | None:
+        """The head of the best queue; takes it off. Queues are as many as (priority, key) pairs, not as runs."""
+        best: tuple[tuple[int, int, datetime, int], tuple[int, UUID]] | None = None
+        for queue_key, queue in list(pool.queues.items()):
+            while queue and (queue[0] not in pool.waiting or pool.waiting[queue[0]].due_at > now):
+                queue.popleft()
+            if not queue:
+                del pool.queues[queue_key]
+                continue
+            head = pool.waiting[queue[0]]
+            level = max(1, head.priority - int((now - head.due_at) / AGEING))
+            rank = (level, pool.served.get(head.key, 0), head.due_at, head.run.int)
+            if best is None or rank < best[0]:
+                best = (rank, queue_key)
+        return pool.waiting[pool.queues[best[1]].popleft()] if best is not None else None
+
+    def _tell(self, ws: int, pool: _Pool, now: datetime, effects: list[Effect]) -> None:
+        reason = pool.reason()
+        told = 0
+        for run, item in pool.waiting.items():
+            if told >= TOLD_MAX:
+                break
+            why = ("not due", item.due_at.isoformat()) if item.due_at > now else reason
+            if pool.told.get(run) == why or (item.due_at <= now < item.due_at + TELL_AFTER):
+                continue
+            pool.told[run] = why
+            effects.append(Wait(ws, run, *why))
+            told += 1

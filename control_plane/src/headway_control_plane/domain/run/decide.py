@@ -1,0 +1,274 @@
+"""Decides what becomes of a run: grants, ends, retries, losses, cancels. The log appends; nothing here touches the world."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from headway_control_plane.domain.commands import (
+    AttemptBegan,
+    AttemptOver,
+    CancelRun,
+    CreateRun,
+    FireDeadline,
+    GrantRun,
+    LoseAttempt,
+    ReattachAttempt,
+    ReleaseRun,
+)
+from headway_control_plane.domain.errors import (
+    Conflict,
+    InvalidArgument,
+    InvalidState,
+    NotFound,
+    StaleFence,
+    StaleShard,
+)
+from headway_control_plane.domain.run.events import (
+    OnLost,
+    RunCancelled,
+    RunCancelRequested,
+    RunCompleted,
+    RunCrashed,
+    RunCreated,
+    RunEvent,
+    RunFailed,
+    RunGranted,
+    RunPaused,
+    RunReattached,
+    RunRescheduled,
+    RunResumed,
+    RunStarted,
+)
+from headway_control_plane.domain.run.state import AttemptState, DeadlineKind, RunState, RunStatus
+from headway_control_plane.domain.session.state import SessionState, SessionStatus
+from headway_control_plane.domain.states import States
+from headway_control_plane.domain.streams import Context, Decided, Stream, StreamKind
+
+# The process was taken from outside, or nobody saw how it went: not the flow's failure. `exit` is: the process chose to end.
+DEATHS = frozenset({"signal", "killed", "supervisor lost", "host restarted", "cancelled"})
+DEATH_DELAY_MAX = timedelta(seconds=60)
+
+
+def create_run(command: CreateRun, states: States, context: Context) -> list[Decided]:
+    """Accepts a run of a deployment. The same run id again appends nothing: the outcome of the first append was unknown."""
+    if states.run(command.run) is not None:
+        return []
+    deployment = states.deployment(command.deployment)
+    if deployment is None:
+        raise NotFound(
+            "There is no such deployment in this workspace. `headway deployments ls` lists them."
+        )
+    if deployment.version != command.deployment_version:
+        raise Conflict(
+            "The deployment changed while the run was being accepted.", version=deployment.version
+        )
+    if not 1 <= command.priority <= 5:
+        raise InvalidArgument("A priority is 1 (first) to 5 (last).", priority=command.priority)
+    spec = deployment.spec
+    event = RunCreated(
+        deployment=command.deployment,
+        pool=spec.pool,
+        flow=spec.flow,
+        labels=command.labels,
+        parameters=command.parameters,
+        environment=spec.environment,
+        entrypoint=spec.entrypoint,
+        code_hash=spec.code_hash,
+        priority=command.priority,
+        due_at=command.due_at or context.now,
+        retries=spec.retries,
+        retry_delay_ms=spec.retry_delay_ms,
+        on_lost=spec.on_lost,
+        cancel_grace_ms=spec.cancel_grace_ms,
+        kill_grace_ms=spec.kill_grace_ms,
+    )
+    return _on(command.run, event)
+
+
+def grant_run(command: GrantRun, states: States, context: Context) -> list[Decided]:
+    """Gives the run to a session: the one place that raises the fence."""
+    if command.shard_epoch != states.shard_epoch:
+        raise StaleShard("Another replica owns this shard.", epoch=states.shard_epoch)
+    run = _present(states, command.run)
+    session = states.session(command.session)
+    if run.status is RunStatus.PENDING and run.session == command.session:
+        return []
+    if run.status is not RunStatus.SCHEDULED or run.due_at > context.now:
+        raise InvalidState("The run does not wait for a grant.", status=run.status)
+    if not _takes_work(session, context) or session is None or session.pool != run.pool:
+        raise InvalidState("The session does not take runs of this pool.", session=command.session)
+    pool = states.pool(run.pool)
+    if pool is not None and 0 < pool.slots <= pool.slots_taken:
+        raise InvalidState("All slots of the pool are taken.", pool=pool.name)
+    return _on(
+        command.run, RunGranted(fence=run.fence + 1, session=command.session, agent=session.agent)
+    )
+
+
+def reattach_attempt(command: ReattachAttempt, states: States, context: Context) -> list[Decided]:
+    """The agent came back before anyone else got the run: same fence, nothing is repeated."""
+    run, attempt = _newest(states, command.run, command.fence)
+    session = states.session(command.session)
+    if not _takes_work(session, context) or session is None or session.agent != attempt.agent:
+        raise InvalidState("Only the agent that got the attempt can take it up again.")
+    if attempt.is_open:
+        return (
+            []
+            if attempt.session == command.session
+            else _on(run.run, RunReattached(run.fence, command.session))
+        )
+    if attempt.outcome != "lost" or run.status not in {RunStatus.SCHEDULED, RunStatus.PAUSED}:
+        raise StaleFence("The attempt has ended.", fence=run.fence)
+    return _on(run.run, RunReattached(run.fence, command.session))
+
+
+def lose_attempt(command: LoseAttempt, states: States, context: Context) -> list[Decided]:
+    """Nobody holds the attempt any more, as far as we can know: `on_lost` decides."""
+    run = _present(states, command.run)
+    attempt = states.attempt(run.run, run.fence)
+    if attempt is None or not attempt.is_open or command.fence != run.fence:
+        return []
+    return _on(run.run, _lost(run, command.cause, context))
+
+
+def cancel_run(command: CancelRun, states: States) -> list[Decided]:
+    """From here on no new grant. Nothing open: cancelled at once; else the agent is told, and a deadline runs."""
+    run = _present(states, command.run)
+    if run.status is RunStatus.CANCELLING:
+        return []
+    if run.is_terminal:
+        raise InvalidState(
+            f"The run has already ended ({run.status}); there is nothing to cancel.",
+            status=run.status,
+        )
+    attempt = states.attempt(run.run, run.fence)
+    requested = _on(run.run, RunCancelRequested(command.reason))
+    if attempt is not None and attempt.is_open:
+        return requested
+    return requested + _on(
+        run.run, RunCancelled(run.fence, "never started" if run.fence == 0 else "no attempt open")
+    )
+
+
+def release_run(command: ReleaseRun, states: States, context: Context) -> list[Decided]:
+    """A person lets a paused run go on."""
+    run = _present(states, command.run)
+    if run.status is not RunStatus.PAUSED:
+        raise InvalidState(f"The run is not paused ({run.status}).", status=run.status)
+    return _on(run.run, RunResumed(due_at=context.now))
+
+
+def fire_deadline(command: FireDeadline, states: States, context: Context) -> list[Decided]:
+    """A run's deadline passed. One that is not the run's present deadline does nothing."""
+    run = states.run(command.stream.id)
+    if (
+        run is None
+        or run.deadline is None
+        or run.deadline.kind is not command.kind
+        or run.deadline.at > context.now
+    ):
+        return []
+    match command.kind:
+        case DeadlineKind.START:
+            return _on(run.run, _lost(run, "start deadline", context))
+        case DeadlineKind.CANCEL:
+            return _on(run.run, RunCancelled(run.fence, "death unconfirmed"))
+        case DeadlineKind.HOLD:
+            return _on(run.run, RunFailed(run.fence, "held too long"))
+        case DeadlineKind.REASSIGN:
+            return []
+
+
+def attempt_began(command: AttemptBegan, states: States) -> list[Decided]:
+    """User code runs."""
+    run, attempt = _newest(states, command.run, command.fence)
+    if not attempt.is_open or attempt.started_at is not None:
+        return []
+    return _on(run.run, RunStarted(run.fence))
+
+
+def attempt_over(command: AttemptOver, states: States, context: Context) -> list[Decided]:
+    """Death was seen. The one append that closes the attempt and says what becomes of the run."""
+    run, attempt = _newest(states, command.run, command.fence)
+    if not attempt.is_open:
+        return []
+    if command.outcome == "completed":
+        started = [] if attempt.started_at is not None else _on(run.run, RunStarted(run.fence))
+        return started + _on(
+            run.run, RunCompleted(run.fence, command.result_digest, command.result_size_bytes)
+        )
+    if run.status is RunStatus.CANCELLING:
+        return _on(run.run, RunCancelled(run.fence, "death seen"))
+    return _on(run.run, _after_failure(run, command, context))
+
+
+def _after_failure(run: RunState, command: AttemptOver, context: Context) -> RunEvent:
+    if command.outcome == "refused":
+        return RunFailed(run.fence, "refused", command.error_class, command.error_text)
+    if command.outcome == "failed":
+        if run.attempts_failed < run.retries:
+            return RunRescheduled(
+                run.fence,
+                "failed",
+                _retry_at(run, context),
+                command.error_class,
+                command.error_text,
+            )
+        return RunFailed(run.fence, "error", command.error_class, command.error_text)
+    if command.cause in DEATHS or command.outcome == "cancelled":
+        return _died(run, command, context)
+    if run.attempts_failed < run.retries:
+        return RunRescheduled(run.fence, "crashed", _retry_at(run, context))
+    return RunCrashed(run.fence, command.cause, command.detail)
+
+
+def _died(run: RunState, command: AttemptOver, context: Context) -> RunEvent:
+    """The process died under the flow. A run that keeps dying is not retried for ever: memory exhausted looks just like this."""
+    if run.on_lost is OnLost.HOLD:
+        return RunPaused(run.fence, "lost")
+    if run.on_lost is OnLost.FAIL or run.deaths + 1 >= context.policy.deaths_max:
+        return RunCrashed(run.fence, command.cause, command.detail)
+    delay = timedelta(seconds=2**run.deaths - 1)
+    return RunRescheduled(run.fence, "died", context.now + min(delay, DEATH_DELAY_MAX))
+
+
+def _lost(run: RunState, cause: str, context: Context) -> RunEvent:
+    if run.status is RunStatus.CANCELLING:
+        return RunCancelled(run.fence, "death unconfirmed")
+    match run.on_lost:
+        case OnLost.RETRY:
+            return RunRescheduled(run.fence, cause, context.now)
+        case OnLost.HOLD:
+            return RunPaused(run.fence, "lost")
+        case OnLost.FAIL:
+            return RunFailed(run.fence, "lost")
+
+
+def _retry_at(run: RunState, context: Context) -> datetime:
+    return context.now + timedelta(milliseconds=run.retry_delay_ms)
+
+
+def _takes_work(session: SessionState | None, context: Context) -> bool:
+    if session is None or session.status is not SessionStatus.OPEN:
+        return False
+    return session.expires_at is None or session.expires_at > context.now
+
+
+def _present(states: States, run: UUID) -> RunState:
+    state = states.run(run)
+    if state is None:
+        raise NotFound("There is no such run in this workspace.")
+    return state
+
+
+def _newest(states: States, run: UUID, fence: int) -> tuple[RunState, AttemptState]:
+    state = _present(states, run)
+    attempt = states.attempt(run, fence)
+    if fence != state.fence or attempt is None:
+        raise StaleFence("A newer grant exists.", fence=state.fence)
+    return state, attempt
+
+
+def _on(run: UUID, event: RunEvent) -> list[Decided]:
+    return [Decided(Stream(StreamKind.RUN, run), event)]
