@@ -1,0 +1,224 @@
+"""The fold of facts into calls: pure, and indifferent to the order in which one call's facts come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from headway_api.event.v1 import attempt_pb2 as facts
+from headway_control_plane.application.ports import Recorded
+from headway_control_plane.projections.read_model import BrokenEvent
+
+KEPT_RETRIES = 20
+OPEN = frozenset({"running", "retrying"})
+STATUSES = ("running", "retrying", "completed", "failed", "cancelled", "skipped", "interrupted")
+
+_CALL_FACTS = frozenset({"CallStarted", "CallRetrying", "CallEnded"})
+# Each says that an attempt is over. A fact counts for its own stream's attempt, a run's event for the fence that it names.
+_ATTEMPT_ENDS = frozenset(
+    {"AttemptExited", "RunRescheduled", "RunCompleted", "RunFailed", "RunCrashed", "RunCancelled"}
+)
+_OUTCOMES = {
+    facts.CALL_OUTCOME_COMPLETED: "completed",
+    facts.CALL_OUTCOME_FAILED: "failed",
+    facts.CALL_OUTCOME_CANCELLED: "cancelled",
+    facts.CALL_OUTCOME_SKIPPED: "skipped",
+}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+CallFact = facts.CallStarted | facts.CallRetrying | facts.CallEnded
+
+
+class Attempt(NamedTuple):
+    """One attempt of a run."""
+
+    run: UUID
+    fence: int
+
+
+class Call(NamedTuple):
+    """One call within an attempt."""
+
+    attempt: Attempt
+    call: bytes
+
+
+@dataclass(slots=True)
+class Retry:
+    """A try that failed, and the wait that followed."""
+
+    number: int
+    at: datetime
+    delay_us: int
+    error_class: str
+
+
+@dataclass(slots=True)
+class CallRow:
+    """A row of `task_timeline`. An empty parent, name or kind means that no fact named it yet, or that the pool withholds it."""
+
+    parent: bytes
+    kind: str
+    name: str
+    status: str
+    first_offset: int
+    started_at: datetime
+    ended_at: datetime | None = None
+    tries: int = 1
+    retries: list[Retry] = field(default_factory=list)
+    error_class: str = ""
+    error_text: bytes = b""
+    result: dict[str, object] | None = None
+
+
+class Wanted(NamedTuple):
+    """What the fold of some events must know: single calls, and the open calls of attempts that end."""
+
+    calls: set[Call]
+    ended: set[Attempt]
+
+
+@dataclass(slots=True)
+class Parsed:
+    """An event that the fold reacts to."""
+
+    event: Recorded
+    attempt: Attempt
+    fact: CallFact | None  # None: the attempt is over
+
+
+def parse(events: Iterable[Recorded]) -> list[Parsed]:
+    """Pick out and decode what concerns calls. Raises BrokenEvent."""
+    parsed = []
+    for event in events:
+        if event.type not in _CALL_FACTS and event.type not in _ATTEMPT_ENDS:
+            continue
+        try:
+            parsed.append(_parse(event))
+        except Exception as error:
+            raise BrokenEvent(event, error) from error
+    return parsed
+
+
+def _parse(event: Recorded) -> Parsed:
+    body = event.decode()
+    if event.type in _CALL_FACTS:
+        return Parsed(event, Attempt(event.stream.id, event.stream.fence), body)
+    fence = event.stream.fence if event.is_fact else body.fence
+    return Parsed(event, Attempt(event.stream.id, fence), None)
+
+
+def wanted(parsed: Iterable[Parsed]) -> Wanted:
+    """Say which rows a fold needs loaded."""
+    needs = Wanted(set(), set())
+    for item in parsed:
+        if item.fact is None:
+            needs.ended.add(item.attempt)
+        else:
+            needs.calls.add(Call(item.attempt, item.fact.call))
+    return needs
+
+
+def fold(parsed: Sequence[Parsed], rows: dict[Call, CallRow]) -> None:
+    """Bring rows up to date; `rows` holds those of `wanted` that exist, and afterwards all that the events touched."""
+    by_attempt: dict[Attempt, set[Call]] = {}
+    for call in rows:
+        by_attempt.setdefault(call.attempt, set()).add(call)
+    for item in parsed:
+        if item.fact is None:
+            for call in by_attempt.get(item.attempt, ()):
+                _interrupt(rows[call], item.event.occurred_at)
+            continue
+        call = Call(item.attempt, item.fact.call)
+        by_attempt.setdefault(item.attempt, set()).add(call)
+        try:
+            rows[call] = _fold_fact(rows.get(call), item.event, item.fact)
+        except Exception as error:
+            raise BrokenEvent(item.event, error) from error
+
+
+def _fold_fact(row: CallRow | None, event: Recorded, fact: CallFact) -> CallRow:
+    if row is None:
+        row = CallRow(
+            fact.parent,
+            _kind(fact.kind),
+            fact.name,
+            "running",
+            event.cursor.offset,
+            event.occurred_at,
+        )
+    else:
+        row.parent = row.parent or fact.parent
+        row.kind = row.kind or _kind(fact.kind)
+        row.name = row.name or fact.name
+        row.first_offset = min(row.first_offset, event.cursor.offset)
+    match fact:
+        case facts.CallStarted():
+            row.started_at = min(row.started_at, event.occurred_at)
+        case facts.CallRetrying():
+            _retry(row, event, fact)
+        case facts.CallEnded():
+            _end(row, event, fact)
+    return row
+
+
+def _retry(row: CallRow, event: Recorded, fact: facts.CallRetrying) -> None:
+    if row.status in OPEN:
+        row.status = "retrying"
+        row.tries = max(row.tries, getattr(fact, "try") + 1)
+    number = getattr(fact, "try")  # a keyword in Python
+    if len(row.retries) < KEPT_RETRIES and all(kept.number != number for kept in row.retries):
+        row.retries.append(Retry(number, event.occurred_at, fact.delay_us, fact.error.error_class))
+        row.retries.sort(key=lambda kept: kept.number)
+
+
+def _end(row: CallRow, event: Recorded, fact: facts.CallEnded) -> None:
+    row.status = _OUTCOMES[fact.outcome]
+    if fact.started_at_us:
+        row.started_at = _EPOCH + timedelta(microseconds=fact.started_at_us)
+    row.ended_at = event.occurred_at
+    row.tries = fact.tries
+    row.error_class = fact.error.error_class
+    row.error_text = fact.error.text_digest
+    row.result = _result(fact.result) if fact.HasField("result") else None
+
+
+def _interrupt(row: CallRow, at: datetime) -> None:
+    if row.status in OPEN:
+        row.status = "interrupted"
+        row.ended_at = max(at, row.started_at)
+
+
+def _kind(kind: int) -> str:
+    return (
+        "flow" if kind == facts.CALL_KIND_FLOW else "task" if kind == facts.CALL_KIND_TASK else ""
+    )
+
+
+def _result(result: facts.Result) -> dict[str, object]:
+    return {
+        "codec": result.codec,
+        "size_bytes": result.size_bytes,
+        "digest": result.digest.hex(),
+        "reference": result.reference,
+        "preview_digest": result.preview_digest.hex(),
+    }
+
+
+def count_changes(
+    before: Mapping[Call, str], after: Mapping[Call, CallRow]
+) -> dict[Attempt, dict[str, int]]:
+    """Return by how much each attempt's number of calls in a status has changed."""
+    changes: dict[Attempt, dict[str, int]] = {}
+    for call, row in after.items():
+        old = before.get(call)
+        if old == row.status:
+            continue
+        change = changes.setdefault(call.attempt, dict.fromkeys(STATUSES, 0))
+        change[row.status] += 1
+        if old is not None:
+            change[old] -= 1
+    return changes
