@@ -1,0 +1,132 @@
+"""Create a run. Everything that can be wrong with it is found before it is accepted."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from headway_control_plane.application.catalogue import Catalogue, require_deployment
+from headway_control_plane.application.errors import Problem
+from headway_control_plane.application.json_values import canonical, encode
+from headway_control_plane.application.parameters import merge_parameters
+from headway_control_plane.application.ports import Cursor, Dedupe, Log
+from headway_control_plane.application.words import require_none, tag_problems, text_problems
+from headway_control_plane.domain.commands import CreateRun
+from headway_control_plane.domain.errors import Conflict
+from headway_control_plane.domain.streams import Blob
+from headway_control_plane.ids import IdSource
+
+# How often the deployment may change under us before we give up.
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """`deployment` is its id or name; no `due_at` means now; a name is made up when there is none."""
+
+    deployment: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    tags: Sequence[str] = ()
+    priority: int = 3
+    due_at: datetime | None = None
+
+    @property
+    def hash(self) -> bytes:
+        """Tell this request from another one that is sent with the same idempotency key."""
+        due = self.due_at.isoformat() if self.due_at else None
+        parts = [self.deployment, self.parameters, self.name, list(self.tags), self.priority, due]
+        return hashlib.sha256(canonical(parts)).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class RunAccepted:
+    """`repeated`: the idempotency key was seen before and this is the run of then."""
+
+    run: UUID
+    cursor: Cursor
+    repeated: bool
+
+
+async def create_run(
+    log: Log,
+    catalogue: Catalogue,
+    ids: IdSource,
+    ws: int,
+    *,
+    actor: str,
+    request: RunRequest,
+    idempotency_key: str | None = None,
+    traceparent: str = "",
+) -> RunAccepted:
+    """Accept a run, or the same run again for the same idempotency key."""
+    require_none(_problems(request, idempotency_key))
+    run = ids()
+    labels = Blob.of(encode({"name": request.name or _name_of(run), "tags": _unique(request.tags)}))
+    dedupe = _dedupe(request, idempotency_key, run)
+    tries = 0
+    while True:
+        tries += 1
+        command = await _prepare(catalogue, ws, run, labels, request)
+        try:
+            done = await log.execute(
+                ws, command, actor=actor, traceparent=traceparent, dedupe=dedupe
+            )
+        except Conflict:
+            # The deployment was changed after its schema was read: check against the new one.
+            if tries == _TRIES:
+                raise
+            continue
+        if done.repeated and done.response is not None:
+            run = UUID(done.response["run"])
+        return RunAccepted(run, done.cursor, done.repeated)
+
+
+async def _prepare(
+    catalogue: Catalogue, ws: int, run: UUID, labels: Blob, request: RunRequest
+) -> CreateRun:
+    deployment = await require_deployment(catalogue, ws, request.deployment)
+    parameters = merge_parameters(
+        deployment.name, deployment.parameter_schema, deployment.defaults, request.parameters
+    )
+    return CreateRun(
+        run=run,
+        deployment=deployment.deployment,
+        deployment_version=deployment.version,
+        parameters=Blob.of(parameters),
+        labels=labels,
+        priority=request.priority,
+        due_at=request.due_at,
+    )
+
+
+def _dedupe(request: RunRequest, key: str | None, run: UUID) -> Dedupe | None:
+    if key is None:
+        return None
+    return Dedupe(f"create run {key}", request.hash, {"run": str(run)})
+
+
+def _name_of(run: UUID) -> str:
+    """Give a short name to a run without one; the tail of a UUIDv7 is its random part."""
+    return f"run-{run.hex[-8:]}"
+
+
+def _unique(tags: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(tags))
+
+
+def _problems(request: RunRequest, idempotency_key: str | None) -> list[Problem]:
+    problems = [*text_problems("name", request.name), *tag_problems("tags", request.tags)]
+    if not 1 <= request.priority <= 5:
+        problems.append(Problem("priority", "must be 1 (first) to 5 (last)"))
+    if request.due_at is not None and request.due_at.tzinfo is None:
+        problems.append(Problem("due_at", "needs a zone, for example 2026-11-22T08:00:00Z"))
+    if idempotency_key is not None and not _is_key(idempotency_key):
+        problems.append(Problem("Idempotency-Key", "must be 1 to 200 printable ASCII characters"))
+    return problems
+
+
+def _is_key(key: str) -> bool:
+    return 1 <= len(key) <= 200 and key.isascii() and key.isprintable()

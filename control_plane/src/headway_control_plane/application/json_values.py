@@ -1,0 +1,67 @@
+"""JSON that comes from outside: what is wrong with it, and its one encoding."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from headway_control_plane.application.errors import Problem
+
+MAX_DEPTH = 100
+
+
+def encode(value: Any) -> bytes:
+    """Encode a value that `problems_of` found nothing wrong with."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def canonical(value: Any) -> bytes:
+    """Encode so that equal values give equal bytes, whatever the order of their keys."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def problems_of(value: Any, path: str) -> Iterator[Problem]:
+    """Name what cannot be kept: NUL and lone surrogates (no text for PostgreSQL or UTF-8), numbers that are none, depth."""
+    waiting = [(value, path, 0)]
+    while waiting:
+        item, where, depth = waiting.pop()
+        if depth > MAX_DEPTH:
+            yield Problem(where, f"is nested more than {MAX_DEPTH} levels deep")
+            continue
+        match item:
+            case str():
+                yield from _text_problems(item, where)
+            case float() if not math.isfinite(item):
+                yield Problem(where, "is no finite number; JSON has no NaN and no Infinity")
+            case Mapping():
+                for key in item:
+                    yield from _text_problems(key, f"{where}, in a key")
+                waiting.extend((child, f"{where}.{key}", depth + 1) for key, child in item.items())
+            case list():
+                waiting.extend((child, f"{where}[{n}]", depth + 1) for n, child in enumerate(item))
+            case _:
+                pass
+
+
+def _text_problems(text: str, path: str) -> Iterator[Problem]:
+    if "\x00" in text:
+        yield Problem(
+            path.replace("\x00", "\N{SYMBOL FOR NULL}"),
+            "holds a NUL character, which cannot be stored; remove it",
+        )
+    elif not _is_unicode(text):
+        yield Problem(
+            _printable(path), "holds half of a surrogate pair, which is no Unicode text; remove it"
+        )
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _printable(text: str) -> str:
+    return text.encode(errors="replace").decode()

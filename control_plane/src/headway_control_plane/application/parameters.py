@@ -1,0 +1,144 @@
+"""A run's parameters: merged with the deployment's defaults, checked against its schema before the run is accepted."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from jsonschema import Draft202012Validator, SchemaError, ValidationError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
+
+from headway_control_plane.application.errors import (
+    InvalidParameters,
+    InvalidRequest,
+    Problem,
+    TooLarge,
+)
+from headway_control_plane.application.json_values import encode, problems_of
+
+MAX_BYTES = 256 * 1024
+_MAX_PROBLEMS = 100
+
+
+def check_schema(schema: Mapping[str, Any]) -> None:
+    """Refuse a schema that is none, or that points outside itself: nothing is ever fetched to check parameters."""
+    problems = list(problems_of(schema, "parameter_schema"))
+    if not problems:
+        problems = [*_schema_problems(schema), *_reference_problems(schema)]
+    if problems:
+        raise InvalidRequest(
+            "The parameter schema is no valid JSON Schema (draft 2020-12).",
+            problems=problems[:_MAX_PROBLEMS],
+        )
+
+
+def merge_parameters(
+    deployment: str, schema: bytes, defaults: bytes, given: Mapping[str, Any]
+) -> bytes:
+    """Return the parameters to store, or refuse with all problems at once."""
+    problems = list(problems_of(given, "parameters"))
+    if problems:
+        raise InvalidParameters(
+            "The parameters cannot be stored.", problems=problems[:_MAX_PROBLEMS]
+        )
+    merged = {**_object(defaults), **given}
+    encoded = encode(merged)
+    if len(encoded) > MAX_BYTES:
+        raise TooLarge(
+            f"The parameters take {len(encoded):,} bytes; the limit is {MAX_BYTES:,}.",
+            hint="Put large data into a file or an object store and pass its name.",
+        )
+    problems = list(_parameter_problems(schema, merged))
+    if problems:
+        raise InvalidParameters(
+            f"The parameters do not fit the deployment {deployment!r}.",
+            hint=f"See what it takes with: headway deployments show {deployment}",
+            problems=problems[:_MAX_PROBLEMS],
+        )
+    return encoded
+
+
+def _parameter_problems(schema: bytes, parameters: Mapping[str, Any]) -> Iterator[Problem]:
+    validator = _validator(hashlib.sha256(schema).digest(), schema)
+    for error in sorted(validator.iter_errors(parameters), key=lambda error: error.json_path):
+        yield from _explain(error)
+
+
+def _explain(error: ValidationError) -> Iterator[Problem]:
+    path = "parameters" + error.json_path.removeprefix("$")
+    instance: Any = error.instance
+    schema: Any = error.schema
+    match error.validator:
+        case "required":
+            # The library reports one error a missing name, each with the whole list; the message begins with its own.
+            missing = (name for name in schema["required"] if error.message.startswith(repr(name)))
+            yield from (Problem(f"{path}.{name}", "is required") for name in missing)
+        case "additionalProperties" if "patternProperties" not in schema:
+            known = schema.get("properties", {})
+            yield from (
+                Problem(
+                    f"{path}.{name}", f"is not a parameter; there are: {', '.join(known) or 'none'}"
+                )
+                for name in instance
+                if name not in known
+            )
+        case _:
+            yield Problem(path, _shorten(error.message))
+
+
+def _shorten(message: str, limit: int = 300) -> str:
+    return (
+        message
+        if len(message) <= limit
+        else f"{message[: limit // 2]} ... {message[-limit // 2 :]}"
+    )
+
+
+@lru_cache(maxsize=256)
+def _validator(_digest: bytes, schema: bytes) -> Draft202012Validator:
+    # With a registry of its own the library resolves nothing over the network.
+    return Draft202012Validator(_object(schema), registry=Registry())
+
+
+def _schema_problems(schema: Mapping[str, Any]) -> Iterator[Problem]:
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        yield Problem(
+            "parameter_schema" + error.json_path.removeprefix("$"), _shorten(error.message)
+        )
+
+
+def _reference_problems(schema: Mapping[str, Any]) -> Iterator[Problem]:
+    resolver = Registry().with_resource("", DRAFT202012.create_resource(schema)).resolver()
+    for reference in _references(schema):
+        if not reference.startswith("#"):
+            yield Problem(
+                "parameter_schema",
+                f"refers to {reference!r}; only references within the schema (#/...) work",
+            )
+            continue
+        try:
+            resolver.lookup(reference)
+        except Unresolvable:
+            yield Problem("parameter_schema", f"refers to {reference!r}, which is not in it")
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        reference = value.get("$ref")
+        if isinstance(reference, str):
+            yield reference
+        for child in value.values():
+            yield from _references(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from _references(child)
+
+
+def _object(encoded: bytes) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(encoded or b"{}")
+    return value

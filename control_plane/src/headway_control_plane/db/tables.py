@@ -1,0 +1,365 @@
+"""The tables as SQLAlchemy Core sees them, for composed queries. The migrations make them; a test holds the two equal."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
+
+metadata = MetaData(schema="headway")
+
+_TYPES: Mapping[str, TypeEngine[object]] = {
+    "bigint": BigInteger(),
+    "boolean": Boolean(),
+    "bytea": LargeBinary(),
+    "integer": Integer(),
+    "jsonb": JSONB(),
+    "smallint": SmallInteger(),
+    "text": Text(),
+    "text[]": ARRAY(Text()),
+    "timestamptz": DateTime(timezone=True),
+    "uuid": Uuid(),
+}
+
+
+def _table(name: str, key: str, columns: str) -> Table:
+    """Make a table from lines of `type column column? ...`, where `?` marks what may be null, and its primary key."""
+    keys = key.split()
+    made = [
+        Column(
+            word.rstrip("?"), _TYPES[kind], primary_key=word in keys, nullable=word.endswith("?")
+        )
+        for kind, *words in (line.split() for line in columns.strip().splitlines())
+        for word in words
+    ]
+    return Table(name, metadata, *made)
+
+
+workspace = _table(
+    "workspace",
+    "ws",
+    """
+    bigint ws
+    uuid id
+    text name
+    smallint shard
+    timestamptz created_at
+    """,
+)
+replica = _table(
+    "replica",
+    "id",
+    """
+    uuid id
+    text address
+    timestamptz started_at expires_at
+    """,
+)
+shard = _table(
+    "shard",
+    "id",
+    """
+    smallint id
+    uuid owner?
+    bigint epoch
+    """,
+)
+workspace_head = _table(
+    "workspace_head",
+    "ws",
+    """
+    bigint ws epoch offset
+    integer seg
+    bytea chain
+    timestamptz recorded_at
+    """,
+)
+event = _table(
+    "event",
+    "seg ws offset",
+    """
+    bigint ws
+    integer seg
+    bigint offset epoch
+    smallint stream_kind
+    uuid stream_id
+    bigint fence version
+    text type
+    smallint schema_version
+    uuid event_id
+    timestamptz occurred_at recorded_at
+    text actor
+    uuid causation?
+    text traceparent
+    bytea payload chain
+    """,
+)
+segment_index = _table(
+    "segment_index",
+    "ws seg",
+    """
+    bigint ws
+    integer seg
+    bigint first_offset
+    """,
+)
+payload = _table(
+    "payload",
+    "ws digest",
+    """
+    bigint ws
+    bytea digest bytes
+    """,
+)
+late_fact = _table(
+    "late_fact",
+    "ws run fence seq",
+    """
+    bigint ws
+    uuid run
+    bigint fence seq
+    text type
+    smallint schema_version
+    timestamptz occurred_at received_at
+    bytea payload
+    """,
+)
+command_dedupe = _table(
+    "command_dedupe",
+    "ws key_hash",
+    """
+    bigint ws
+    bytea key_hash request_hash response
+    timestamptz expires_at
+    """,
+)
+log_chunk = _table(
+    "log_chunk",
+    "ws run fence first_line seg",
+    """
+    bigint ws
+    integer seg
+    uuid run
+    bigint fence first_line
+    integer lines
+    bytea bytes
+    """,
+)
+pool = _table(
+    "pool",
+    "ws pool",
+    """
+    bigint ws
+    uuid pool
+    bigint version
+    text name
+    text[] permits
+    integer slots
+    timestamptz created_at
+    """,
+)
+deployment = _table(
+    "deployment",
+    "ws deployment",
+    """
+    bigint ws
+    uuid deployment
+    bigint version
+    text name flow
+    uuid pool
+    text environment entrypoint code_hash
+    bytea parameter_schema defaults
+    text description
+    text[] tags
+    integer retries
+    bigint retry_delay_ms
+    text on_lost
+    bigint cancel_grace_ms kill_grace_ms
+    timestamptz created_at deployed_at
+    """,
+)
+agent = _table(
+    "agent",
+    "ws agent",
+    """
+    bigint ws
+    uuid agent
+    bigint version
+    text name
+    uuid pool
+    bytea public_key
+    timestamptz enrolled_at revoked_at?
+    """,
+)
+session = _table(
+    "session",
+    "ws session",
+    """
+    bigint ws
+    uuid session
+    bigint version
+    smallint shard
+    text status
+    uuid agent pool replica
+    text host agent_version
+    integer slots
+    timestamptz opened_at lost_at? closed_at?
+    text closed_reason
+    timestamptz expires_at?
+    """,
+)
+run = _table(
+    "run",
+    "ws run",
+    """
+    bigint ws
+    uuid run
+    bigint version
+    smallint shard
+    text status reason
+    bigint fence
+    uuid deployment pool
+    text flow name
+    text[] tags
+    text environment entrypoint code_hash
+    bytea parameters
+    smallint priority
+    integer retries
+    bigint retry_delay_ms
+    text on_lost
+    bigint cancel_grace_ms kill_grace_ms
+    integer attempts_failed
+    uuid session?
+    timestamptz created_at due_at started_at? ended_at?
+    text error_class
+    bytea error_text result_digest
+    """,
+)
+run_tag = _table(
+    "run_tag",
+    "ws tag run",
+    """
+    bigint ws
+    text tag
+    uuid run
+    """,
+)
+attempt = _table(
+    "attempt",
+    "ws run fence",
+    """
+    bigint ws
+    uuid run
+    bigint fence
+    text status
+    uuid session agent
+    bigint last_seq
+    timestamptz granted_at started_at? ended_at?
+    text outcome
+    boolean cancel
+    """,
+)
+slot = _table(
+    "slot",
+    "ws pool run",
+    """
+    bigint ws
+    uuid pool run
+    bigint fence
+    """,
+)
+timer = _table(
+    "timer",
+    "ws stream_kind stream_id",
+    """
+    bigint ws
+    smallint stream_kind
+    uuid stream_id
+    smallint shard
+    text kind
+    timestamptz due_at
+    """,
+)
+run_wait = _table(
+    "run_wait",
+    "ws run since",
+    """
+    bigint ws
+    uuid run
+    timestamptz since until?
+    text reason object
+    """,
+)
+api_key = _table(
+    "api_key",
+    "id",
+    """
+    text id
+    bigint ws
+    bytea secret_hash
+    text name
+    timestamptz created_at expires_at? revoked_at?
+    """,
+)
+enrolment_token = _table(
+    "enrolment_token",
+    "id",
+    """
+    text id
+    bigint ws
+    bytea secret_hash
+    uuid pool
+    timestamptz created_at expires_at used_at?
+    uuid agent?
+    """,
+)
+projection_active = _table(
+    "projection_active",
+    "projection",
+    """
+    text projection
+    integer version
+    """,
+)
+projection_checkpoint = _table(
+    "projection_checkpoint",
+    "ws projection version",
+    """
+    bigint ws
+    text projection
+    integer version
+    bigint epoch offset
+    """,
+)
+task_timeline = _table(
+    "task_timeline",
+    "ws version run fence call",
+    """
+    bigint ws
+    integer version
+    uuid run
+    bigint fence
+    bytea call parent
+    text kind name status
+    bigint first_offset
+    timestamptz started_at ended_at?
+    integer tries
+    jsonb retries
+    text error_class
+    bytea error_text
+    jsonb result?
+    """,
+)
