@@ -218,6 +218,7 @@ session = _table(
     integer slots
     timestamptz opened_at lost_at? closed_at?
     text closed_reason
+    boolean handover
     timestamptz expires_at?
     """,
 )
@@ -241,7 +242,7 @@ run = _table(
     bigint retry_delay_ms
     text on_lost
     bigint cancel_grace_ms kill_grace_ms
-    integer attempts_failed
+    integer attempts_failed deaths
     uuid session?
     timestamptz created_at due_at started_at? ended_at?
     text error_class
@@ -341,7 +342,9 @@ projection_checkpoint = _table(
     bigint ws
     text projection
     integer version
-    bigint epoch offset
+    bigint epoch offset events unknown_events
+    text failure
+    timestamptz updated_at
     """,
 )
 task_timeline = _table(
@@ -361,5 +364,27 @@ task_timeline = _table(
     text error_class
     bytea error_text
     jsonb result?
+    """,
+)
+task_counts = _table(
+    "task_counts",
+    "ws version run fence",
+    """
+    bigint ws
+    integer version
+    uuid run
+    bigint fence
+    integer running retrying completed failed cancelled skipped interrupted
+    """,
+)
+task_counts = _table(
+    "task_counts",
+    "ws version run fence",
+    """
+    bigint ws
+    integer version
+    uuid run
+    bigint fence
+    integer running retrying completed failed cancelled skipped interrupted
     """,
 )

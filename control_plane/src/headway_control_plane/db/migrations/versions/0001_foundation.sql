@@ -181,7 +181,7 @@ CREATE TABLE run (
 -- Lists are keyset-paged by run id, which is time-ordered (UUIDv7).
 CREATE INDEX run_by_status ON run (ws, status, run DESC);
 CREATE INDEX run_by_deployment ON run (ws, deployment, status, run DESC);
-CREATE INDEX run_by_flow ON run (ws, flow, run DESC);
+CREATE INDEX run_by_flow ON run (ws, flow, status, run DESC);
 -- What the dispatcher loads at takeover, and what needs watching.
 CREATE INDEX run_open ON run (ws, status) WHERE ended_at IS NULL;
 
