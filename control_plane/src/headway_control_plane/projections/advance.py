@@ -64,8 +64,11 @@ async def advance_in(
 ) -> Step:
     """Do the step within the caller's transaction (role projector)."""
     held = await checkpoints.lock(connection, ws, model.name, version)
+    limit = _limit(held, until, batch)
+    if limit <= 0:
+        return Step(held, events=0, more=False)
     try:
-        events = await reader.read(ws, held.cursor, _limit(held, until, batch))
+        events = await reader.read(ws, held.cursor, limit)
     except EpochChanged:
         await drop_rows(connection, model, ws, held.version)
         restart = {"ws": ws, "projection": model.name, "version": held.version}
@@ -73,7 +76,7 @@ async def advance_in(
         return Step(dataclasses.replace(held, cursor=START, failure=""), events=0, more=True)
     if not events:
         return Step(held, events=0, more=False)
-    more = len(events) == batch
+    more = len(events) == limit
     failure = ""
     try:
         await model.apply(connection, ws, held.version, events)
@@ -114,7 +117,7 @@ def count_unknown(events: Sequence[Recorded]) -> int:
 
 
 def _limit(held: Checkpoint, until: int | None, batch: int) -> int:
-    return batch if until is None else max(0, min(batch, until - held.cursor.offset))
+    return batch if until is None else min(batch, until - held.cursor.offset)
 
 
 def _moved(held: Checkpoint, events: Sequence[Recorded], failure: str) -> Checkpoint:

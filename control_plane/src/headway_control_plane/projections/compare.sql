@@ -1,0 +1,39 @@
+-- Comparing two versions of `task_timeline` in one workspace. Role projector. Rows whose calls began before an offset are left out.
+
+-- name: differing_calls
+-- Calls that only one version has, or that differ, the first ones.
+SELECT coalesce(a.run, b.run), coalesce(a.fence, b.fence), coalesce(a.call, b.call), coalesce(a.first_offset, b.first_offset),
+       CASE WHEN b.run IS NULL THEN 'missing' WHEN a.run IS NULL THEN 'unexpected' ELSE 'different' END
+FROM (SELECT * FROM task_timeline WHERE ws = %(ws)s AND version = %(left)s AND first_offset >= %(proved_from)s) a
+FULL JOIN (SELECT * FROM task_timeline WHERE ws = %(ws)s AND version = %(right)s AND first_offset >= %(proved_from)s) b
+  ON a.run = b.run AND a.fence = b.fence AND a.call = b.call
+WHERE (a.parent, a.kind, a.name, a.status, a.first_offset, a.started_at, a.ended_at, a.tries, a.retries, a.error_class, a.error_text, a.result)
+  IS DISTINCT FROM
+      (b.parent, b.kind, b.name, b.status, b.first_offset, b.started_at, b.ended_at, b.tries, b.retries, b.error_class, b.error_text, b.result)
+ORDER BY 4
+LIMIT %(limit)s
+
+-- name: fingerprint
+-- The number of rows of a version and a hash over them that does not depend on their order.
+SELECT count(*),
+       coalesce(sum(('x' || left(md5(concat_ws('|', run, fence, encode(call, 'hex'), encode(parent, 'hex'), kind, length(name), name, status,
+         first_offset, extract(epoch FROM started_at), coalesce(extract(epoch FROM ended_at)::text, '-'), tries, retries, error_class,
+         encode(error_text, 'hex'), coalesce(result::text, '-'))), 15))::bit(60)::bigint), 0)::text
+FROM task_timeline
+WHERE ws = %(ws)s AND version = %(version)s AND first_offset >= %(proved_from)s
+
+-- name: differing_counts
+-- Attempts whose sums are not those of their rows.
+SELECT coalesce(c.run, t.run), coalesce(c.fence, t.fence)
+FROM (SELECT run, fence, running, retrying, completed, failed, cancelled, skipped, interrupted
+      FROM task_counts WHERE ws = %(ws)s AND version = %(version)s) c
+FULL JOIN (
+  SELECT run, fence, count(*) FILTER (WHERE status = 'running') AS running, count(*) FILTER (WHERE status = 'retrying') AS retrying,
+    count(*) FILTER (WHERE status = 'completed') AS completed, count(*) FILTER (WHERE status = 'failed') AS failed,
+    count(*) FILTER (WHERE status = 'cancelled') AS cancelled, count(*) FILTER (WHERE status = 'skipped') AS skipped,
+    count(*) FILTER (WHERE status = 'interrupted') AS interrupted
+  FROM task_timeline WHERE ws = %(ws)s AND version = %(version)s GROUP BY run, fence) t
+  ON c.run = t.run AND c.fence = t.fence
+WHERE (c.running, c.retrying, c.completed, c.failed, c.cancelled, c.skipped, c.interrupted)
+  IS DISTINCT FROM (t.running, t.retrying, t.completed, t.failed, t.cancelled, t.skipped, t.interrupted)
+LIMIT %(limit)s
