@@ -1,0 +1,1 @@
+"""What is installed here? A flow that takes stock of the Python environment it runs in."""
