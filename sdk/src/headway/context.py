@@ -37,7 +37,9 @@ class Engine(Protocol):
 
     facts: Mapping[str, Any]
 
-    def call(self, parent: Call, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def call(
+        self, parent: Call, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         """The call's value, or for an async function the coroutine that gives it."""
 
     def submit(
@@ -49,7 +51,17 @@ class Engine(Protocol):
 class Call:
     """One node of the attempt's tree of calls."""
 
-    __slots__ = ("_ordinals", "children", "engine", "key", "kind", "name", "on_loop", "parent", "try_number")
+    __slots__ = (
+        "_ordinals",
+        "children",
+        "engine",
+        "key",
+        "kind",
+        "name",
+        "on_loop",
+        "parent",
+        "try_number",
+    )
 
     def __init__(
         self, engine: Engine, key: str, parent: str, kind: str, name: str, *, on_loop: bool

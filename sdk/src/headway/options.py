@@ -44,22 +44,27 @@ def _delays(delay: Delay) -> tuple[float, ...]:
     return tuple(_number("retry_delay", each, at_least=0.0) for each in given) or (0.0,)
 
 
-def _number(name: str, value: float, *, at_least: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not at_least <= value < float("inf"):
+def _number(name: str, value: object, *, at_least: float) -> float:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not at_least <= value < float("inf")
+    ):
         raise InvalidOption(f"{name} must be a number of at least {at_least:g}, not {value!r}")
     return float(value)
 
 
-def _whole(name: str, value: int) -> int:
+def _whole(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise InvalidOption(f"{name} must be a whole number of at least 0, not {value!r}")
     return value
 
 
-def positive(name: str, value: int) -> int:
-    if _whole(name, value) == 0:
+def positive(name: str, value: object) -> int:
+    number = _whole(name, value)
+    if number == 0:
         raise InvalidOption(f"{name} must be at least 1")
-    return value
+    return number
 
 
 def choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
@@ -69,7 +74,7 @@ def choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
 
 
 def clean_name(given: str | None, fn: Callable[..., Any]) -> str:
-    name = fn.__name__ if given is None else given
+    name: object = fn.__name__ if given is None else given
     if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > 200:
         raise InvalidOption(f"name must be 1 to 200 printable characters, not {name!r}")
     return name
@@ -78,10 +83,11 @@ def clean_name(given: str | None, fn: Callable[..., Any]) -> str:
 def clean_tags(tags: Iterable[str]) -> tuple[str, ...]:
     if isinstance(tags, str):
         raise InvalidOption(f"tags must be a list of strings: [{tags!r}]")
-    listed = tuple(tags)
-    if not all(isinstance(tag, str) and tag for tag in listed):
+    listed: tuple[object, ...] = tuple(tags)
+    texts = {tag for tag in listed if isinstance(tag, str) and tag}
+    if texts != set(listed):
         raise InvalidOption(f"tags must be non-empty strings, not {listed!r}")
-    return tuple(sorted(set(listed)))
+    return tuple(sorted(texts))
 
 
 def clean_description(given: str | None, fn: Callable[..., Any]) -> str:

@@ -12,13 +12,14 @@ from headway.options import Retries
 
 _CO_COROUTINE = 0x80  # inspect.CO_COROUTINE; importing inspect costs 9 ms
 
+Kind = Literal["task", "flow"]
 JournalKey = Callable[[Mapping[str, Any]], str]
 
 
 class Target:
     """A callable that the engine can execute as a call."""
 
-    kind: Literal["task", "flow"]
+    kind: Kind
     fn: Callable[..., Any]
     name: str
     is_async: bool

@@ -1,0 +1,67 @@
+"""Headway: plain Python functions as durable workflows.
+
+Decorate functions with `@flow` and `@task`. Called directly they are the plain functions; run by an agent, each task call is
+recorded, and a new attempt skips what has completed.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from headway.context import RunContext, run_context
+from headway.errors import (
+    Cancelled,
+    EntrypointError,
+    EntrypointNotFound,
+    ForgottenAwait,
+    HeadwayError,
+    InvalidOption,
+    NotAFlow,
+    NotInRun,
+    ParameterError,
+    Problem,
+    UnserializableResult,
+)
+from headway.flows import Flow, flow
+from headway.futures import Future, as_completed, unmapped, wait
+from headway.tasks import Task, task
+from headway.version import __version__
+
+if TYPE_CHECKING:
+    from headway.logs import get_run_logger
+
+__all__ = [
+    "Cancelled",
+    "EntrypointError",
+    "EntrypointNotFound",
+    "Flow",
+    "ForgottenAwait",
+    "Future",
+    "HeadwayError",
+    "InvalidOption",
+    "NotAFlow",
+    "NotInRun",
+    "ParameterError",
+    "Problem",
+    "RunContext",
+    "Task",
+    "UnserializableResult",
+    "__version__",
+    "as_completed",
+    "flow",
+    "get_run_logger",
+    "run_context",
+    "task",
+    "unmapped",
+    "wait",
+]
+
+# Loaded on first use: logging alone costs a third of what everything else here does.
+_LAZY = {"get_run_logger": "headway.logs"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'headway' has no attribute {name!r}")
+    value = getattr(import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value

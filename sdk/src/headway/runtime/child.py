@@ -1,0 +1,131 @@
+"""The flow process from its first line to its last: prepares itself, executes the flow, tells how it ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from headway import clock
+from headway.context import Call, set_root
+from headway.digests import ROOT
+from headway.entrypoints import load_flow, use_root
+from headway.errors import Cancelled, EntrypointError
+from headway.flows import Flow
+from headway.futures import resolve
+from headway.parameters import apply, validate
+from headway.pool import Pool
+from headway.runtime.cancellation import Cancellation
+from headway.runtime.channel import Channel
+from headway.runtime.engine import JournalEngine
+from headway.runtime.failures import ErrorDescriber
+from headway.runtime.journal import Journal
+from headway.runtime.loghook import FrameHandler
+from headway.runtime.reporter import Reporter
+from headway.runtime.results import ResultWriter
+
+ENDED = 0
+"""Exit code whenever `attempt.ended` was sent, whatever it says."""
+
+
+def run_attempt(start: dict[str, Any], sock: socket.socket) -> int:
+    """Executes one attempt in this process, which is used up by it. Gives the exit code.
+
+    `start` is start.json with `run_dir` added; `sock` leads to the supervisor.
+    """
+    cancellation = Cancellation()
+    channel = Channel(sock, cancellation)
+    describe = ErrorDescriber(start["root"])
+    reporter = Reporter(channel, clock.now_us, describe, ResultWriter(Path(start["run_dir"])))
+    _prepare(start, reporter)
+    attempt = Attempt(start, reporter, cancellation)
+    try:
+        attempt.run()
+    finally:
+        set_root(None)
+        _flush()
+    return ENDED
+
+
+def _prepare(start: dict[str, Any], reporter: Reporter) -> None:
+    os.environ.update(start["env"])  # noqa: TID251 - the flow's environment is an input of the attempt
+    os.chdir(start["root"])
+    use_root(start["root"])
+    root_logger = logging.getLogger()
+    root_logger.addHandler(FrameHandler(reporter))
+    if root_logger.level in (logging.NOTSET, logging.WARNING):
+        root_logger.setLevel(logging.INFO)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(
+            OSError, ValueError
+        ):  # user code has closed it: there is nothing left to show
+            stream.flush()
+
+
+class Attempt:
+    """One attempt: from the entry point to the outcome."""
+
+    def __init__(
+        self, start: dict[str, Any], reporter: Reporter, cancellation: Cancellation
+    ) -> None:
+        self._start = start
+        self._report = reporter
+        self._cancellation = cancellation
+
+    def run(self) -> None:
+        """Executes and reports. Only what is no outcome of the flow (a bug here, a lost disk) leaves it as an error."""
+        try:
+            self._cancellation.install()
+            flow = load_flow(self._start["entrypoint"])
+            value = self._execute(flow)
+        except BaseException as error:  # noqa: BLE001 - reported whole; the process ends after it
+            with self._cancellation.held:
+                self._ended_badly(error)
+        else:
+            with self._cancellation.held:
+                self._report.attempt_completed(value, flow.name)
+
+    def _execute(self, flow: Flow[..., Any]) -> Any:
+        values = validate(flow, self._start["parameters"])
+        args, kwargs = apply(flow, values)
+        engine = JournalEngine(
+            self._facts(flow),
+            self._report,
+            Journal.load(self._start.get("journal", ()), self._start.get("store", "")),
+            self._cancellation,
+            Pool(flow.threads, daemon=True),
+            Random(int.from_bytes(os.urandom(16), "big")),  # noqa: S311 - jitter and unique keys, no secrets
+        )
+        root = Call(engine, ROOT, ROOT, "flow", flow.name, on_loop=flow.is_async)
+        set_root(root)
+        self._report.attempt_started(os.getpid(), platform.python_version())
+        return resolve(engine.run_root(root, flow, args, kwargs))
+
+    def _facts(self, flow: Flow[..., Any]) -> dict[str, Any]:
+        start = self._start
+        return {
+            "run": start["run"],
+            "fence": start["fence"],
+            "run_name": start.get("run_name", ""),
+            "flow": flow.name,
+            "deployment": start.get("deployment", ""),
+        }
+
+    def _ended_badly(self, error: BaseException) -> None:
+        if isinstance(error, SystemExit) and error.code in (None, 0):
+            self._report.attempt_completed(None, "sys.exit")
+        elif isinstance(error, EntrypointError):
+            self._report.attempt_failed("refused", error)
+        elif self._cancellation.requested or isinstance(error, Cancelled | KeyboardInterrupt):
+            self._report.attempt_failed("cancelled", error)
+        else:
+            self._report.attempt_failed("failed", error)

@@ -1,0 +1,129 @@
+"""The facts that an attempt reports, as frames."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Literal
+
+from headway import payloads
+from headway.context import Call
+from headway.errors import UnserializableResult
+from headway.payloads import Payload
+from headway.runtime.channel import Channel
+from headway.runtime.failures import ErrorDescriber
+from headway.runtime.results import ResultWriter
+from headway.targets import Target
+
+Clock = Callable[[], int]
+AttemptFailure = Literal["failed", "cancelled", "refused"]
+CallFailure = Literal["failed", "cancelled"]
+
+_log = logging.getLogger("headway")
+
+
+class Reporter:
+    """Tells the supervisor what happens. Each method sends one frame."""
+
+    def __init__(
+        self, channel: Channel, clock: Clock, describe: ErrorDescriber, write_result: ResultWriter
+    ) -> None:
+        self._send = channel.send
+        self.clock = clock
+        self._describe = describe
+        self._write_result = write_result
+
+    def attempt_started(self, pid: int, python: str) -> None:
+        self._send({"type": "attempt.started", "at_us": self.clock(), "pid": pid, "python": python})
+
+    def attempt_completed(self, value: Any, name: str) -> None:
+        result = self._result(value, name, pickled=False)
+        self._send(
+            {
+                "type": "attempt.ended",
+                "at_us": self.clock(),
+                "outcome": "completed",
+                "result": result,
+            }
+        )
+
+    def attempt_failed(self, outcome: AttemptFailure, error: BaseException) -> None:
+        self._send(
+            {
+                "type": "attempt.ended",
+                "at_us": self.clock(),
+                "outcome": outcome,
+                "error": self._describe(error),
+            }
+        )
+
+    def started(self, call: Call) -> int:
+        """When it started."""
+        now = self.clock()
+        self._send(_frame("call.started", now, call))
+        return now
+
+    def retrying(self, call: Call, error: BaseException, delay_us: int) -> None:
+        frame = _frame("call.retrying", self.clock(), call)
+        self._send(
+            {**frame, "try": call.try_number, "error": self._describe(error), "delay_us": delay_us}
+        )
+
+    def completed(self, call: Call, target: Target, started_us: int, value: Any) -> None:
+        result = self._result(value, target.name, pickled=target.result == "pickle")
+        frame = self._ended(call, started_us, "completed", call.try_number)
+        frame["result"] = result
+        if target.durable == "sync":
+            frame["durable"] = "sync"
+        self._send(frame)
+
+    def failed(
+        self, call: Call, outcome: CallFailure, started_us: int, error: BaseException, tries: int
+    ) -> None:
+        frame = self._ended(call, started_us, outcome, tries)
+        frame["error"] = self._describe(error)
+        self._send(frame)
+
+    def skipped(self, call: Call, payload: Payload) -> None:
+        frame = self._ended(call, self.clock(), "skipped", 0)
+        frame["result"] = self._write_result(payload)
+        self._send(frame)
+
+    def log(self, level: str, call: str, text: str, logger: str) -> None:
+        self._send(
+            {
+                "type": "log",
+                "at_us": self.clock(),
+                "level": level,
+                "call": call,
+                "text": text,
+                "logger": logger,
+            }
+        )
+
+    def _ended(self, call: Call, started_us: int, outcome: str, tries: int) -> dict[str, Any]:
+        frame = _frame("call.ended", self.clock(), call)
+        frame["started_at_us"] = started_us
+        frame["outcome"] = outcome
+        frame["tries"] = tries
+        return frame
+
+    def _result(self, value: Any, name: str, *, pickled: bool) -> dict[str, Any]:
+        """A value that cannot be kept is no failure of the call: the flow has it, only a later attempt will not."""
+        try:
+            payload = payloads.encode(value, pickled=pickled)
+        except UnserializableResult as error:
+            _log.warning("%s: the next attempt will execute this call again, for %s", name, error)
+            payload = payloads.NONE
+        return self._write_result(payload)
+
+
+def _frame(kind: str, at_us: int, call: Call) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "at_us": at_us,
+        "call": call.key,
+        "parent": call.parent,
+        "kind": call.kind,
+        "name": call.name,
+    }

@@ -1,0 +1,296 @@
+"""Python values as JSON and back, exactly: what JSON lacks is written as `{"$": tag, ...}`.
+
+The text depends on the value alone, so that it can also identify the value (headway.digests).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import pathlib
+from collections.abc import Callable, Iterable
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum, Flag
+from importlib import import_module
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from headway.errors import UnserializableResult
+from headway.futures import Future
+
+TAG = "$"
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+_KEYS = frozenset({str})
+_DIGITS_BITS_MAX = 1024  # beyond, decimal conversion is slow and limited by the interpreter
+
+
+class Codec(NamedTuple):
+    """How one type is written: a JSON-able value, and back."""
+
+    tag: str
+    encode: Callable[[Any], Any]
+    decode: Callable[[Any], Any]
+
+
+_by_type: dict[type, Codec] = {}
+_by_tag: dict[str, Codec] = {}
+
+
+def register(kind: type, codec: Codec) -> None:
+    if (
+        kind in _RESERVED_TYPES
+        or codec.tag in _RESERVED_TAGS
+        or (kind not in _by_type and codec.tag in _by_tag)
+    ):
+        raise ValueError(f"type {kind.__name__} or codec name {codec.tag!r} is taken")
+    _by_type[kind] = codec
+    _by_tag[codec.tag] = codec
+
+
+def dumps(value: Any) -> bytes:
+    """The value's text in UTF-8. Raises UnserializableResult."""
+    return _text(value, canonical=False)
+
+
+def canonical(value: Any) -> bytes:
+    """One text for equal values, another for any other value: dicts in one order, futures as the key of their call.
+
+    Raises UnserializableResult.
+    """
+    return _text(value, canonical=True)
+
+
+def loads(text: str | bytes) -> Any:
+    """The value of a text. Raises whatever a foreign or outdated text makes fail: callers treat any error as absence."""
+    return decode(json.loads(text))
+
+
+def _text(value: Any, *, canonical: bool) -> bytes:
+    try:
+        try:
+            return _json(_Encoder(canonical=canonical, careful=False).encode(value))
+        except ValueError:
+            # Somewhere a NaN, a huge number or a lone surrogate: rare enough to look at each scalar only now.
+            return _json(_Encoder(canonical=canonical, careful=True).encode(value))
+    except RecursionError:
+        raise UnserializableResult(
+            type(value).__name__, "it is nested too deeply or contains itself"
+        ) from None
+
+
+def _json(tagged: Any) -> bytes:
+    return json.dumps(tagged, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+class _Encoder:
+    """Turns a value into what json.dumps writes. `careful` looks at each number and string."""
+
+    def __init__(self, *, canonical: bool, careful: bool) -> None:
+        self._canonical = canonical
+        self._careful = careful
+
+    def encode(self, value: Any) -> Any:
+        kind = type(value)
+        if kind in _SCALARS:
+            return self._scalar(value) if self._careful else value
+        if kind is list:
+            return self._items(value)
+        if kind is dict:
+            return self._dict(value)
+        codec = _by_type.get(kind)
+        if codec is not None:
+            return {TAG: codec.tag, "v": self.encode(codec.encode(value))}
+        return self._composite(value, kind)
+
+    def _items(self, values: Iterable[Any]) -> list[Any]:
+        listed = list(values)
+        if not self._careful and _SCALARS.issuperset(map(type, listed)):
+            return listed
+        return [self.encode(each) for each in listed]
+
+    def _dict(self, value: dict[Any, Any]) -> Any:
+        if _KEYS.issuperset(map(type, value)) and TAG not in value and not self._careful:
+            return self._named(value)
+        return {
+            TAG: "dict",
+            "v": self._pairs([[self.encode(k), self.encode(v)] for k, v in value.items()]),
+        }
+
+    def _named(self, value: dict[str, Any]) -> dict[str, Any]:
+        if self._canonical:
+            value = dict(sorted(value.items()))
+        if _SCALARS.issuperset(map(type, value.values())):
+            return value
+        return {name: self.encode(each) for name, each in value.items()}
+
+    def _pairs(self, pairs: list[Any]) -> list[Any]:
+        return sorted(pairs, key=_json) if self._canonical else pairs
+
+    def _composite(self, value: Any, kind: type) -> Any:
+        if kind is tuple:
+            return {TAG: "tuple", "v": self._items(value)}
+        if kind is Future and self._canonical and value.key:
+            return {TAG: "call", "v": value.key}
+        if kind is set or kind is frozenset:
+            return {
+                TAG: kind.__name__,
+                "v": sorted((self.encode(each) for each in value), key=_json),
+            }
+        if isinstance(value, Enum):
+            by_value = isinstance(value, Flag)
+            return {
+                TAG: "flag" if by_value else "enum",
+                "t": _path(kind),
+                "v": value.value if by_value else value.name,
+            }
+        if hasattr(kind, "__dataclass_fields__"):
+            fields = {name: self.encode(getattr(value, name)) for name in _stored_fields(kind)}
+            return {TAG: "dataclass", "t": _path(kind), "v": fields}
+        if isinstance(value, tuple) and hasattr(kind, "_fields"):
+            return {TAG: "namedtuple", "t": _path(kind), "v": self._items(value)}
+        raise UnserializableResult(f"{kind.__module__}.{kind.__qualname__}")
+
+    def _scalar(self, value: Any) -> Any:
+        kind = type(value)
+        if kind is float and (value != value or value in _INFINITE):  # noqa: PLR0124 - only NaN differs from itself
+            return {TAG: "float", "v": repr(value)}
+        if kind is int and value.bit_length() > _DIGITS_BITS_MAX:
+            return {TAG: "int", "v": hex(value)}
+        if kind is str and not _is_valid(value):
+            return {
+                TAG: "str",
+                "v": base64.b64encode(value.encode("utf-32-le", "surrogatepass")).decode(),
+            }
+        return value
+
+
+_INFINITE = (float("inf"), float("-inf"))
+
+
+def _is_valid(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _stored_fields(kind: type) -> list[str]:
+    """Names of a dataclass's fields without class and init-only variables (dataclasses itself costs 10 ms to import)."""
+    fields = kind.__dataclass_fields__.items()  # type: ignore[attr-defined] # the caller asked for it
+    return [name for name, field in fields if field._field_type.name == "_FIELD"]  # noqa: SLF001 - as dataclasses.fields does
+
+
+def _path(kind: type) -> str:
+    if "<locals>" in kind.__qualname__:
+        raise UnserializableResult(kind.__qualname__, "its class is defined inside a function")
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def _class(path: str) -> Any:
+    module, _, name = path.partition(":")
+    found: Any = import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def decode(tagged: Any) -> Any:
+    kind = type(tagged)
+    if kind is list:
+        return (
+            tagged if _SCALARS.issuperset(map(type, tagged)) else [decode(each) for each in tagged]
+        )
+    if kind is not dict:
+        return tagged
+    tag = tagged.get(TAG)
+    if tag is None:
+        return {name: decode(each) for name, each in tagged.items()}
+    codec = _by_tag.get(tag)
+    return codec.decode(decode(tagged["v"])) if codec is not None else _STRUCTURES[tag](tagged)
+
+
+def _decode_dataclass(tagged: dict[str, Any]) -> Any:
+    kind, fields = _class(tagged["t"]), tagged["v"]
+    if set(fields) != set(_stored_fields(kind)):
+        raise ValueError(f"{tagged['t']} has other fields now")
+    value = object.__new__(kind)
+    for name, each in fields.items():
+        object.__setattr__(value, name, decode(each))
+    return value
+
+
+def _decode_namedtuple(tagged: dict[str, Any]) -> Any:
+    return _class(tagged["t"])._make(decode(tagged["v"]))
+
+
+_STRUCTURES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "tuple": lambda t: tuple(decode(t["v"])),
+    "set": lambda t: set(decode(t["v"])),
+    "frozenset": lambda t: frozenset(decode(t["v"])),
+    "dict": lambda t: {decode(name): decode(each) for name, each in t["v"]},
+    "enum": lambda t: _class(t["t"])[t["v"]],
+    "flag": lambda t: _class(t["t"])(t["v"]),
+    "dataclass": _decode_dataclass,
+    "namedtuple": _decode_namedtuple,
+    "float": lambda t: float(t["v"]),
+    "int": lambda t: int(t["v"], 16),
+    "str": lambda t: base64.b64decode(t["v"]).decode("utf-32-le", "surrogatepass"),
+}
+
+
+def _encode_zone(value: datetime | time) -> str:
+    """Empty for no zone and for fixed offsets (they stand in the text), else the name in the zone database."""
+    zone = value.tzinfo
+    if zone is None or type(zone) is timezone:
+        return ""
+    name = getattr(zone, "key", None)
+    if type(zone).__name__ != "ZoneInfo" or not isinstance(name, str):
+        raise UnserializableResult(f"{type(value).__name__} with the time zone {zone!r}")
+    return name
+
+
+def _encode_moment(value: datetime | time) -> list[Any]:
+    zone = _encode_zone(value)
+    text = (
+        value.replace(tzinfo=None, fold=0).isoformat()
+        if zone
+        else value.replace(fold=0).isoformat()
+    )
+    return [text, zone, value.fold]
+
+
+def _decode_moment(kind: type[datetime] | type[time], parts: list[Any]) -> Any:
+    text, zone, fold = parts
+    value = kind.fromisoformat(text)
+    if zone:
+        value = value.replace(tzinfo=import_module("zoneinfo").ZoneInfo(zone))
+    return value.replace(fold=fold)
+
+
+_STANDARD: dict[type, Codec] = {
+    bytes: Codec("bytes", lambda v: base64.b64encode(v).decode(), base64.b64decode),
+    bytearray: Codec(
+        "bytearray",
+        lambda v: base64.b64encode(v).decode(),
+        lambda v: bytearray(base64.b64decode(v)),
+    ),
+    complex: Codec("complex", lambda v: [v.real, v.imag], lambda v: complex(*v)),
+    range: Codec("range", lambda v: [v.start, v.stop, v.step], lambda v: range(*v)),
+    datetime: Codec("datetime", _encode_moment, lambda v: _decode_moment(datetime, v)),
+    time: Codec("time", _encode_moment, lambda v: _decode_moment(time, v)),
+    date: Codec("date", date.isoformat, date.fromisoformat),
+    timedelta: Codec(
+        "timedelta", lambda v: [v.days, v.seconds, v.microseconds], lambda v: timedelta(*v)
+    ),
+    Decimal: Codec("decimal", str, Decimal),
+    UUID: Codec("uuid", str, UUID),
+    type(pathlib.Path()): Codec("path", str, pathlib.Path),
+    pathlib.PurePosixPath: Codec("pure_posix_path", str, pathlib.PurePosixPath),
+    pathlib.PureWindowsPath: Codec("pure_windows_path", str, pathlib.PureWindowsPath),
+}
+_by_type.update(_STANDARD)
+_by_tag.update({codec.tag: codec for codec in _STANDARD.values()})
+_RESERVED_TYPES = frozenset({*_SCALARS, *_STANDARD, list, dict, tuple, set, frozenset})
+_RESERVED_TAGS = frozenset({*_STRUCTURES, *_by_tag, "call"})
