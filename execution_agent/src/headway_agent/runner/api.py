@@ -68,7 +68,11 @@ class Attempts(Protocol):
 
     async def start(self, assignment: Assignment) -> None:
         """Records the assignment durably, then starts it. What can't be started is refused by a fact of its own
-        (`attempt.exited`, outcome `refused`), so this raises for faults of the agent's own disk alone."""
+        (`attempt.exited`, outcome `refused`), so this raises for faults of the agent's own disk alone.
+        """
+
+    async def resume(self, key: AttemptKey) -> None:
+        """The control plane confirmed a held attempt (Welcome): starts it if it was recorded and never started."""
 
     async def cancel(self, key: AttemptKey) -> bool:
         """Asks the supervisor to end the attempt; it escalates alone. False when nothing is alive."""
@@ -84,7 +88,8 @@ class Attempts(Protocol):
 
     async def wait_for_facts(self) -> set[AttemptKey]:
         """Waits until attempts have something new (facts, lines, exit) and names them. For one waiter; whatever
-        happened since the last call is reported at once, so nothing is missed."""
+        happened since the last call is reported at once, so nothing is missed.
+        """
 
     async def facts(
         self, key: AttemptKey, after_seq: int, max_items: int = 256, max_bytes: int = 262_144
@@ -98,7 +103,8 @@ class Attempts(Protocol):
 
     async def acked(self, key: AttemptKey, seq: int) -> None:
         """Facts up to `seq` are in the log. The attempt closes once that includes `attempt.exited`
-        and every line is acknowledged too."""
+        and every line is acknowledged too.
+        """
 
     async def lines_acked(self, key: AttemptKey, line: int) -> None:
         """Lines up to `line` are stored (or shall not be sent: pass the last one)."""
