@@ -126,15 +126,26 @@ class Settings:
         }
 
 
+def child_environment(settings: Settings) -> dict[str, str]:
+    """Return this process's environment, changed so that a child reads these settings from it."""
+    inherited = {name: value for name, value in os.environ.items() if name not in _VARIABLES}
+    return inherited | settings.variables()
+
+
 def variable_name(setting: str) -> str:
     return f"HEADWAY_{setting.upper()}"
 
 
 def meanings() -> dict[str, tuple[str, Any, str]]:
     """Return each setting's variable, default and meaning, for the reference documentation."""
+    hints = get_type_hints(Settings, include_extras=True)
     return {
-        s.name: (variable_name(s.name), s.default, s.metadata["meaning"]) for s in fields(Settings)
+        s.name: (variable_name(s.name), s.default, hints[s.name].__metadata__[0])
+        for s in fields(Settings)
     }
+
+
+_VARIABLES = frozenset(variable_name(setting.name) for setting in fields(Settings))
 
 
 def is_loopback(host: str) -> bool:

@@ -1,0 +1,90 @@
+"""An HTTP server inside our event loop: uvicorn without its own signal handling, loop and logging."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import uvicorn
+from typing_extensions import override
+
+
+class _Server(uvicorn.Server):
+    @override
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the process's own life cycle."""
+        yield
+
+
+class HttpServer:
+    """Serves an ASGI application on a socket that is bound at once, so that the port is known before anything runs."""
+
+    def __init__(
+        self,
+        app: Any,
+        host: str,
+        port: int,
+        *,
+        drain_timeout: float,
+        tls: tuple[Path, Path] | None = None,
+    ) -> None:
+        self._socket = bind(host, port)
+        certificate, key = tls or (None, None)
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                timeout_graceful_shutdown=max(1, int(drain_timeout)),
+                ssl_certfile=certificate,
+                ssl_keyfile=key,
+            )
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        return int(self._socket.getsockname()[1])
+
+    async def until_broken(self) -> None:
+        """Wait for as long as the server serves."""
+        assert self._task is not None, "the server was not started"
+        await asyncio.shield(self._task)
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]), name="http")
+        while not self._server.started:  # uvicorn offers a flag alone
+            if self._task.done():
+                self._task.result()
+            await asyncio.sleep(0.005)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._task is not None
+        self._server.should_exit = True
+        await self._task
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Bind and listen; raises OSError with the address in its message."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.listen(1024)
+    except OSError as error:
+        bound.close()
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return bound

@@ -1,0 +1,196 @@
+"""`headway up`: PostgreSQL, the control plane and an agent on this machine, kept running until Ctrl-C."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import psycopg
+
+from headway_control_plane.application.ports import Unavailable
+from headway_control_plane.clock import SystemClock
+from headway_control_plane.db.embedded import EmbeddedPostgres, find_binaries
+from headway_control_plane.db.errors import DatabaseProblem
+from headway_control_plane.db.migrate import migrate
+from headway_control_plane.main.launch import CannotPrepare, Launch, Part
+from headway_control_plane.main.ports import require_free_ports
+from headway_control_plane.main.profile import Profile, write_private
+from headway_control_plane.main.supervision import Patience
+from headway_control_plane.main.supervisor import Supervisor
+from headway_control_plane.settings import Settings, child_environment
+
+POSTGRES, CONTROL_PLANE, AGENT = "PostgreSQL", "control plane", "agent"
+UNAVAILABLE = (DatabaseProblem, psycopg.Error, Unavailable)
+_HEADWAY = (sys.executable, "-m", "headway.cli.main")
+
+Say = Callable[[str], None]
+
+
+class Access(Protocol):
+    """Makes sure of the workspace and the pool of this machine, and hands out the ways in. Harmless to repeat."""
+
+    async def api_token(self, known: str | None) -> str: ...
+
+    async def enrolment_token(self) -> str: ...
+
+
+MakeAccess = Callable[[Settings], Access]
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """The parts of one home and how they are started."""
+
+    settings: Settings
+    root: Path
+    access: Access
+    postgres: EmbeddedPostgres | None
+
+    @property
+    def profile_path(self) -> Path:
+        return self.settings.home / "profile.json"
+
+    @property
+    def agent_home(self) -> Path:
+        return self.settings.home / "agent"
+
+    @property
+    def enrolment_file(self) -> Path:
+        return self.settings.home / "enrolment-token"
+
+    def parts(self) -> list[Part]:
+        """Return the parts in the order in which they start."""
+        database = [Part(POSTGRES, self._prepare_postgres)] if self.postgres else []
+        return [
+            *database,
+            Part(CONTROL_PLANE, self._prepare_control_plane),
+            Part(AGENT, self._prepare_agent, self._forget_enrolment),
+        ]
+
+    async def _prepare_postgres(self) -> Launch:
+        assert self.postgres is not None
+        postgres = self.postgres
+        try:
+            await asyncio.to_thread(postgres.prepare)
+        except DatabaseProblem as problem:
+            raise CannotPrepare(str(problem)) from problem
+        return Launch(
+            command=lambda _lifeline, _ready: postgres.command(),
+            log=postgres.log,
+            lifeline_is_stdin=True,
+            is_ready=postgres.is_ready,
+            kill_signal=signal.SIGQUIT,  # to its watchdog, which must not die before it
+        )
+
+    async def _prepare_control_plane(self) -> Launch:
+        try:
+            if self.postgres is not None:
+                await asyncio.to_thread(self.postgres.create_database)
+            await asyncio.to_thread(migrate, self.settings.migration_url)
+            known = Profile.read(self.profile_path)
+            token = await self.access.api_token(known.token if known else None)
+        except UNAVAILABLE as problem:
+            raise CannotPrepare(str(problem)) from problem
+        Profile(self.settings.http_url, token).write(self.profile_path)
+        return Launch(
+            command=lambda lifeline, ready: [
+                *_HEADWAY,
+                "server",
+                "start",
+                *_descriptors(lifeline, ready),
+            ],
+            log=self.settings.home / "log" / "control-plane.log",
+            environment=child_environment(self.settings),
+        )
+
+    async def _prepare_agent(self) -> Launch:
+        try:
+            write_private(self.enrolment_file, await self.access.enrolment_token())
+        except UNAVAILABLE as problem:
+            raise CannotPrepare(str(problem)) from problem
+        where = [
+            "--url",
+            self.settings.grpc_url,
+            "--home",
+            str(self.agent_home),
+            "--root",
+            str(self.root),
+        ]
+        token = ["--enrolment-token-file", str(self.enrolment_file)]
+        return Launch(
+            command=lambda lifeline, ready: [
+                *_HEADWAY,
+                "agent",
+                "start",
+                *where,
+                *token,
+                *_descriptors(lifeline, ready),
+            ],
+            log=self.settings.home / "log" / "agent.log",
+            environment=child_environment(self.settings),
+        )
+
+    async def _forget_enrolment(self) -> None:
+        self.enrolment_file.unlink(missing_ok=True)
+
+
+def install(settings: Settings, root: Path, make_access: MakeAccess) -> Installation:
+    """Claim the home and check all that can be checked before anything is started."""
+    if settings.database_url:
+        require_free_ports(settings)
+        return Installation(settings, root, make_access(settings), None)
+    postgres = EmbeddedPostgres(settings.home, find_binaries(settings.postgres_bin))
+    try:
+        require_free_ports(settings)
+        local = replace(settings, database_url=postgres.url())
+        return Installation(local, root, make_access(local), postgres)
+    except BaseException:
+        postgres.release()
+        raise
+
+
+async def up(installation: Installation, *, say: Say, patience: Patience | None = None) -> int:
+    """Run all parts until Ctrl-C or TERM; return the exit code."""
+    supervisor = Supervisor(
+        installation.parts(),
+        clock=SystemClock(),
+        tell=lambda name, news: say(f"{name} {news}"),
+        on_ready=lambda: _welcome(installation, say),
+        patience=patience,
+    )
+    _interrupt_on_signals(supervisor, say)
+    try:
+        return await supervisor.run()
+    finally:
+        if installation.postgres is not None:
+            installation.postgres.release()
+
+
+def _interrupt_on_signals(supervisor: Supervisor, say: Say) -> None:
+    times = 0
+
+    def on_signal() -> None:
+        nonlocal times
+        times += 1
+        say("Stopping. Press Ctrl-C again to stop at once." if times == 1 else "Stopping at once.")
+        supervisor.interrupt()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, on_signal)
+
+
+def _welcome(installation: Installation, say: Say) -> None:
+    settings = installation.settings
+    say("")
+    say(f"Headway is ready: {settings.http_url}")
+    say(f"  agent      runs flows under {installation.root}")
+    say(f"  data, logs {settings.home}")
+    say("  stop       Ctrl-C")
+
+
+def _descriptors(lifeline: int, ready: int) -> list[str]:
+    return ["--lifeline-fd", str(lifeline), "--ready-fd", str(ready)]

@@ -1,0 +1,1 @@
+"""The control plane's verbs of the command `headway`: one file a group of verbs, each with `register(group)`."""

@@ -1,0 +1,40 @@
+"""`headway up`."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from headway_control_plane.main.access import ComposedAccess
+from headway_control_plane.main.up import install, up
+from headway_control_plane.main.verbs.options import (
+    address_options,
+    home_option,
+    problems_as_messages,
+    setting,
+)
+from headway_control_plane.settings import Settings
+
+
+def register(group: click.Group) -> None:
+    group.add_command(up_command)
+
+
+@click.command("up")
+@home_option
+@address_options
+@setting("database_url")
+@setting("postgres_bin", click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--root",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=".",
+    help="Folder whose flows the agent may run; the current one unless named.",
+)
+def up_command(root: Path, **options: Any) -> None:
+    """Run Headway on this machine: database, control plane and an agent for the current folder."""
+    with problems_as_messages():
+        installation = install(Settings.read(**options), root.resolve(), ComposedAccess)
+        sys.exit(asyncio.run(up(installation, say=click.echo)))
