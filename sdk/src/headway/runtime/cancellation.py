@@ -28,8 +28,15 @@ class Cancellation:
         """Listens to SIGUSR1. Main thread only."""
         signal.signal(signal.SIGUSR1, self._handle)
 
+    def retire(self) -> None:
+        """From now on a cancel comes too late: the attempt's outcome is decided. Main thread only."""
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
     def redirect(self, cancel: Callable[[], object] | None) -> None:
-        """While an event loop runs the flow, a cancel goes to it instead of being raised between any two of its steps."""
+        """While an event loop runs the flow, a cancel goes to it instead of being raised between any two of its steps.
+
+        Code that never yields to the loop does not see it; the supervisor's SIGTERM ends that.
+        """
         self._on_loop = cancel
 
     def wait(self, seconds: float) -> None:

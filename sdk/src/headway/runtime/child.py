@@ -7,6 +7,7 @@ import os
 import platform
 import socket
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -16,7 +17,7 @@ from headway import clock
 from headway.context import Call, set_root
 from headway.digests import ROOT
 from headway.entrypoints import load_flow, use_root
-from headway.errors import Cancelled, EntrypointError
+from headway.errors import Cancelled, EntrypointError, ParameterError
 from headway.flows import Flow
 from headway.futures import resolve
 from headway.parameters import apply, validate
@@ -55,7 +56,9 @@ def run_attempt(start: dict[str, Any], sock: socket.socket) -> int:
 
 def _prepare(start: dict[str, Any], reporter: Reporter) -> None:
     os.environ.update(start["env"])  # noqa: TID251 - the flow's environment is an input of the attempt
+    time.tzset()  # a fork has the time zone of its template until it looks again
     os.chdir(start["root"])
+    sys.path[:0] = [path for path in start["env"].get("PYTHONPATH", "").split(os.pathsep) if path]
     use_root(start["root"])
     root_logger = logging.getLogger()
     root_logger.addHandler(FrameHandler(reporter))
@@ -87,12 +90,12 @@ class Attempt:
             self._cancellation.install()
             flow = load_flow(self._start["entrypoint"])
             value = self._execute(flow)
+            self._cancellation.retire()
         except BaseException as error:  # noqa: BLE001 - reported whole; the process ends after it
-            with self._cancellation.held:
-                self._ended_badly(error)
+            self._cancellation.retire()
+            self._ended_badly(error)
         else:
-            with self._cancellation.held:
-                self._report.attempt_completed(value, flow.name)
+            self._report.attempt_completed(value, flow.name)
 
     def _execute(self, flow: Flow[..., Any]) -> Any:
         values = validate(flow, self._start["parameters"])
@@ -108,7 +111,12 @@ class Attempt:
         root = Call(engine, ROOT, ROOT, "flow", flow.name, on_loop=flow.is_async)
         set_root(root)
         self._report.attempt_started(os.getpid(), platform.python_version())
-        return resolve(engine.run_root(root, flow, args, kwargs))
+        try:
+            return resolve(engine.run_root(root, flow, args, kwargs))
+        except SystemExit as ended:
+            if ended.code in (None, 0):
+                return None  # a script's way to say that all is well
+            raise
 
     def _facts(self, flow: Flow[..., Any]) -> dict[str, Any]:
         start = self._start
@@ -121,9 +129,7 @@ class Attempt:
         }
 
     def _ended_badly(self, error: BaseException) -> None:
-        if isinstance(error, SystemExit) and error.code in (None, 0):
-            self._report.attempt_completed(None, "sys.exit")
-        elif isinstance(error, EntrypointError):
+        if isinstance(error, EntrypointError | ParameterError):
             self._report.attempt_failed("refused", error)
         elif self._cancellation.requested or isinstance(error, Cancelled | KeyboardInterrupt):
             self._report.attempt_failed("cancelled", error)

@@ -103,7 +103,7 @@ class JournalEngine:
     def _skip(self, call: Call) -> Kept | None:
         kept = self._journal.find(call.key)
         if kept:
-            self._report.skipped(call, kept.payload)
+            self._report.skipped(call, kept)
         return kept
 
     # Sync
@@ -120,20 +120,21 @@ class JournalEngine:
         except BaseException as error:
             self._never_began(call, error)
             raise
-        started_us = self._report.started(call)
+        started_us = self._report.clock()
         token = enter(call)
         try:
             value = self._tries(call, target, args, kwargs, started_us)
+            self._report.completed(call, target, started_us, value)
+            return value
         finally:
             leave(token)
-        self._report.completed(call, target, started_us, value)
-        return value
 
     def _tries(
         self, call: Call, target: Target, args: Args, kwargs: Kwargs, started_us: int
     ) -> Any:
         while True:
             try:
+                self._began(call, started_us)
                 return self._body(call, target, args, kwargs)
             except BaseException as error:
                 delay_us = self._judge(call, target, started_us, error)
@@ -170,20 +171,21 @@ class JournalEngine:
         except BaseException as error:
             self._never_began(call, error)
             raise
-        started_us = self._report.started(call)
+        started_us = self._report.clock()
         token = enter(call)
         try:
             value = await self._tries_async(call, target, args, kwargs, started_us)
+            self._report.completed(call, target, started_us, value)
+            return value
         finally:
             leave(token)
-        self._report.completed(call, target, started_us, value)
-        return value
 
     async def _tries_async(
         self, call: Call, target: Target, args: Args, kwargs: Kwargs, started_us: int
     ) -> Any:
         while True:
             try:
+                self._began(call, started_us)
                 return await self._body_async(call, target, args, kwargs)
             except BaseException as error:
                 delay_us = self._judge(call, target, started_us, error)
@@ -228,6 +230,11 @@ class JournalEngine:
             interrupt_threads(self._pool.threads())
 
     # Outcomes
+
+    def _began(self, call: Call, started_us: int) -> None:
+        """Inside the try, so that a cancel that comes while it is sent still gives the call an end."""
+        if call.try_number == 1:
+            self._report.started(call, started_us)
 
     def _judge(
         self, call: Call, target: Target, started_us: int, error: BaseException

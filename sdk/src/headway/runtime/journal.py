@@ -14,10 +14,11 @@ _KEPT = frozenset({"completed", "skipped"})
 
 
 class Kept(NamedTuple):
-    """A completed call of an earlier attempt: its value, and the payload to report again."""
+    """A completed call of an earlier attempt: its value, the recorded `result`, and the file of a large one."""
 
     value: Any
-    payload: payloads.Payload
+    result: dict[str, Any]
+    file: Path | None
 
 
 class Journal:
@@ -45,8 +46,10 @@ class Journal:
         if result is None:
             return None
         try:
-            payload = self._reader(result)
-            return None if payload is None else Kept(payloads.decode(payload), payload)
+            found = self._reader(result)
+            return (
+                None if found is None else Kept(payloads.decode(found.payload), result, found.file)
+            )
         except Exception:  # noqa: BLE001 - the class has changed, a codec is gone, a file is foreign: execute again
             return None
 

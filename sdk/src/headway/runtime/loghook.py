@@ -10,6 +10,7 @@ from headway.runtime.channel import clean
 from headway.runtime.reporter import Reporter
 
 TEXT_MAX = 64 * 1024
+NAME_MAX = 200
 _LEVELS = ((50, "CRITICAL"), (40, "ERROR"), (30, "WARNING"), (20, "INFO"))
 
 
@@ -42,4 +43,4 @@ class FrameHandler(logging.Handler):
             return
         call = current_call()
         key = call.key if call is not None else ROOT
-        self._report.log(level_name(record.levelno), key, text, clean(record.name))
+        self._report.log(level_name(record.levelno), key, text, clean(record.name[:NAME_MAX]))

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from headway import payloads
 from headway.context import Call
 from headway.errors import UnserializableResult
-from headway.payloads import Payload
 from headway.runtime.channel import Channel
 from headway.runtime.failures import ErrorDescriber
+from headway.runtime.journal import Kept
 from headway.runtime.results import ResultWriter
 from headway.targets import Target
 
@@ -57,11 +57,8 @@ class Reporter:
             }
         )
 
-    def started(self, call: Call) -> int:
-        """When it started."""
-        now = self.clock()
-        self._send(_frame("call.started", now, call))
-        return now
+    def started(self, call: Call, now_us: int) -> None:
+        self._send(_frame("call.started", now_us, call))
 
     def retrying(self, call: Call, error: BaseException, delay_us: int) -> None:
         frame = _frame("call.retrying", self.clock(), call)
@@ -84,9 +81,11 @@ class Reporter:
         frame["error"] = self._describe(error)
         self._send(frame)
 
-    def skipped(self, call: Call, payload: Payload) -> None:
+    def skipped(self, call: Call, kept: Kept) -> None:
+        if kept.file is not None:
+            self._write_result.adopt(kept.file)
         frame = self._ended(call, self.clock(), "skipped", 0)
-        frame["result"] = self._write_result(payload)
+        frame["result"] = kept.result
         self._send(frame)
 
     def log(self, level: str, call: str, text: str, logger: str) -> None:
@@ -111,11 +110,16 @@ class Reporter:
     def _result(self, value: Any, name: str, *, pickled: bool) -> dict[str, Any]:
         """A value that cannot be kept is no failure of the call: the flow has it, only a later attempt will not."""
         try:
-            payload = payloads.encode(value, pickled=pickled)
+            return self._write_result(payloads.encode(value, pickled=pickled))
         except UnserializableResult as error:
             _log.warning("%s: the next attempt will execute this call again, for %s", name, error)
-            payload = payloads.NONE
-        return self._write_result(payload)
+        except OSError as error:
+            _log.warning(
+                "%s: the next attempt will execute this call again, for its result could not be written: %s",
+                name,
+                error,
+            )
+        return self._write_result(payloads.NONE)
 
 
 def _frame(kind: str, at_us: int, call: Call) -> dict[str, Any]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from headway.payloads import INLINE_MAX, CodecName, Payload
+from headway.runtime.frames_log import sync_directory
 
 RESULTS = "results"
 
@@ -35,6 +36,14 @@ class ResultWriter:
         inline = payload.data if payload.codec == "json" else base64.b64encode(payload.data)
         return {**described, "data": inline.decode()}
 
+    def adopt(self, file: Path) -> None:
+        """Gives this attempt its own name for an earlier attempt's file, so that it does not depend on that folder."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        with suppress(
+            OSError
+        ):  # there already, or in a store on another disk: the digest still leads to it
+            os.link(file, self._folder / file.name)
+
     def _keep(self, payload: Payload) -> None:
         """Whole and durable under its name, or not there: readers never see half a file."""
         target = self._folder / payload.digest
@@ -42,21 +51,23 @@ class ResultWriter:
             return
         self._folder.mkdir(mode=0o700, exist_ok=True)
         part = self._folder / f"{payload.digest}.{threading.get_ident()}.part"
-        with part.open("wb") as file:
-            file.write(payload.data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(target)
-        sync_folder(self._folder)
+        try:
+            with part.open("wb") as file:
+                file.write(payload.data)
+                file.flush()
+                os.fsync(file.fileno())
+            part.rename(target)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+        sync_directory(self._folder)
 
 
-def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+class Found(NamedTuple):
+    """A recorded value, and the file it was in."""
+
+    payload: Payload
+    file: Path | None
 
 
 class ResultReader:
@@ -67,27 +78,33 @@ class ResultReader:
         if store:
             self._folders.append(Path(store))
 
-    def __call__(self, result: dict[str, Any]) -> Payload | None:
+    def __call__(self, result: dict[str, Any]) -> Found | None:
         """None when the value is not there any more or is not what was recorded."""
         codec: CodecName = result["codec"]
         if codec == "none":
             return None
-        data = self._inline(result) if "data" in result else self._from_file(str(result["file"]))
-        if data is None or hashlib.sha256(data).hexdigest() != result["digest"]:
-            return None
-        return Payload(codec, data)
+        if "data" in result:
+            return _sound(Payload(codec, self._inline(result)), result, None)
+        for path in self._places(str(result["file"])):
+            with suppress(
+                OSError
+            ):  # not here, or not readable: the next place, or the call is executed again
+                found = _sound(Payload(codec, path.read_bytes()), result, path)
+                if found is not None:
+                    return found
+        return None
 
     @staticmethod
     def _inline(result: dict[str, Any]) -> bytes:
         text: str = result["data"]
         return text.encode() if result["codec"] == "json" else base64.b64decode(text)
 
-    def _from_file(self, name: str) -> bytes | None:
-        # A store may spread its files over folders named by the digest's first digits.
+    def _places(self, name: str) -> Iterator[Path]:
+        """A store may spread its files over folders named by the digest's first digits."""
         for folder in self._folders:
-            for path in (folder / name, folder / name[:2] / name):
-                try:
-                    return path.read_bytes()
-                except OSError:
-                    continue  # not here, or not readable: the next place, or the call is executed again
-        return None
+            yield folder / name
+            yield folder / name[:2] / name
+
+
+def _sound(payload: Payload, result: dict[str, Any], file: Path | None) -> Found | None:
+    return Found(payload, file) if payload.digest == result["digest"] else None

@@ -1,0 +1,558 @@
+"""Calls of an attempt in a real flow process: what is recorded, what the next attempt skips."""
+
+import json
+from typing import Any
+
+import pytest
+from support.flow_process import Outcome, Project
+
+MARK = """
+def mark(text):
+    with open("marks", "a") as file:
+        file.write(f"{text}\\n")
+"""
+
+
+def marks(project: Project) -> list[str]:
+    path = project.root / "marks"
+    return path.read_text().split() if path.exists() else []
+
+
+def value(outcome: Outcome) -> Any:
+    assert outcome.outcome == "completed", (outcome.ended, outcome.err)
+    return json.loads(outcome.ended["result"]["data"])
+
+
+def test_a_new_attempt_skips_what_has_completed(project: Project):
+    project.write(
+        MARK
+        + """
+@task
+def double(n):
+    mark(f"double{n}")
+    return n * 2
+
+@flow
+def main(fail: bool):
+    total = double(1) + double(2)
+    if fail:
+        raise RuntimeError("later")
+    return total + double(3)
+"""
+    )
+    first = project.run({"fail": True})
+    second = project.run({"fail": False})
+    assert first.outcome == "failed"
+    assert value(second) == 12
+    assert second.outcomes() == ["skipped", "skipped", "completed"]
+    assert marks(project) == ["double1", "double2", "double3"]
+    assert [f["call"] for f in first.of("call.ended")] == [f["call"] for f in second.of("call.ended")[:2]]
+
+
+def test_a_third_attempt_finds_what_the_second_skipped(project: Project):
+    project.write(
+        MARK
+        + """
+@task
+def once():
+    mark("once")
+    return [1, (2, {3})]
+
+@flow
+def main():
+    assert once() == [1, (2, {3})]
+"""
+    )
+    project.run()
+    project.run()
+    assert project.run(journal=project.logs[1:]).outcomes() == ["skipped"]
+    assert marks(project) == ["once"]
+
+
+def test_equal_calls_of_a_threaded_map_have_distinct_and_stable_keys(project: Project):
+    project.write(
+        """
+@task
+def same(n, unused):
+    return n
+
+@flow
+def main():
+    return [f.result() for f in same.map([7] * 40, unused=unmapped([1, 2]))]
+"""
+    )
+    first, second = project.run(), project.run()
+    assert value(first) == value(second) == [7] * 40
+    keys = {f["call"] for f in first.of("call.ended")}
+    assert len(keys) == 40
+    assert keys == {f["call"] for f in second.of("call.ended")}
+    assert second.outcomes() == ["skipped"] * 40
+
+
+def test_an_item_inserted_first_is_the_only_one_executed(project: Project):
+    project.write(
+        MARK
+        + """
+@task
+def work(n):
+    mark(n)
+    return n
+
+@flow
+def main(items: list[int]):
+    return [f.result() for f in work.map(items)]
+"""
+    )
+    project.run({"items": [1, 2, 3]})
+    second = project.run({"items": [9, 1, 2, 3]})
+    assert value(second) == [9, 1, 2, 3]
+    assert marks(project)[3:] == ["9"]
+    assert sorted(second.outcomes()) == ["completed", "skipped", "skipped", "skipped"]
+
+
+def test_retries_are_reported_and_wait_as_asked(project: Project):
+    project.write(
+        """
+@task(retries=3, retry_delay=[0.001, 0.002], retry_backoff=2.0)
+def flaky():
+    tried = run_context().try_number
+    if tried < 4:
+        raise ValueError(f"try {tried}")
+    return tried
+
+@flow
+def main():
+    return flaky()
+"""
+    )
+    outcome = project.run()
+    assert value(outcome) == 4
+    retries = outcome.of("call.retrying")
+    assert [f["try"] for f in retries] == [1, 2, 3]
+    assert [f["delay_us"] for f in retries] == [1000, 4000, 8000]
+    assert [f["error"]["message"] for f in retries] == ["try 1", "try 2", "try 3"]
+    assert outcome.of("call.ended")[0]["tries"] == 4
+
+
+def test_a_failed_call_tells_its_user_frames(project: Project):
+    project.write(
+        """
+class Broken(Exception):
+    pass
+
+def deep():
+    raise Broken("no rows")
+
+@task(retries=1)
+def load():
+    deep()
+
+@flow
+def main():
+    load()
+"""
+    )
+    outcome = project.run()
+    assert outcome.outcome == "failed"
+    [ended] = outcome.of("call.ended")
+    assert (ended["outcome"], ended["tries"]) == ("failed", 2)
+    error = ended["error"]
+    assert (error["class"], error["message"]) == ("flows.Broken", "no rows")
+    user = [step for step in error["traceback"] if step["user"]]
+    assert [(step["file"], step["function"]) for step in user] == [("flows.py", "load"), ("flows.py", "deep")]
+    assert user[-1]["code"] == 'raise Broken("no rows")'
+    assert any(not step["user"] and "engine.py" in step["file"] for step in error["traceback"])
+
+
+def test_a_caught_failure_does_not_fail_the_flow(project: Project):
+    project.write(
+        """
+@task
+def bad():
+    raise KeyError("k")
+
+@flow
+def main():
+    try:
+        bad()
+    except KeyError:
+        return "caught"
+"""
+    )
+    outcome = project.run()
+    assert value(outcome) == "caught"
+    assert project.run().outcomes() == ["failed"], "a failed call is no result: executed again"
+
+
+def test_nested_tasks_and_subflows_know_their_parent(project: Project):
+    project.write(
+        """
+@task
+def inner(n):
+    return n
+
+@task
+def outer(n):
+    return inner(n) + inner.submit(n + 1).result()
+
+@flow
+def sub(n):
+    return outer(n)
+
+@flow
+def main():
+    return sub(1) + outer(1)
+"""
+    )
+    outcome = project.run()
+    assert value(outcome) == 6
+    calls = {f["call"]: f for f in outcome.of("call.ended")}
+
+    def path(frame: dict[str, Any]) -> str:
+        above = calls.get(frame["parent"])
+        return (path(above) if above else frame["parent"]) + f"/{frame['kind']}:{frame['name']}"
+
+    paths = sorted(path(f) for f in calls.values())
+    assert paths == sorted(
+        [
+            "root/flow:sub",
+            "root/flow:sub/task:outer",
+            *["root/flow:sub/task:outer/task:inner"] * 2,
+            "root/task:outer",
+            *["root/task:outer/task:inner"] * 2,
+        ]
+    )
+    assert sorted(project.run().outcomes()) == ["skipped", "skipped"]
+
+
+def test_children_of_a_task_that_did_not_complete_are_skipped_too(project: Project):
+    project.write(
+        MARK
+        + """
+@task
+def inner(n):
+    mark(n)
+    return n
+
+@task
+def outer(fail):
+    total = inner(1) + inner(2)
+    if Path("fail").exists():
+        raise RuntimeError
+    return total
+
+@flow
+def main():
+    return outer(True)
+"""
+    )
+    (project.root / "fail").touch()
+    assert project.run().outcome == "failed"
+    (project.root / "fail").unlink()
+    second = project.run()
+    assert value(second) == 3
+    assert second.outcomes("inner") == ["skipped", "skipped"]
+    assert marks(project) == ["1", "2"]
+
+
+def test_futures_as_arguments_are_resolved_and_stand_by_their_key(project: Project):
+    project.write(
+        """
+class Opaque:
+    pass
+
+@task
+def make(n):
+    return n
+
+@task
+def opaque(n):
+    return Opaque()
+
+@task
+def use(value, more=None):
+    return type(value).__name__
+
+@flow
+def main():
+    a, b, c = make.submit(1), make.submit(2), opaque.submit(3)
+    return [
+        use(a),
+        use.submit(b, more={"deep": [a, (b,)]}).result(),
+        use(c),
+        use([a, b]),
+    ]
+"""
+    )
+    first, second = project.run(), project.run()
+    assert value(first) == value(second) == ["int", "int", "Opaque", "list"]
+    assert second.outcomes("make") == ["skipped", "skipped"]
+    assert second.outcomes("use") == ["skipped"] * 4
+    assert second.outcomes("opaque") == ["completed"], "its value could not be kept"
+
+
+def test_an_argument_whose_call_failed_fails_the_call_untried(project: Project):
+    project.write(
+        """
+@task
+def bad():
+    raise ValueError("source")
+
+@task
+def use(value):
+    return value
+
+@flow
+def main():
+    future = use.submit(bad.submit())
+    assert isinstance(future.exception(), ValueError)
+"""
+    )
+    outcome = project.run()
+    assert outcome.outcome == "completed", outcome.ended
+    [use] = outcome.of("call.ended", "use")
+    assert (use["outcome"], use["tries"], use["error"]["message"]) == ("failed", 0, "source")
+
+
+def test_a_flow_waits_for_what_it_submitted(project: Project):
+    project.write(
+        MARK
+        + """
+import threading
+go = threading.Event()
+
+@task
+def slow():
+    go.wait(20)
+    mark("slow")
+
+@task
+def opener():
+    go.set()
+
+@flow
+def main():
+    slow.submit()
+    opener.submit()
+"""
+    )
+    assert project.run().outcome == "completed"
+    assert marks(project) == ["slow"]
+
+
+@pytest.mark.parametrize(
+    ("look", "expected"),
+    [("pass", "failed"), ("future.wait()", "failed"), ("future.exception()", "completed")],
+)
+def test_a_failure_nobody_looked_at_fails_the_flow(project: Project, look: str, expected: str):
+    project.write(
+        f"""
+@task
+def bad():
+    raise ValueError("unseen")
+
+@flow
+def main():
+    future = bad.submit()
+    {look}
+"""
+    )
+    outcome = project.run()
+    assert outcome.outcome == expected
+    if expected == "failed":
+        assert outcome.ended["error"]["message"] == "unseen"
+
+
+def test_work_not_begun_is_given_up_when_the_flow_fails(project: Project):
+    project.write(
+        MARK
+        + """
+import threading
+began, go = threading.Event(), threading.Event()
+
+@task
+def work(n):
+    began.set()
+    go.wait(20)
+    mark(n)
+
+@flow(threads=1)
+def main():
+    work.map([1, 2, 3])
+    began.wait(20)
+    go.set()
+    raise RuntimeError("enough")
+"""
+    )
+    assert project.run().outcome == "failed"
+    assert len(marks(project)) <= 1 or marks(project)[0] == "1"
+
+
+def test_nested_waits_do_not_starve_a_small_pool(project: Project):
+    project.write(
+        """
+@task
+def leaf(n):
+    return n
+
+@task
+def branch(n):
+    return sum(f.result() for f in leaf.map([n, n + 1]))
+
+@flow(threads=1)
+def main():
+    return [f.result() for f in as_completed(branch.map([1, 2, 3]))]
+"""
+    )
+    assert sorted(value(project.run())) == [3, 5, 7]
+
+
+def test_explicit_keys_and_arguments_without_digest(project: Project):
+    project.write(
+        """
+class Order:
+    def __init__(self, id):
+        self.id = id
+
+@task(key=lambda arguments: arguments["order"].id)
+def keyed(order):
+    return order.id
+
+@task
+def unkeyed(order):
+    return order.id
+
+@flow
+def main():
+    return [keyed(Order("a")), keyed(Order("b")), unkeyed(Order("c"))]
+"""
+    )
+    first, second = project.run(), project.run()
+    assert value(second) == ["a", "b", "c"]
+    assert second.outcomes() == ["skipped", "skipped", "completed"]
+    assert first.of("call.ended", "unkeyed")[0]["call"] != second.of("call.ended", "unkeyed")[0]["call"]
+
+
+def test_async_flows_and_tasks(project: Project):
+    project.write(
+        """
+import asyncio
+
+@task(retries=1)
+async def fetch(n):
+    await asyncio.sleep(0)
+    if n == 2 and run_context().try_number == 1:
+        raise OSError("again")
+    return n
+
+@task
+def sync(n, more=0):
+    return n + more
+
+@flow
+async def sub(n):
+    return await fetch(n)
+
+@flow
+async def main():
+    one = await fetch(1)
+    two, three = await asyncio.gather(fetch(2), fetch(3))
+    four = fetch.submit(4)
+    five = sync.submit(1, more=four)
+    left = fetch.submit(9)
+    return [one, two, three, await four, await five, sync(6), await sub(7)]
+"""
+    )
+    first, second = project.run(), project.run()
+    assert value(first) == value(second) == [1, 2, 3, 4, 5, 6, 7]
+    assert set(second.outcomes()) == {"skipped"}
+    assert len(second.outcomes()) == 8
+    assert len(first.of("call.retrying")) == 1
+    [inner] = [f for f in first.of("call.ended", "fetch") if f["parent"] != "root"]
+    assert inner["parent"] == first.of("call.ended", "sub")[0]["call"]
+
+
+def test_an_async_task_submitted_by_a_sync_flow_runs_in_a_thread(project: Project):
+    project.write(
+        """
+import asyncio
+
+@task
+async def fetch(n):
+    await asyncio.sleep(0)
+    return n
+
+@flow
+def main():
+    return [f.result() for f in fetch.map([1, 2])]
+"""
+    )
+    assert value(project.run()) == [1, 2]
+
+
+def test_blocking_on_a_future_of_the_own_loop_is_told(project: Project):
+    project.write(
+        """
+@task
+async def fetch():
+    return 1
+
+@flow
+async def main():
+    try:
+        fetch.submit().result()
+    except ForgottenAwait as error:
+        return "await" in str(error)
+"""
+    )
+    assert value(project.run()) is True
+
+
+def test_calls_from_a_users_own_thread_belong_to_the_flow(project: Project):
+    project.write(
+        """
+import threading
+
+@task
+def work(n):
+    return n
+
+@flow
+def main():
+    thread = threading.Thread(target=work, args=(1,))
+    thread.start()
+    thread.join()
+"""
+    )
+    assert project.run().of("call.ended")[0]["parent"] == "root"
+    assert project.run().outcomes() == ["skipped"]
+
+
+def test_a_flow_may_return_futures(project: Project):
+    project.write(
+        """
+@task
+def work(n):
+    return n
+
+@flow
+def main():
+    return {"all": work.map([1, 2]), "one": work.submit(3)}
+"""
+    )
+    assert value(project.run()) == {"all": [1, 2], "one": 3}
+
+
+def test_durable_sync_is_asked_for_in_the_frame(project: Project):
+    project.write(
+        """
+@task(durable="sync")
+def pay():
+    return 1
+
+@flow
+def main():
+    pay()
+"""
+    )
+    assert project.run().of("call.ended")[0]["durable"] == "sync"
