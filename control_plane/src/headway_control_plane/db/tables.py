@@ -377,14 +377,3 @@ task_counts = _table(
     integer running retrying completed failed cancelled skipped interrupted
     """,
 )
-task_counts = _table(
-    "task_counts",
-    "ws version run fence",
-    """
-    bigint ws
-    integer version
-    uuid run
-    bigint fence
-    integer running retrying completed failed cancelled skipped interrupted
-    """,
-)
