@@ -1,0 +1,332 @@
+"""Frames of `frames.log` to facts of the wire, leaving out what the pool does not permit.
+
+The tables below say where each field of each fact comes from. For given permits they are compiled to one encoder a
+type that holds permitted fields alone, so that a denied value is never even looked at. A frame that can't be read, or
+of an unknown type, becomes FactDropped: its seq must not be missing.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import Message
+
+from headway_agent.connection.permits import Permits, class_of
+from headway_agent.connection.text import cut, identifier, sanitised, word
+from headway_api.common.v1 import data_class_pb2 as classes
+from headway_api.event.v1 import attempt_pb2 as facts
+
+SCHEMA_VERSION = 1
+PREVIEW_BYTES = 4_096
+NAME_BYTES = 1_024
+MESSAGE_BYTES = 16_384
+SOURCE_BYTES = 512
+MOST_FRAMES = 50
+
+Frame = Mapping[str, Any]
+Getter = Callable[[Frame], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One fact, ready to leave. `blobs` are erasable contents; their digests are in the payload."""
+
+    type: str
+    occurred_at_us: int
+    payload: bytes
+    blobs: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def size(self) -> int:
+        """At least what the fact takes in a batch, with tags, lengths and digests."""
+        return len(self.payload) + 64 + sum(len(content) + 48 for _, content in self.blobs)
+
+
+# Readers of single fields: None leaves the field unset. -------------------------------------------------
+
+
+def _integer(name: str, bits: int = 64) -> Getter:
+    limit = 1 << (bits - 1)
+
+    def get(frame: Frame) -> int | None:
+        value = frame.get(name)
+        return value if type(value) is int and -limit <= value < limit else None
+
+    return get
+
+
+def _text(name: str, most: int = NAME_BYTES) -> Getter:
+    def get(frame: Frame) -> str | None:
+        value = frame.get(name)
+        return cut(sanitised(value), most) if type(value) is str else None
+
+    return get
+
+
+def _word(name: str) -> Getter:
+    def get(frame: Frame) -> str | None:
+        return word(frame.get(name))
+
+    return get
+
+
+def _call(name: str) -> Getter:
+    """A call's key; the flow itself, `root`, is the empty one."""
+
+    def get(frame: Frame) -> bytes | None:
+        value = frame.get(name)
+        if type(value) is not str or value == "root":
+            return None
+        try:
+            return bytes.fromhex(value)
+        except ValueError:
+            return hashlib.sha256(value.encode("utf-8", "replace")).digest()[:16]
+
+    return get
+
+
+def _digest(name: str) -> Getter:
+    def get(frame: Frame) -> bytes | None:
+        value = frame.get(name)
+        return bytes.fromhex(value) if type(value) is str and _HEX.fullmatch(value) else None
+
+    return get
+
+
+def _choice(name: str, choices: Mapping[str, Any]) -> Getter:
+    def get(frame: Frame) -> Any:
+        value = frame.get(name)
+        return choices.get(value) if type(value) is str else None
+
+    return get
+
+
+_HEX = re.compile(r"(?:[0-9a-f]{2}){1,64}")
+_KIND = _choice("kind", {"task": facts.CALL_KIND_TASK, "flow": facts.CALL_KIND_FLOW})
+_CALL_OUTCOME = _choice(
+    "outcome",
+    {
+        "completed": facts.CALL_OUTCOME_COMPLETED,
+        "failed": facts.CALL_OUTCOME_FAILED,
+        "cancelled": facts.CALL_OUTCOME_CANCELLED,
+        "skipped": facts.CALL_OUTCOME_SKIPPED,
+    },
+)
+_ATTEMPT_OUTCOME = _choice(
+    "outcome",
+    {
+        "completed": facts.ATTEMPT_OUTCOME_COMPLETED,
+        "failed": facts.ATTEMPT_OUTCOME_FAILED,
+        "crashed": facts.ATTEMPT_OUTCOME_CRASHED,
+        "cancelled": facts.ATTEMPT_OUTCOME_CANCELLED,
+        "refused": facts.ATTEMPT_OUTCOME_REFUSED,
+    },
+)
+_CAUSES = (
+    "exit",
+    "signal",
+    "killed",
+    "cancelled",
+    "supervisor lost",
+    "host restarted",
+    "entry point refused",
+    "environment refused",
+    "protocol refused",
+)
+# A cause is one of our own words: free text in its place would be a way out for anything.
+_CAUSE = _choice("cause", {cause: cause for cause in _CAUSES})
+
+
+def _error_class(error: Frame) -> str | None:
+    return identifier(error.get("class"))
+
+
+_IDENTITY: dict[str, Getter] = {
+    "call": _call("call"),
+    "parent": _call("parent"),
+    "kind": _KIND,
+    "name": _text("name"),
+}
+
+# Frame type -> message and the source of each of its fields. `error` and `result` are compiled apart: they bear blobs.
+FACTS: Mapping[str, tuple[type[Message], Mapping[str, Getter]]] = {
+    "attempt.starting": (
+        facts.AttemptStarting,
+        {"pid": _integer("pid"), "sdk": _word("sdk")},
+    ),
+    "attempt.started": (
+        facts.AttemptStarted,
+        {"pid": _integer("pid"), "python": _word("python")},
+    ),
+    "call.started": (facts.CallStarted, _IDENTITY),
+    "call.retrying": (
+        facts.CallRetrying,
+        {**_IDENTITY, "try": _integer("try", 32), "delay_us": _integer("delay_us")},
+    ),
+    "call.ended": (
+        facts.CallEnded,
+        {
+            **_IDENTITY,
+            "started_at_us": _integer("started_at_us"),
+            "outcome": _CALL_OUTCOME,
+            "tries": _integer("tries", 32),
+        },
+    ),
+    "attempt.ended": (facts.AttemptEnded, {"outcome": _ATTEMPT_OUTCOME}),
+    "attempt.exited": (
+        facts.AttemptExited,
+        {
+            "outcome": _ATTEMPT_OUTCOME,
+            "exit_code": _integer("exit_code", 32),
+            "signal": _integer("signal", 32),
+            "cause": _CAUSE,
+            "lines": _integer("lines"),
+        },
+    ),
+}
+ERROR: Mapping[str, Getter] = {"error_class": _error_class}
+RESULT: Mapping[str, Getter] = {
+    "codec": _word("codec"),
+    "size_bytes": _integer("size"),
+    "digest": _digest("digest"),
+    "reference": _text("file"),
+}
+_KNOWN = re.compile(r"(?:attempt|call)\.[a-z_]{1,32}")
+_NESTED = ("error", "result")
+
+
+class Encoder:
+    """Encodes the facts of a pool with these permits. Holds nothing of the frames it saw."""
+
+    def __init__(self, permits: Permits) -> None:
+        self.permits = permits
+        self._timing = classes.DATA_CLASS_TIMING in permits
+        self._error = _compile(facts.Error, ERROR, permits)
+        self._result = _compile(facts.Result, RESULT, permits)
+        self._error_text = _permitted(facts.Error, "text_digest", permits)
+        self._preview = _permitted(facts.Result, "preview_digest", permits)
+        self._types = {
+            name: (
+                message.DESCRIPTOR.name,
+                message,
+                _compile(message, fields, permits),
+                tuple(part for part in _NESTED if part in message.DESCRIPTOR.fields_by_name),
+            )
+            for name, (message, fields) in FACTS.items()
+        }
+
+    def encode(self, content: bytes, ended: bytes | None = None) -> Encoded:
+        """The fact of one frame. `ended` is the attempt's `attempt.ended` frame, for `attempt.exited` repeats it."""
+        frame = _load(content)
+        if frame is None:
+            return self.dropped(content, "the frame can't be read")
+        kind = frame.get("type")
+        known = self._types.get(kind) if type(kind) is str else None
+        if known is None:
+            return self.dropped(content, "this agent does not know the frame's type")
+        if ended is not None and kind == "attempt.exited":
+            earlier = _load(ended) or {}
+            frame = {**{part: earlier[part] for part in _NESTED if part in earlier}, **frame}
+        name, message, fields, nested = known
+        values = {field: value for field, get in fields if (value := get(frame)) is not None}
+        blobs: list[tuple[bytes, bytes]] = []
+        for part in nested:
+            inner = frame.get(part)
+            if type(inner) is dict:
+                encode = self._encode_error if part == "error" else self._encode_result
+                values[part] = encode(inner, blobs)
+        payload = message(**values).SerializeToString()
+        return Encoded(name, self._occurred(frame), payload, tuple(blobs))
+
+    def dropped(self, content: bytes, reason: str) -> Encoded:
+        """Stands in the place of a fact. The last fact of an attempt is sent bare instead: without it the run
+        would never end.
+        """
+        frame = _load(content) or {}
+        kind = frame.get("type")
+        kind = kind if type(kind) is str else ""
+        if kind == "attempt.exited" and reason not in _UNREADABLE:
+            name, message, fields, _ = self._types[kind]
+            bare = {field: value for field, get in fields if (value := get(frame)) is not None}
+            return Encoded(name, self._occurred(frame), message(**bare).SerializeToString())
+        known = self._types.get(kind)
+        if known is not None:
+            kind = known[0]
+        elif not _KNOWN.fullmatch(kind):
+            kind = "unknown"
+        payload = facts.FactDropped(type=kind, reason=cut(sanitised(reason), NAME_BYTES))
+        return Encoded("FactDropped", self._occurred(frame), payload.SerializeToString())
+
+    def _occurred(self, frame: Frame) -> int:
+        at_us = frame.get("at_us")
+        return at_us if self._timing and type(at_us) is int and 0 <= at_us < 1 << 63 else 0
+
+    def _encode_error(self, error: Frame, blobs: list[tuple[bytes, bytes]]) -> Message:
+        message = facts.Error(
+            **{field: value for field, get in self._error if (value := get(error)) is not None}
+        )
+        if self._error_text:
+            message.text_digest = _blob(error_text(error), blobs)
+        return message
+
+    def _encode_result(self, result: Frame, blobs: list[tuple[bytes, bytes]]) -> Message:
+        message = facts.Result(
+            **{field: value for field, get in self._result if (value := get(result)) is not None}
+        )
+        data = result.get("data")
+        if self._preview and result.get("codec") == "json" and type(data) is str:
+            message.preview_digest = _blob(cut(sanitised(data), PREVIEW_BYTES).encode(), blobs)
+        return message
+
+
+_UNREADABLE = ("the frame can't be read",)
+
+
+def error_text(error: Frame) -> bytes:
+    """The JSON text {"message", "traceback"} of an error, cut to what an operator can read."""
+    given = error.get("traceback")
+    frames = [f for f in given if type(f) is dict] if type(given) is list else []
+    message = error.get("message")
+    text = {
+        "message": cut(sanitised(message), MESSAGE_BYTES) if type(message) is str else "",
+        "traceback": [_traceback_frame(frame) for frame in frames[-MOST_FRAMES:]],
+    }
+    return json.dumps(text, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _traceback_frame(frame: Frame) -> dict[str, Any]:
+    texts = {
+        key: cut(sanitised(value), SOURCE_BYTES)
+        for key in ("file", "function", "code")
+        if type(value := frame.get(key)) is str
+    }
+    line = frame.get("line")
+    return {**texts, "line": line if type(line) is int else 0, "user": frame.get("user") is True}
+
+
+def _blob(content: bytes, blobs: list[tuple[bytes, bytes]]) -> bytes:
+    digest = hashlib.sha256(content).digest()
+    blobs.append((digest, content))
+    return digest
+
+
+def _load(content: bytes) -> dict[str, Any] | None:
+    try:
+        frame = json.loads(content)
+    except ValueError:
+        return None
+    return frame if type(frame) is dict else None
+
+
+def _permitted(message: type[Message], field: str, permits: Permits) -> bool:
+    return class_of(message, field) in permits
+
+
+def _compile(
+    message: type[Message], fields: Mapping[str, Getter], permits: Permits
+) -> tuple[tuple[str, Getter], ...]:
+    """The readers of the permitted fields."""
+    return tuple((name, get) for name, get in fields.items() if _permitted(message, name, permits))

@@ -1,0 +1,2 @@
+Attempt = tuple[str, int]
+"""Names an attempt: run and fence."""

@@ -1,0 +1,213 @@
+"""Where the loops meet: the state of the pure cores, and the one place that carries their effects to the loops.
+
+All of it happens in one event loop and none of it waits, so a step and its effects are never torn apart.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+
+from headway_agent.clock import Clock
+from headway_agent.connection import messages
+from headway_agent.connection.encoder import Encoder
+from headway_agent.connection.messages import Introduction, Witness
+from headway_agent.connection.permits import NOTHING
+from headway_agent.core import cancel, lines, resume, session
+from headway_agent.core.attempt import Attempt
+from headway_agent.core.cancel import Cancels
+from headway_agent.core.lines import Lines
+from headway_agent.core.resume import Reporting
+from headway_agent.core.session import Rules, Session
+from headway_agent.loops.outbox import Outbox
+from headway_agent.loops.ports import Random
+from headway_agent.runner.api import Assignment, AttemptKey, Attempts
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    assignment: Assignment
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    key: AttemptKey
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    key: AttemptKey
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    key: AttemptKey
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    run: str
+
+
+Action = Start | Cancel | Kill | Close | Forget
+
+
+@dataclass(slots=True)
+class Noted:
+    """Acknowledgements that are not yet in agent.db, the newest of each kind."""
+
+    seqs: dict[Attempt, int] = field(default_factory=dict)
+    lines: dict[Attempt, int] = field(default_factory=dict)
+    witness: Witness | None = None
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Hub:
+    def __init__(
+        self, rules: Rules, who: Introduction, attempts: Attempts, clock: Clock, random: Random
+    ) -> None:
+        self.who = who
+        self.attempts = attempts
+        self.clock = clock
+        self.random = random
+        self.session = Session(rules)
+        self.reporting = Reporting()
+        self.lines = Lines()
+        self.cancels = Cancels()
+        self.encoder = Encoder(NOTHING)
+        self.outbox = Outbox()
+        self.noted = Noted()
+        self.actions: asyncio.Queue[Action] = asyncio.Queue()
+        # Set when something changed for that loop; each clears its own.
+        self.dial = asyncio.Event()
+        self.time_changed = asyncio.Event()
+        self.report_wake = asyncio.Event()
+        self.lines_wake = asyncio.Event()
+        # Why the present stream has to go; the session loop watches it.
+        self.close_asked = asyncio.Event()
+        self.close_reason = ""
+        self.ended = asyncio.Event()
+        self._granted: dict[Attempt, Assignment] = {}
+        self._graces: dict[Attempt, float] = {}
+        self._closing: set[Attempt] = set()
+
+    # Inputs -------------------------------------------------------------------------------------------
+
+    def tell_session(self, given: session.Input) -> None:
+        self.session, effects = session.step(self.session, self.clock.boottime(), given)
+        for effect in effects:
+            self._carry(effect)
+        self.time_changed.set()
+
+    def tell_reporting(self, given: resume.Input) -> None:
+        self.reporting, effects = resume.step(self.reporting, self.clock.boottime(), given)
+        for effect in effects:
+            self._carry_report(effect)
+        self.report_wake.set()
+        self.lines_wake.set()
+
+    def tell_lines(self, given: lines.Input) -> None:
+        self.lines, effects = lines.step(self.lines, given)
+        for effect in effects:
+            self.noted.lines[effect.attempt] = effect.line
+            self.noted.wake.set()
+        self.lines_wake.set()
+        self.report_wake.set()
+
+    def tell_cancels(self, given: cancel.Input) -> None:
+        self.cancels, effects = cancel.step(self.cancels, self.clock.boottime(), given)
+        for effect in effects:
+            key = AttemptKey(*effect.attempt)
+            self.act(Cancel(key) if isinstance(effect, cancel.Cooperate) else Kill(key))
+        self.time_changed.set()
+
+    def granted(self, assignment: Assignment) -> None:
+        """An Assign arrived."""
+        attempt = assignment.key
+        grace_us = assignment.cancel_grace_us + assignment.kill_grace_us
+        self._graces[attempt] = grace_us / 1_000_000
+        self._granted.setdefault(attempt, assignment)
+        self.tell_session(session.Assigned(attempt))
+
+    def cancel_asked(self, attempt: Attempt, reason: str) -> None:
+        """A cancel arrived, by itself or with Welcome."""
+        here = attempt in self.session.held
+        if not here and attempt not in self.session.deferred:
+            log.info("cancel of an attempt that is not here", extra=_ids(attempt))
+            return
+        log.info("cancel", extra={**_ids(attempt), "reason": reason})
+        grace = self._graces.get(attempt, DEFAULT_GRACE)
+        self.tell_cancels(cancel.Asked(attempt, grace, started=here))
+
+    def look(self) -> None:
+        """Takes in what the runner holds now."""
+        held = self.attempts.held()
+        all_held = frozenset(h.key for h in held)
+        running = frozenset(h.key for h in held if h.alive or h.state == "assigned")
+        waiting = {*self.session.deferred}
+        self._granted = {k: v for k, v in self._granted.items() if k in waiting}
+        self._graces = {k: v for k, v in self._graces.items() if k in all_held or k in waiting}
+        self._closing &= all_held
+        self.tell_reporting(
+            resume.Holding(
+                tuple(resume.Have(h.key, h.last_seq, h.acked_seq, h.alive) for h in held)
+            )
+        )
+        self.tell_lines(
+            lines.Holding(tuple(lines.Have(h.key, h.last_line, h.acked_line) for h in held))
+        )
+        self.tell_cancels(cancel.Running(running))
+        self.tell_session(session.Holding(all_held, running))
+
+    def act(self, action: Action) -> None:
+        self.actions.put_nowait(action)
+
+    # Effects ------------------------------------------------------------------------------------------
+
+    def _carry(self, effect: session.Effect) -> None:
+        match effect:
+            case session.Dial():
+                self.dial.set()
+            case session.Close(reason):
+                self.close_reason = reason
+                self.close_asked.set()
+            case session.SendRenew(number):
+                self.outbox.put_urgent(messages.renew(number))
+            case session.SendSlots(slots):
+                self.outbox.put_urgent(messages.slots(slots))
+            case session.SendGoodbye(reason, handover):
+                self.outbox.put_urgent(messages.goodbye(reason, handover=handover))
+            case session.Start(attempt):
+                self.act(Start(self._granted.pop(attempt)))
+            case session.Ignore(attempt, reason):
+                log.info("grant not taken: %s", reason, extra=_ids(attempt))
+            case session.End(reason):
+                log.info("ending: %s", reason)
+                self.outbox.end()
+                self.ended.set()
+                self.dial.set()
+
+    def _carry_report(self, effect: resume.Effect) -> None:
+        match effect:
+            case resume.Record(attempt, seq):
+                self.noted.seqs[attempt] = seq
+                self.noted.wake.set()
+            case resume.Kill(attempt):
+                log.warning("fenced: a newer attempt took over", extra=_ids(attempt))
+                self.act(Kill(AttemptKey(*attempt)))
+            case resume.Close(attempt, reason):
+                if attempt not in self._closing:
+                    self._closing.add(attempt)
+                    log.warning("attempt closed: %s", reason, extra=_ids(attempt))
+                    self.act(Close(AttemptKey(*attempt)))
+            case resume.Warn(attempt, text):
+                log.warning("%s", text, extra=_ids(attempt))
+
+
+DEFAULT_GRACE = 10.0
+"""Both grace periods of an attempt that was adopted: its assignment is not at hand."""
+
+
+def _ids(attempt: Attempt) -> dict[str, object]:
+    return {"run": attempt[0], "fence": attempt[1]}

@@ -1,0 +1,39 @@
+"""What waits to be sent: renewals and other short words go ahead of data."""
+
+import asyncio
+from collections import deque
+
+from headway_api.agent.v1 import agent_service_pb2 as wire
+
+
+class Outbox:
+    """Belongs to one stream. Data is bounded by credits, urgent words by their nature."""
+
+    def __init__(self) -> None:
+        self._urgent: deque[wire.SessionRequest] = deque()
+        self._data: deque[wire.SessionRequest] = deque()
+        self._wake = asyncio.Event()
+        self._ended = False
+
+    def put_urgent(self, message: wire.SessionRequest) -> None:
+        self._urgent.append(message)
+        self._wake.set()
+
+    def put(self, message: wire.SessionRequest) -> None:
+        self._data.append(message)
+        self._wake.set()
+
+    def end(self) -> None:
+        """Nothing more comes; `next` gives what is there and then None."""
+        self._ended = True
+        self._wake.set()
+
+    async def next(self) -> wire.SessionRequest | None:
+        while True:
+            for waiting in (self._urgent, self._data):
+                if waiting:
+                    return waiting.popleft()
+            if self._ended:
+                return None
+            self._wake.clear()
+            await self._wake.wait()

@@ -1,0 +1,25 @@
+"""Makes time pass for the cores: renewals, dials, deadlines. Ends last, so that the lease outlives all else."""
+
+from headway_agent.core import cancel, session
+from headway_agent.loops.hub import Hub
+from headway_agent.loops.waiting import wait_for
+
+
+class RenewLoop:
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def run(self) -> None:
+        hub = self._hub
+        while True:
+            hub.time_changed.clear()
+            now = hub.clock.boottime()
+            due = [session.wake_at(hub.session), cancel.wake_at(hub.cancels)]
+            at = min((t for t in due if t is not None), default=None)
+            timeout = None if at is None or at == float("inf") else at - now
+            if timeout is None or timeout > 0:
+                await wait_for(hub.time_changed, timeout)
+            now = hub.clock.boottime()
+            if at is not None and now >= at:
+                hub.tell_session(session.Tick())
+                hub.tell_cancels(cancel.Tick())

@@ -1,0 +1,192 @@
+"""Owns the stream: dials when the core says so, says Hello, and turns what comes down into inputs."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from headway_agent.connection import messages
+from headway_agent.connection.encoder import Encoder
+from headway_agent.connection.errors import Failure, Reaction
+from headway_agent.connection.identity import Assertions
+from headway_agent.connection.messages import Held
+from headway_agent.connection.permits import permits_of
+from headway_agent.connection.stream import Stream
+from headway_agent.core import lines, resume, session
+from headway_agent.loops.assignments import assignment_of
+from headway_agent.loops.hub import Forget, Hub
+from headway_agent.loops.outbox import Outbox
+from headway_agent.loops.ports import Witnesses
+from headway_api.agent.v1 import agent_service_pb2 as wire
+from headway_api.common.v1 import data_class_pb2 as classes
+
+log = logging.getLogger(__name__)
+
+Open = Callable[[], AbstractAsyncContextManager[Stream]]
+PERMIT_NAMES: dict[int, str] = {number: name for name, number in classes.DataClass.items()}
+PARTING_S = 2.0
+"""How long the last words may take to leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp(Exception):
+    """We ended the stream ourselves."""
+
+    reason: str
+
+
+class SessionLoop:
+    def __init__(
+        self, hub: Hub, open_stream: Open, assertions: Assertions, witnesses: Witnesses
+    ) -> None:
+        self._hub = hub
+        self._open = open_stream
+        self._assertions = assertions
+        self._witnesses = witnesses
+        self._clock_corrected = False
+
+    async def run(self) -> None:
+        """Returns when the core has ended; raises `Failure` when no repetition helps."""
+        hub = self._hub
+        while True:
+            await hub.dial.wait()
+            hub.dial.clear()
+            if hub.ended.is_set():
+                return
+            lost = await self._connection()
+            if hub.ended.is_set():
+                return
+            hub.tell_reporting(resume.Lost())
+            hub.tell_lines(lines.Lost())
+            hub.tell_session(lost)
+
+    async def _connection(self) -> session.Lost:
+        """One stream from dial to end. What its end means for the next dial."""
+        try:
+            async with self._open() as stream:
+                await self._converse(stream)
+        except GivenUp as given_up:
+            log.info("stream given up: %s", given_up.reason)
+            return session.Lost(self._hub.random.random())
+        except Failure as failure:
+            return self._lost(failure)
+        return session.Lost(self._hub.random.random())
+
+    def _lost(self, failure: Failure) -> session.Lost:
+        fraction = self._hub.random.random()
+        if failure.reaction is Reaction.CLOCK and failure.server_time_us is not None:
+            self._assertions.correct(failure.server_time_us)
+            log.warning("%s; assertions use the control plane's time from now on", failure)
+            # At once, but not twice in a row: a clock that jumps about is paced like any failure.
+            again, self._clock_corrected = self._clock_corrected, True
+            return session.Lost(fraction, None if again else 0.0)
+        self._clock_corrected = False
+        if failure.reaction in (Reaction.REENROL, Reaction.EXIT):
+            raise failure
+        log.warning("stream lost: %s", failure)
+        return session.Lost(fraction, failure.retry_after)
+
+    async def _converse(self, stream: Stream) -> None:
+        hub = self._hub
+        hub.outbox = outbox = Outbox()
+        hub.close_asked.clear()
+        # The runner's view first: Hello tells all that is held.
+        hub.look()
+        sent_at = hub.clock.boottime()
+        await stream.send(await self._hello(), hub.encoder.permits)
+        reader = asyncio.create_task(self._read(stream, sent_at), name="read")
+        writer = asyncio.create_task(self._write(stream, outbox), name="write")
+        closer = asyncio.create_task(hub.close_asked.wait(), name="close")
+        tasks: tuple[asyncio.Task[Any], ...] = (reader, writer, closer)
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if writer.done() and writer.exception() is None:
+                # The last words are out; the control plane ends the stream when it has read them.
+                await asyncio.wait({reader}, timeout=PARTING_S)
+                return
+            if closer.done():
+                raise GivenUp(hub.close_reason)
+            for ended in (reader, writer):
+                if ended.done():
+                    ended.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _hello(self) -> wire.SessionRequest:
+        hub = self._hub
+        held = [
+            Held(h.key, h.last_seq, h.alive or h.state == "assigned") for h in hub.attempts.held()
+        ]
+        witness = await self._witnesses.last()
+        return messages.hello(hub.who, session.open_slots(hub.session), held, witness)
+
+    async def _write(self, stream: Stream, outbox: Outbox) -> None:
+        while (message := await outbox.next()) is not None:
+            await stream.send(message, self._hub.encoder.permits)
+        await stream.finish()
+
+    async def _read(self, stream: Stream, sent_at: float) -> None:
+        async for message in stream.messages():
+            self._heard(message, sent_at)
+
+    def _heard(self, message: wire.SessionResponse, sent_at: float) -> None:
+        hub = self._hub
+        match message.WhichOneof("message"):
+            case "welcome":
+                self._welcomed(message.welcome, sent_at)
+            case "renewed":
+                said = message.renewed
+                hub.tell_session(
+                    session.Renewed(said.id, said.ttl_ms / 1_000, said.renew_interval_ms / 1_000)
+                )
+            case "assign":
+                hub.granted(assignment_of(message.assign))
+            case "ack":
+                self._acked(message.ack)
+            case "log_ack":
+                attempt = messages.attempt_of(message.log_ack.attempt)
+                hub.tell_lines(lines.Acked(attempt, message.log_ack.last_line))
+            case "cancel":
+                cancel = message.cancel
+                hub.cancel_asked(messages.attempt_of(cancel.attempt), cancel.reason)
+            case "drain":
+                hub.tell_session(session.MoveAsked(message.drain.reconnect_after_ms / 1_000))
+            case "forget":
+                hub.act(Forget(messages.run_of(message.forget.run)))
+            case None:
+                # A newer control plane says something that this version has no word for.
+                log.info("message of an unknown kind ignored")
+
+    def _welcomed(self, welcome: wire.Welcome, sent_at: float) -> None:
+        hub = self._hub
+        permits = permits_of(welcome.permits)
+        if hub.encoder.permits != permits:
+            hub.encoder = Encoder(permits)
+        self._clock_corrected = False
+        log.info(
+            "connected",
+            extra={
+                "held": len(welcome.attempts),
+                "resumed": welcome.resumed,
+                "permits": sorted(PERMIT_NAMES.get(p, str(p)) for p in permits),
+            },
+        )
+        hub.tell_reporting(messages.welcomed(welcome))
+        stored = {messages.attempt_of(r.attempt): r.last_line for r in welcome.attempts}
+        hub.tell_lines(lines.Welcomed(classes.DATA_CLASS_LOG in permits, stored))
+        ttl, interval = welcome.ttl_ms / 1_000, welcome.renew_interval_ms / 1_000
+        hub.tell_session(session.Welcomed(sent_at, ttl, interval))
+        for resumed in welcome.attempts:
+            if resumed.cancel:
+                hub.cancel_asked(messages.attempt_of(resumed.attempt), "asked for while away")
+
+    def _acked(self, ack: wire.Ack) -> None:
+        hub = self._hub
+        hub.tell_reporting(messages.acked(ack))
+        if ack.HasField("witness"):
+            hub.noted.witness = messages.witness_of(ack.witness)
+            hub.noted.wake.set()
