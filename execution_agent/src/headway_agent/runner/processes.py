@@ -5,7 +5,6 @@ import contextlib
 import os
 import select
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +18,9 @@ class ProcessId(NamedTuple):
 
     pid: int
     start_time: int
+
+
+NOBODY = ProcessId(0, 0)
 
 
 def boot_id() -> str:
@@ -83,17 +85,19 @@ def watch(process: ProcessId, on_death: Callable[[], None]) -> Callable[[], None
     return end
 
 
-def end_leftovers(leader: ProcessId, marker: bytes, seconds: float) -> bool:
+def end_leftovers(
+    leader: ProcessId, marker: bytes, seconds: float, monotonic: Callable[[], float]
+) -> bool:
     """Kills what a dead supervisor left: its session, and whoever carries the attempt's marker in the environment.
 
     True when nobody of them is left. Blocks; call it on a thread.
     """
-    deadline = time.monotonic() + seconds
+    deadline = monotonic() + seconds
     while left := list(_leftovers(leader, marker)):
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        if time.monotonic() >= deadline:
+        if monotonic() >= deadline:
             return False
         _wait_for_deaths(left)
     return True
@@ -154,8 +158,8 @@ def _stat(pid: int) -> _Stat | None:
 def _same(process: ProcessId) -> bool:
     stat = _stat(process.pid)
     if stat is None:
-        return not _PROC.is_dir() or not (_PROC / "self").exists()
-    return process.start_time in {0, stat.start_time}
+        return not (_PROC / "self").exists()
+    return stat.state not in "ZX" and process.start_time in {0, stat.start_time}
 
 
 def _kill(pid: int, number: int) -> bool:

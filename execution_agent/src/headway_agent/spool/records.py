@@ -62,11 +62,11 @@ def assign(
     return _statement(sql, run, fence, run_dir, json.dumps(assignment), now_us)
 
 
-def running(run: str, fence: int, *, pid: int, start_time: int) -> Change:
+def running(run: str, fence: int, *, process: tuple[int, int]) -> Change:
     sql = """
         UPDATE attempt SET state = 'running', pid = ?, start_time = ?
         WHERE run = ? AND fence = ? AND state IN ('assigned', 'running')"""
-    return _statement(sql, pid, start_time, run, fence)
+    return _statement(sql, *process, run, fence)
 
 
 def exited(run: str, fence: int) -> Change:

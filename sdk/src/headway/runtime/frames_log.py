@@ -112,8 +112,17 @@ class Writer:
     @classmethod
     def create(cls, path: str | Path) -> Self:
         """Creates the file; FileExistsError when somebody else did, for then the attempt is theirs."""
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # It gets its name when it is locked already: nobody may see it free and take its writer for dead.
+        unnamed = Path(f"{path}.{os.getpid()}")
+        fd = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.link(unnamed, path)
+        except BaseException:
+            os.close(fd)
+            raise
+        finally:
+            unnamed.unlink()
         return cls(fd)
 
     @classmethod

@@ -1,0 +1,99 @@
+"""One attempt as the runner holds it: its files, its supervisor, how far it is acknowledged."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from headway_agent.runner import adoption, start_file
+from headway_agent.runner.api import Assignment, AttemptKey, AttemptState, Held
+from headway_agent.runner.processes import NOBODY, ProcessId
+from headway_agent.spool.frames import FactLog, LineLog, writer_alive
+from headway_agent.spool.records import AttemptRow
+
+STATES: dict[str, AttemptState] = {
+    name: name for name in ("assigned", "running", "exited", "closed")
+}
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """Changed by the runner alone, under `lock` where several steps belong together."""
+
+    key: AttemptKey
+    run_dir: Path
+    assignment: Assignment
+    state: AttemptState = "assigned"
+    process: ProcessId = NOBODY
+    acked_seq: int = 0
+    acked_line: int = 0
+    closed_at_us: int | None = None
+    forgotten_at_us: int | None = None
+    alive: bool = False
+    told: tuple[object, ...] = ()
+    signal_wanted: int = 0
+    unwatch: Callable[[], None] | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    facts: FactLog = field(init=False)
+    lines: LineLog = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.facts = FactLog(self.run_dir / "frames.log")
+        self.lines = LineLog(self.run_dir / "output.log")
+
+    @classmethod
+    def from_row(cls, row: AttemptRow) -> "Attempt":
+        return cls(
+            AttemptKey(row.run, row.fence),
+            Path(row.run_dir),
+            start_file.from_json(row.assignment),
+            STATES[row.state],
+            ProcessId(row.pid, row.start_time),
+            row.acked_seq,
+            row.acked_line,
+            row.closed_at_us,
+            row.forgotten_at_us,
+        )
+
+    @property
+    def supervisor(self) -> ProcessId:
+        """What the supervisor said of itself, else what the template said of it."""
+        if starting := self.facts.starting:
+            return ProcessId(starting["pid"], starting["start_time"])
+        return self.process
+
+    @property
+    def wholly_acked(self) -> bool:
+        exited = self.facts.exited is not None
+        return (
+            exited
+            and self.acked_seq >= self.facts.last_seq
+            and self.acked_line >= self.lines.last_line
+        )
+
+    def look(self) -> adoption.Evidence:
+        """Reads the files. The lock first: who was dead then can't have written since."""
+        alive = writer_alive(self.facts.path)
+        self.scan()
+        if self.facts.exited is not None:
+            return adoption.Evidence("exited", alive)
+        return adoption.Evidence("open" if self.facts.path.exists() else "absent", alive)
+
+    def scan(self) -> tuple[int, int]:
+        return self.facts.scan(), self.lines.scan()
+
+    def held(self) -> Held:
+        return Held(
+            self.key,
+            self.state,
+            self.alive,
+            self.facts.last_seq,
+            self.acked_seq,
+            self.lines.last_line,
+            self.acked_line,
+        )
+
+    def stop_watching(self) -> None:
+        if self.unwatch is not None:
+            self.unwatch()
+            self.unwatch = None

@@ -1,0 +1,265 @@
+"""The runner: the attempts of this agent, and what the session may ask of them."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from headway_agent.clock import Clock
+from headway_agent.runner import start_file
+from headway_agent.runner.api import Assignment, AttemptKey, Fact, Held, Line
+from headway_agent.runner.attempt import Attempt
+from headway_agent.runner.launch import Launcher, LaunchOptions
+from headway_agent.runner.settle import Settler
+from headway_agent.runner.state_dir import StateDir
+from headway_agent.runner.wake import WakeSocket, socket_path
+from headway_agent.spool import records, retention
+from headway_agent.spool.agent_db import AgentDb
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerOptions:
+    """`sweep_every`: how often, in seconds, everything alive is looked at without a hint."""
+
+    launch: LaunchOptions
+    sweep_every: float = 1.0
+    keep_us: int = retention.KEEP_US
+    keep_bytes: int = retention.KEEP_BYTES
+
+
+class Runner:
+    """All attempts of this agent. Open it once; every method is for one event loop."""
+
+    def __init__(
+        self, state_dir: StateDir, db: AgentDb, options: RunnerOptions, clock: Clock
+    ) -> None:
+        self._dir = state_dir
+        self._db = db
+        self._options = options
+        self._clock = clock
+        self._launcher = Launcher(state_dir, options.launch, clock)
+        self._settler = Settler(
+            db, self._launcher, clock, lambda attempt: self._on_wake(attempt.key)
+        )
+        self._attempts: dict[AttemptKey, Attempt] = {}
+        self._dirty: set[AttemptKey] = set()
+        self._news: set[AttemptKey] = set()
+        self._woken = asyncio.Event()
+        self._told = asyncio.Event()
+        self._wake: WakeSocket | None = None
+        self._pump: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Takes up what an earlier agent process left. Starts nothing: that waits for `start` or `resume`."""
+        self._wake = WakeSocket(socket_path(self._dir.path), self._on_wake)
+        retention.delete_leftovers(self._dir.runs)
+        for row in await self._db.run(records.attempts):
+            attempt = Attempt.from_row(row)
+            self._attempts[attempt.key] = attempt
+        for attempt in list(self._attempts.values()):
+            await self._settle_safely(attempt)
+        self._pump = asyncio.create_task(self._run(), name="runner")
+
+    async def close(self) -> None:
+        """Ends the templates and the watching. Supervisors and flows live on; the next `open` finds them."""
+        if self._pump is not None:
+            self._pump.cancel()
+            await asyncio.wait([self._pump])
+        for attempt in self._attempts.values():
+            attempt.stop_watching()
+        await self._launcher.close()
+        if self._wake is not None:
+            self._wake.close()
+
+    # What the session asks for. See api.Attempts.
+
+    async def start(self, assignment: Assignment) -> None:
+        key = assignment.key
+        attempt = self._attempts.get(key)
+        if attempt is None:
+            attempt = Attempt(key, self._dir.run_dir(key), assignment)
+            self._attempts[key] = attempt
+            try:
+                await self._record_assigned(attempt)
+            except BaseException:
+                del self._attempts[key]
+                raise
+        await self._settler.settle(attempt, may_start=True)
+        self._tell(attempt)
+
+    async def resume(self, key: AttemptKey) -> None:
+        attempt = self._attempts.get(key)
+        if attempt is not None and attempt.state == "assigned":
+            await self._settler.settle(attempt, may_start=True)
+            self._tell(attempt)
+
+    async def cancel(self, key: AttemptKey) -> bool:
+        attempt = self._attempts.get(key)
+        return attempt is not None and await self._settler.end(attempt, signal.SIGTERM)
+
+    async def kill(self, key: AttemptKey) -> bool:
+        attempt = self._attempts.get(key)
+        return attempt is not None and await self._settler.end(attempt, signal.SIGQUIT)
+
+    async def fenced(self, key: AttemptKey) -> None:
+        if attempt := self._attempts.get(key):
+            await self._settler.end(attempt, signal.SIGQUIT)
+            await self._close_attempt(attempt)
+
+    def held(self) -> Sequence[Held]:
+        return [
+            attempt.held()
+            for attempt in self._attempts.values()
+            if attempt.state != "closed" or attempt.alive
+        ]
+
+    async def wait_for_facts(self) -> set[AttemptKey]:
+        await self._told.wait()
+        self._told.clear()
+        news, self._news = self._news, set()
+        return news
+
+    async def facts(
+        self, key: AttemptKey, after_seq: int, max_items: int = 256, max_bytes: int = 262_144
+    ) -> list[Fact]:
+        attempt = self._attempts.get(key)
+        if attempt is None:
+            return []
+        found = await asyncio.to_thread(attempt.facts.read, after_seq, max_items, max_bytes)
+        return [Fact(record.n, record.raw) for record in found]
+
+    async def lines(
+        self, key: AttemptKey, after_line: int, max_items: int = 1_000, max_bytes: int = 262_144
+    ) -> list[Line]:
+        attempt = self._attempts.get(key)
+        if attempt is None:
+            return []
+        found = await asyncio.to_thread(attempt.lines.read, after_line, max_items, max_bytes)
+        return [Line(number, content) for number, content in found]
+
+    async def acked(self, key: AttemptKey, seq: int) -> None:
+        await self._acked(key, seq, 0)
+
+    async def lines_acked(self, key: AttemptKey, line: int) -> None:
+        await self._acked(key, 0, line)
+
+    async def forget(self, run: str) -> None:
+        now_us = self._clock.now_us()
+        for attempt in self._attempts.values():
+            if attempt.key.run == run and attempt.forgotten_at_us is None:
+                attempt.forgotten_at_us = now_us
+        await self._db.run(records.forgotten(run, now_us=now_us))
+
+    async def delete_old(self) -> list[str]:
+        """Deletes the directories of runs that nobody needs any more and names the runs. Call it now and then."""
+        by_run: dict[str, list[Attempt]] = {}
+        for attempt in self._attempts.values():
+            by_run.setdefault(attempt.key.run, []).append(attempt)
+        kept = [
+            await asyncio.to_thread(self._kept, run, mine)
+            for run, mine in by_run.items()
+            if _is_over(mine)
+        ]
+        chosen = retention.choose(
+            kept,
+            self._clock.now_us(),
+            keep_us=self._options.keep_us,
+            keep_bytes=self._options.keep_bytes,
+        )
+        for run in chosen:
+            await asyncio.to_thread(retention.delete_run, self._dir.runs / run)
+            await self._db.run(records.removed(run))
+            for attempt in by_run[run]:
+                del self._attempts[attempt.key]
+        return chosen
+
+    def _kept(self, run: str, attempts: list[Attempt]) -> retention.KeptRun:
+        since = max(
+            max(attempt.closed_at_us or 0, attempt.forgotten_at_us or 0) for attempt in attempts
+        )
+        return retention.KeptRun(run, since, retention.size_of(self._dir.runs / run))
+
+    # Hints, and the loop that follows them.
+
+    def _on_wake(self, key: AttemptKey) -> None:
+        if key in self._attempts:
+            self._dirty.add(key)
+            self._woken.set()
+
+    async def _run(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._options.sweep_every):
+                    await self._woken.wait()
+            self._woken.clear()
+            dirty, self._dirty = self._dirty, set()
+            swept = not dirty
+            for attempt in list(self._attempts.values()):
+                if attempt.key in dirty or (
+                    swept and (attempt.alive or attempt.state == "running")
+                ):
+                    await self._refresh(attempt)
+
+    async def _refresh(self, attempt: Attempt) -> None:
+        await asyncio.to_thread(attempt.scan)
+        self._tell(attempt)
+        watched = attempt.alive and attempt.unwatch is not None and not attempt.signal_wanted
+        if attempt.facts.exited is not None or not watched:
+            await self._settle_safely(attempt)
+
+    async def _settle_safely(self, attempt: Attempt) -> None:
+        try:
+            await self._settler.settle(attempt, may_start=False)
+        except Exception:
+            log.exception(
+                "attempt %s/%s could not be looked after; it is tried again", *attempt.key
+            )
+        self._tell(attempt)
+
+    def _tell(self, attempt: Attempt) -> None:
+        """Lets the session know when there is more than it was told of."""
+        now = (attempt.facts.last_seq, attempt.lines.last_line, attempt.state, attempt.alive)
+        if now != attempt.told:
+            attempt.told = now
+            self._news.add(attempt.key)
+            self._told.set()
+
+    # What agent.db keeps.
+
+    async def _record_assigned(self, attempt: Attempt) -> None:
+        await self._db.run(
+            records.assign(
+                *attempt.key,
+                run_dir=str(attempt.run_dir),
+                assignment=start_file.to_json(attempt.assignment),
+                now_us=self._clock.now_us(),
+            )
+        )
+
+    async def _acked(self, key: AttemptKey, seq: int, line: int) -> None:
+        attempt = self._attempts.get(key)
+        if attempt is None:
+            return
+        attempt.acked_seq = max(attempt.acked_seq, seq)
+        attempt.acked_line = max(attempt.acked_line, line)
+        await self._db.run(records.acked(*key, seq=seq, line=line))
+        if attempt.wholly_acked:
+            await self._close_attempt(attempt)
+
+    async def _close_attempt(self, attempt: Attempt) -> None:
+        if attempt.state != "closed":
+            attempt.state = "closed"
+            attempt.closed_at_us = self._clock.now_us()
+            await self._db.run(records.closed(*attempt.key, now_us=attempt.closed_at_us))
+
+
+def _is_over(attempts: list[Attempt]) -> bool:
+    """The run is terminal, and nothing of it lives or waits here."""
+    return all(
+        attempt.state == "closed" and not attempt.alive and attempt.forgotten_at_us is not None
+        for attempt in attempts
+    )

@@ -1,0 +1,65 @@
+"""Getting one attempt started: environment, start.json, template, supervisor."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from headway_agent.clock import Clock
+from headway_agent.runner import environments, start_file
+from headway_agent.runner.attempt import Attempt
+from headway_agent.runner.processes import ProcessId
+from headway_agent.runner.state_dir import StateDir
+from headway_agent.runner.template import Kind, Options, Templates, child_env
+from headway_agent.runner.wake import socket_path
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchOptions:
+    """`base_env` is the agent's own environment. `template_arguments` and `start_extra` (more fields of start.json) are
+    for tests.
+    """
+
+    environments_file: Path
+    roots: Sequence[Path]
+    base_env: Mapping[str, str]
+    template_arguments: tuple[str, ...] = ()
+    start_extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Launcher:
+    """Starts attempts through the templates."""
+
+    def __init__(self, state_dir: StateDir, options: LaunchOptions, clock: Clock) -> None:
+        self._dir = state_dir
+        self._options = options
+        self._wake_path = socket_path(state_dir.path)
+        self._templates = Templates(Options(state_dir.logs, options.template_arguments), clock)
+
+    async def launch(self, attempt: Attempt) -> ProcessId:
+        """Gives the supervisor. Raises Refused, SpawnRefused or TemplateLost."""
+        kind = await asyncio.to_thread(self._prepare, attempt)
+        return await self._templates.spawn(kind, attempt.run_dir)
+
+    async def close(self) -> None:
+        await self._templates.close()
+
+    def _prepare(self, attempt: Attempt) -> Kind:
+        """Checks that the attempt may run and writes its start.json."""
+        assignment = attempt.assignment
+        file = self._options.environments_file
+        environment = environments.find(
+            file, assignment.environment, assignment.entrypoint, self._options.roots
+        )
+        env = child_env(self._options.base_env) | environments.read_env_file(environment.env_file)
+        start = start_file.content(
+            assignment,
+            environment,
+            env=env,
+            journal=start_file.earlier_journals(attempt.run_dir),
+            store=self._dir.store,
+            wake=self._wake_path,
+        )
+        start_file.write(attempt.run_dir, start | dict(self._options.start_extra))
+        return Kind(environment, env, file.stat().st_mtime_ns)

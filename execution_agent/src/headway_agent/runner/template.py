@@ -1,0 +1,284 @@
+"""The agent's side of template processes: one per interpreter and environment, started when first needed."""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import socket
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headway_agent.clock import Clock
+from headway_agent.runner.environments import Environment, EnvironmentRefused, Refused
+from headway_agent.runner.processes import ProcessId
+
+PROTOCOL = 1
+PROTOCOL_MIN = 1
+READY_WITHIN = 60.0
+SPAWN_WITHIN = 60.0
+END_WITHIN = 5.0
+BACKOFF = (0.0, 0.2, 1.0, 5.0)
+_LENGTH = struct.Struct(">I")
+_MOST_COMPLAINT = 2_000
+
+
+class ProtocolRefused(Refused):
+    """The SDK of the environment and this agent have no protocol in common."""
+
+    cause = "protocol refused"
+
+
+class SpawnRefused(Exception):
+    """The template answered `refused`."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class TemplateLost(Exception):
+    """The template died; whether it still forked is for the attempt's files to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a template is made for. When one of these changes, the next attempt gets a new template.
+
+    `version` is that of environments.toml: a deployment may have brought new packages.
+    """
+
+    environment: Environment
+    env: Mapping[str, str]
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How templates are started. `arguments` is for tests."""
+
+    log_dir: Path
+    arguments: tuple[str, ...] = ()
+    backoff: tuple[float, ...] = BACKOFF
+
+
+class Templates:
+    """All templates of this agent."""
+
+    def __init__(self, options: Options, clock: Clock) -> None:
+        self._options = options
+        self._clock = clock
+        self._slots: dict[str, _Slot] = {}
+
+    async def spawn(self, kind: Kind, run_dir: Path) -> ProcessId:
+        """Forks a supervisor for the attempt. Raises Refused, SpawnRefused or TemplateLost."""
+        slot = self._slots.setdefault(kind.environment.name, _Slot(self._options, self._clock))
+        return await (await slot.template(kind)).spawn(run_dir)
+
+    async def close(self) -> None:
+        """Ends them all. Supervisors live on."""
+        await asyncio.gather(*(slot.close() for slot in self._slots.values()))
+
+
+class _Slot:
+    """The place of one template: starts it again when it died, later each time that fails."""
+
+    def __init__(self, options: Options, clock: Clock) -> None:
+        self._options = options
+        self._clock = clock
+        self._template: Template | None = None
+        self._kind: Kind | None = None
+        self._failures = 0
+        self._failed_at = 0.0
+        self._lock = asyncio.Lock()
+
+    async def template(self, kind: Kind) -> "Template":
+        async with self._lock:
+            if self._template is not None and self._template.alive and self._kind == kind:
+                return self._template
+            await self._end()
+            await self._wait_after_failure()
+            try:
+                self._template = await Template.start(kind, self._options)
+            except Refused:
+                self._failures += 1
+                self._failed_at = self._clock.monotonic()
+                raise
+            self._kind = kind
+            self._failures = 0
+            return self._template
+
+    async def close(self) -> None:
+        async with self._lock:
+            await self._end()
+
+    async def _end(self) -> None:
+        template, self._template = self._template, None
+        if template is not None:
+            await template.close()
+
+    async def _wait_after_failure(self) -> None:
+        backoff = self._options.backoff
+        delay = backoff[min(self._failures, len(backoff) - 1)]
+        left = self._failed_at + delay - self._clock.monotonic()
+        if self._failures and left > 0:
+            await asyncio.sleep(left)
+
+
+class Template:
+    """One template process that has said it is ready."""
+
+    def __init__(self, process: asyncio.subprocess.Process, sock: socket.socket) -> None:
+        self._process = process
+        self._sock = sock
+        self._ids = itertools.count(1)
+        self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._reader: asyncio.Task[None] | None = None
+        self.alive = True
+        self.ready: dict[str, Any] = {}
+
+    @classmethod
+    async def start(cls, kind: Kind, options: Options) -> "Template":
+        """Starts the process and agrees on the protocol. Raises EnvironmentRefused or ProtocolRefused."""
+        environment = kind.environment
+        options.log_dir.mkdir(parents=True, exist_ok=True)
+        log = options.log_dir / f"template-{environment.name}.log"
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)  # noqa: FBT003 (the standard library's signature)
+        try:
+            process = await _start_process(kind, options, theirs, log)
+        except OSError as error:
+            ours.close()
+            raise EnvironmentRefused(
+                f"Can't start {environment.python}: {error.strerror}. Run `headway deploy` again."
+            ) from error
+        finally:
+            theirs.close()
+        template = cls(process, ours)
+        try:
+            await template._shake_hands(environment, log)
+        except BaseException:
+            await template.close()
+            raise
+        template._reader = asyncio.create_task(template._read())
+        return template
+
+    async def spawn(self, run_dir: Path) -> ProcessId:
+        number = str(next(self._ids))
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        try:
+            await self._send({"type": "spawn", "id": number, "run_dir": str(run_dir)})
+            async with asyncio.timeout(SPAWN_WITHIN):
+                frame = await answer
+        except (OSError, TimeoutError) as error:
+            raise TemplateLost(f"The template process did not answer: {error!r}") from error
+        finally:
+            self._waiting.pop(number, None)
+        if frame.get("type") != "spawned":
+            raise SpawnRefused(str(frame.get("code", "")), str(frame.get("message", "")))
+        return ProcessId(int(frame["pid"]), int(frame.get("start_time", 0)))
+
+    async def close(self) -> None:
+        """The template ends at end of file; one that doesn't is killed."""
+        self._lose("The template process was ended.")
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.wait([self._reader])
+        self._sock.close()
+        try:
+            async with asyncio.timeout(END_WITHIN):
+                await self._process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):  # it ended just now
+                self._process.kill()
+            await self._process.wait()
+
+    async def _shake_hands(self, environment: Environment, log: Path) -> None:
+        try:
+            async with asyncio.timeout(READY_WITHIN):
+                self.ready = await self._receive()
+        except (OSError, EOFError, TimeoutError, ValueError) as error:
+            complaint = await asyncio.to_thread(_last_words, log)
+            raise EnvironmentRefused(
+                f"{environment.python} of environment {environment.name!r} can't run flows; is `headway` installed there? "
+                f"{complaint or repr(error)}"
+            ) from error
+        highest, lowest = int(self.ready.get("protocol", 0)), int(self.ready.get("protocol_min", 0))
+        if highest < PROTOCOL_MIN or lowest > PROTOCOL:
+            older = "headway in that environment" if highest < PROTOCOL_MIN else "headway-agent"
+            raise ProtocolRefused(
+                f"headway {self.ready.get('sdk')} of environment {environment.name!r} speaks protocol {lowest} to {highest}, "
+                f"this agent {PROTOCOL_MIN} to {PROTOCOL}. Upgrade {older}."
+            )
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                frame = await self._receive()
+                answer = self._waiting.get(str(frame.get("id")))
+                if answer is not None and not answer.done():
+                    answer.set_result(frame)
+        except (OSError, EOFError, ValueError) as error:
+            self._lose(f"The template process ended: {error!r}")
+
+    def _lose(self, why: str) -> None:
+        self.alive = False
+        for answer in self._waiting.values():
+            if not answer.done():
+                answer.set_exception(TemplateLost(why))
+
+    async def _send(self, frame: Mapping[str, Any]) -> None:
+        raw = json.dumps(frame).encode()
+        await asyncio.get_running_loop().sock_sendall(self._sock, _LENGTH.pack(len(raw)) + raw)
+
+    async def _receive(self) -> dict[str, Any]:
+        (length,) = _LENGTH.unpack(await self._exactly(_LENGTH.size))
+        frame: dict[str, Any] = json.loads(await self._exactly(length))
+        return frame
+
+    async def _exactly(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            more = await asyncio.get_running_loop().sock_recv(self._sock, size - len(data))
+            if not more:
+                raise EOFError("end of file")
+            data += more
+        return data
+
+
+def _last_words(log: Path) -> str:
+    return log.read_text(errors="replace")[-_MOST_COMPLAINT:].strip() if log.exists() else ""
+
+
+def child_env(base: Mapping[str, str]) -> dict[str, str]:
+    """The agent's environment without what is the agent's own: a run never sees its credentials."""
+    return {key: value for key, value in base.items() if not key.upper().startswith("HEADWAY_")}
+
+
+async def _start_process(
+    kind: Kind, options: Options, theirs: socket.socket, log: Path
+) -> asyncio.subprocess.Process:
+    # -P: the directory in which the agent happens to run is no place to import from.
+    command = [
+        kind.environment.python,
+        "-P",
+        "-m",
+        "headway.runtime",
+        "--fd",
+        str(theirs.fileno()),
+        *options.arguments,
+    ]
+    with log.open("wb") as stderr:
+        return await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=stderr,
+            pass_fds=[theirs.fileno()],
+            env=dict(kind.env),
+            cwd="/",
+            start_new_session=True,  # Ctrl-C in the agent's terminal is the agent's
+        )
