@@ -42,12 +42,9 @@ async def test_a_workspace_does_not_outlive_its_transaction(
         async with pools.transaction(Role.APP, ws=7) as connection:
             await connection.execute("SELECT FROM run")
             first = connection.info.backend_pid
-        with pytest.raises(
-            psycopg.DataError
-        ):  # the policy finds no number: an error, never all rows
-            async with pools.transaction(Role.APP) as connection:
-                assert connection.info.backend_pid == first
-                await connection.execute("SELECT FROM run")
+        async with pools.pool(Role.APP).connection() as connection:
+            assert connection.info.backend_pid == first
+            assert (await settings_of(connection))[1] == ""
 
 
 async def test_a_workspace_that_somebody_set_for_the_session_is_forgotten(
@@ -62,12 +59,32 @@ async def test_a_workspace_that_somebody_set_for_the_session_is_forgotten(
             assert (await settings_of(connection))[1] == ""
 
 
+async def read_runs_of_nobody(pools: Database) -> None:
+    async with pools.transaction(Role.APP) as connection:
+        await connection.execute("SELECT FROM run")
+
+
+async def test_without_a_workspace_there_is_an_error_and_never_all_rows(
+    database: ScratchDatabase,
+) -> None:
+    async with Database(database.url, [Role.APP], SMALL) as pools:
+        for _ in range(2):  # a fresh connection never had one, a used one had one that is over
+            with pytest.raises((psycopg.DataError, psycopg.errors.UndefinedObject)):
+                await read_runs_of_nobody(pools)
+            async with pools.transaction(Role.APP, ws=7) as connection:
+                await connection.execute("SELECT FROM run")
+
+
+async def create_and_fail(pools: Database) -> None:
+    async with pools.transaction(Role.OWNER) as connection:
+        await connection.execute("CREATE TABLE headway.gone ()")
+        await connection.execute("SELECT 1 / 0")
+
+
 async def test_an_error_rolls_the_transaction_back(database: ScratchDatabase) -> None:
     async with Database(database.url, [Role.OWNER], SMALL) as pools:
-        with pytest.raises(ZeroDivisionError):
-            async with pools.transaction(Role.OWNER) as connection:
-                await connection.execute("CREATE TABLE headway.gone ()")
-                raise ZeroDivisionError
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            await create_and_fail(pools)
         async with pools.transaction(Role.OWNER) as connection:
             cursor = await connection.execute("SELECT to_regclass('headway.gone') IS NULL")
             assert await cursor.fetchone() == (True,)
