@@ -62,8 +62,8 @@ def test_tasks_in_threads_and_those_that_wait_for_a_retry(project: Project):
         """
 @task
 def busy(n):
-    get_run_logger().info(f"busy {n}")
     try:
+        get_run_logger().info(f"busy {n}")
         while True:
             sum(range(100))
     finally:
