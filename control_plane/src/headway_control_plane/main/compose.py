@@ -8,7 +8,7 @@ from headway_control_plane.db.pool import Database, PoolOptions
 from headway_control_plane.db.roles import Role
 from headway_control_plane.settings import Settings
 
-UntilBroken = Callable[[], Awaitable[None]]
+UntilBroken = Callable[[], Awaitable[object]]
 SERVING_ROLES = (
     Role.APP,
     Role.COMMITTER,

@@ -41,7 +41,7 @@ class StopRequest:
 
 
 async def run_until_stopped(
-    service: AbstractAsyncContextManager[Callable[[], Awaitable[None]]],
+    service: AbstractAsyncContextManager[Callable[[], Awaitable[object]]],
     *,
     lifeline: int | None = None,
     ready: int | None = None,

@@ -24,7 +24,7 @@ from headway_control_plane.settings import Settings, child_environment
 
 POSTGRES, CONTROL_PLANE, AGENT = "PostgreSQL", "control plane", "agent"
 UNAVAILABLE = (DatabaseProblem, psycopg.Error, Unavailable)
-_HEADWAY = (sys.executable, "-m", "headway.cli.main")
+PROGRAM = (sys.executable, "-m", "headway.cli.main")
 
 Say = Callable[[str], None]
 
@@ -48,6 +48,7 @@ class Installation:
     root: Path
     access: Access
     postgres: EmbeddedPostgres | None
+    program: tuple[str, ...] = PROGRAM
 
     @property
     def profile_path(self) -> Path:
@@ -97,7 +98,7 @@ class Installation:
         Profile(self.settings.http_url, token).write(self.profile_path)
         return Launch(
             command=lambda lifeline, ready: [
-                *_HEADWAY,
+                *self.program,
                 "server",
                 "start",
                 *_descriptors(lifeline, ready),
@@ -122,7 +123,7 @@ class Installation:
         token = ["--enrolment-token-file", str(self.enrolment_file)]
         return Launch(
             command=lambda lifeline, ready: [
-                *_HEADWAY,
+                *self.program,
                 "agent",
                 "start",
                 *where,

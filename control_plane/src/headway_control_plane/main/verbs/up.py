@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from headway_control_plane.main.access import ComposedAccess
+from headway_control_plane.main.compose import local_access
 from headway_control_plane.main.up import install, up
 from headway_control_plane.main.verbs.options import (
     address_options,
@@ -36,5 +36,5 @@ def register(group: click.Group) -> None:
 def up_command(root: Path, **options: Any) -> None:
     """Run Headway on this machine: database, control plane and an agent for the current folder."""
     with problems_as_messages():
-        installation = install(Settings.read(**options), root.resolve(), ComposedAccess)
+        installation = install(Settings.read(**options), root.resolve(), local_access)
         sys.exit(asyncio.run(up(installation, say=click.echo)))
