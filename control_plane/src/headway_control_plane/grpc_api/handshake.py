@@ -1,0 +1,133 @@
+"""Opens a session: carries out the plan that a Hello leads to, and makes its Welcome."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from headway_api.agent.v1 import agent_service_pb2 as pb
+from headway_control_plane.application.ports import Log
+from headway_control_plane.domain.commands import Command
+from headway_control_plane.domain.errors import Refused
+from headway_control_plane.grpc_api.auth import AgentIdentity
+from headway_control_plane.grpc_api.ledger import Ledger
+from headway_control_plane.grpc_api.opening import (
+    AttemptRow,
+    Opening,
+    SessionRow,
+    forgettable,
+    resumes,
+    settle,
+)
+from headway_control_plane.grpc_api.refusals import CUTS
+from headway_control_plane.grpc_api.registry import Cut
+from headway_control_plane.grpc_api.renewals import Renewals
+from headway_control_plane.grpc_api.settings import AgentServerSettings
+from headway_control_plane.grpc_api.store import SessionStore
+from headway_control_plane.grpc_api.wire import (
+    PROTOCOL,
+    Hello,
+    milliseconds,
+    permitted_classes,
+)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A session that stands. `forget` are runs that the agent holds in vain."""
+
+    welcome: pb.SessionResponse
+    forget: tuple[UUID, ...]
+
+
+class Handshake:
+    """Turns a Hello into commands and a Welcome. Every part may be repeated: a Hello that failed half way is simply said again."""
+
+    def __init__(
+        self,
+        log: Log,
+        store: SessionStore,
+        renewals: Renewals,
+        settings: AgentServerSettings,
+        *,
+        replica: UUID,
+    ) -> None:
+        self._execute = log.execute
+        self._store = store
+        self._renewals = renewals
+        self._settings = settings
+        self._replica = replica
+
+    async def open(self, identity: AgentIdentity, hello: Hello, ledger: Ledger) -> Opened:
+        """Open or resume the session and note in the ledger what the agent holds; raise Refusal."""
+        opening = Opening(hello, identity.agent, self._replica)
+        sessions = await self._store.sessions(identity, hello.session)
+        resumed = await self._open_session(identity, opening, sessions)
+        attempts = await self._store.attempts(identity, hello.held)
+        plan = settle(opening, sessions, attempts)
+        if plan:
+            for command in plan:
+                await self._try(identity, command)
+            attempts = await self._store.attempts(identity, hello.held)
+        _enter(ledger, opening, attempts)
+        welcome = await self._welcome(identity, opening, attempts, resumed=resumed)
+        return Opened(welcome, tuple(forgettable(opening, attempts)))
+
+    async def _open_session(
+        self, identity: AgentIdentity, opening: Opening, sessions: Sequence[SessionRow]
+    ) -> bool:
+        session = opening.hello.session
+        present = next((row for row in sessions if row.session == session), None)
+        if present is not None and (present.status == "closed" or present.agent != identity.agent):
+            raise CUTS[Cut.SESSION_OVER]
+        try:
+            await self._execute(identity.ws, opening.open_command(), actor=identity.actor)
+        except Refused as refused:
+            _log.info("session %s was refused: %s", session, refused.message)
+            raise CUTS[Cut.SESSION_OVER] from refused
+        if present is not None and await self._renewals.renew((identity.ws, session)) is None:
+            raise CUTS[Cut.SESSION_OVER]
+        return present is not None
+
+    async def _try(self, identity: AgentIdentity, command: Command) -> None:
+        """What is refused was overtaken by something else; the rows are read again and tell what holds."""
+        try:
+            await self._execute(identity.ws, command, actor=identity.actor)
+        except Refused as refused:
+            _log.info("%s was overtaken: %s", type(command).__name__, refused.message)
+
+    async def _welcome(
+        self,
+        identity: AgentIdentity,
+        opening: Opening,
+        attempts: Sequence[AttemptRow],
+        *,
+        resumed: bool,
+    ) -> pb.SessionResponse:
+        policy, limits = self._settings.policy, self._settings.limits
+        welcome = pb.Welcome(
+            protocol=PROTOCOL,
+            ttl_ms=milliseconds(policy.lease_ttl),
+            renew_interval_ms=milliseconds(policy.renew_interval),
+            attempts=resumes(opening, attempts),
+            permits=permitted_classes(await self._store.permits(identity)),
+            credit_facts=limits.credit_facts,
+            credit_bytes=limits.credit_bytes,
+            resumed=resumed,
+        )
+        return pb.SessionResponse(welcome=welcome)
+
+
+def _enter(ledger: Ledger, opening: Opening, attempts: Sequence[AttemptRow]) -> None:
+    """Note what the agent holds. Its open attempts that it does not hold are left out, so that they are assigned (again)."""
+    held = {item.attempt for item in opening.hello.held}
+    ours = [row for row in attempts if row.key in held]
+    open_attempts = [row for row in ours if row.is_open and row.session == opening.hello.session]
+    ledger.holds((row.key for row in ours), {row.run: row.fence for row in open_attempts})
+    for row in open_attempts:
+        if row.cancel:
+            ledger.cancel(row.run)  # Welcome says it

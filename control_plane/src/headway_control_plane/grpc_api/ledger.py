@@ -1,0 +1,87 @@
+"""What one agent has been told of its attempts: pure. Rows and notices go in, what is still to be said comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from headway_control_plane.grpc_api.wire import Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAttempt:
+    """An open attempt of the session, as its row says."""
+
+    run: UUID
+    fence: int
+    cancel: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """What the agent does not know yet. `gone` are attempts that were open here and are not any more."""
+
+    assign: tuple[UUID, ...]
+    cancel: tuple[UUID, ...]
+    gone: tuple[Attempt, ...]
+
+
+@dataclass(slots=True)
+class Ledger:
+    """`known` attempts may be reported on; `open` maps the runs that the agent is executing to their fences."""
+
+    known: set[Attempt] = field(default_factory=set)
+    open: dict[UUID, int] = field(default_factory=dict)
+    cancelled: set[Attempt] = field(default_factory=set)
+
+    def holds(self, attempts: Iterable[Attempt], open_attempts: Mapping[UUID, int]) -> None:
+        """The agent named these itself; the open ones need no Assign."""
+        self.known.update(attempts)
+        self.open.update(open_attempts)
+
+    def assign(self, run: UUID, fence: int) -> bool:
+        """Note that an Assign is sent; False when it was before."""
+        if self.open.get(run, 0) >= fence:
+            return False
+        self.open[run] = fence
+        self.known.add((run, fence))
+        return True
+
+    def cancel(self, run: UUID) -> Attempt | None:
+        """Return the attempt to cancel, once; None when the agent does not execute the run or was told."""
+        fence = self.open.get(run)
+        if fence is None or (run, fence) in self.cancelled:
+            return None
+        self.cancelled.add((run, fence))
+        return run, fence
+
+    def close(self, run: UUID) -> bool:
+        """The run's attempt is no longer open; whether it was ours. What is still reported of it stays allowed."""
+        fence = self.open.pop(run, None)
+        if fence is None:
+            return False
+        self.cancelled.discard((run, fence))
+        return True
+
+    def forget(self, run: UUID) -> None:
+        """The run has ended for good."""
+        self.close(run)
+        self.known = {attempt for attempt in self.known if attempt[0] != run}
+
+    def compare(self, rows: Iterable[OpenAttempt]) -> Differences:
+        """What is to be said so that the agent knows what the rows say."""
+        present = {row.run: row for row in rows}
+        return Differences(
+            assign=tuple(
+                row.run for row in present.values() if self.open.get(row.run, 0) < row.fence
+            ),
+            cancel=tuple(
+                row.run
+                for row in present.values()
+                if row.cancel
+                and self.open.get(row.run) == row.fence
+                and (row.run, row.fence) not in self.cancelled
+            ),
+            gone=tuple((run, fence) for run, fence in self.open.items() if run not in present),
+        )

@@ -1,0 +1,140 @@
+"""What a Hello leads to: the pure plan from what the agent says it holds and what the rows say, and the Welcome that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from headway_api.agent.v1 import agent_service_pb2 as pb
+from headway_control_plane.domain.commands import (
+    CloseSession,
+    Command,
+    LoseAttempt,
+    OpenSession,
+    ReattachAttempt,
+)
+from headway_control_plane.domain.run.state import TERMINAL, RunStatus
+from headway_control_plane.grpc_api.wire import Attempt, Held, Hello, attempt_ref
+
+AGENT_FORGOT = "agent forgot"
+SUPERSEDED = "superseded"
+_TAKEN_UP_AGAIN = frozenset({RunStatus.SCHEDULED, RunStatus.PAUSED})
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    session: UUID
+    status: str
+    agent: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """An attempt of this agent, as far as the log knows it; `newest` is the run's fence."""
+
+    run: UUID
+    fence: int
+    status: str
+    session: UUID
+    last_seq: int
+    outcome: str
+    cancel: bool
+    newest: int
+    run_status: str
+    last_line: int
+
+    @property
+    def key(self) -> Attempt:
+        return self.run, self.fence
+
+    @property
+    def is_open(self) -> bool:
+        return self.status != "closed"
+
+    @property
+    def can_return(self) -> bool:
+        """Given up, but nobody else got the run yet."""
+        lost = not self.is_open and self.outcome == "lost" and self.fence == self.newest
+        return lost and self.run_status in _TAKEN_UP_AGAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Who says Hello, and where."""
+
+    hello: Hello
+    agent: UUID
+    replica: UUID
+
+    def open_command(self) -> OpenSession:
+        """Open the session; one that is there already is resumed by the same command."""
+        hello = self.hello
+        return OpenSession(
+            hello.session, self.agent, self.replica, hello.host, hello.agent_version, hello.slots
+        )
+
+
+def settle(
+    opening: Opening, sessions: Iterable[SessionRow], attempts: Iterable[AttemptRow]
+) -> list[Command]:
+    """The commands that follow an opened session, in order.
+
+    What the agent holds is attached to this session, before its older sessions are closed. What it was given and never began comes along,
+    to be assigned again: STARTING is on its disk before anything is executed. What it began and no longer knows is lost.
+    """
+    session = opening.hello.session
+    held = {item.attempt: item for item in opening.hello.held}
+    commands: list[Command] = []
+    for row in attempts:
+        item = held.get(row.key)
+        if row.is_open and item is None and row.last_seq > 0:
+            commands.append(LoseAttempt(row.run, row.fence, AGENT_FORGOT))
+        elif (
+            row.session != session
+            if row.is_open
+            else item is not None and row.can_return and _has_more(item, row)
+        ):
+            commands.append(ReattachAttempt(row.run, row.fence, session))
+    commands += [
+        CloseSession(row.session, SUPERSEDED) for row in sessions if row.session != session
+    ]
+    return commands
+
+
+def resumes(opening: Opening, attempts: Sequence[AttemptRow]) -> list[pb.Resume]:
+    """Where the agent goes on with each attempt that it holds."""
+    rows = {row.key: row for row in attempts}
+    return [
+        _resume(item, rows.get(item.attempt), opening.hello.session) for item in opening.hello.held
+    ]
+
+
+def forgettable(opening: Opening, attempts: Iterable[AttemptRow]) -> list[UUID]:
+    """Runs that have ended and of which nothing the agent holds is still to come."""
+    held = {item.attempt: item for item in opening.hello.held}
+    ended = []
+    for row in attempts:
+        item = held.get(row.key)
+        if item is not None and row.run_status in TERMINAL and not _has_more(item, row):
+            ended.append(row.run)
+    return ended
+
+
+def _has_more(item: Held, row: AttemptRow) -> bool:
+    return item.alive or item.last_seq > row.last_seq
+
+
+def _resume(item: Held, row: AttemptRow | None, session: UUID) -> pb.Resume:
+    ref = attempt_ref(item.attempt)
+    if row is None:
+        return pb.Resume(attempt=ref, verdict=pb.VERDICT_UNKNOWN)
+    ours = row.is_open and row.fence == row.newest and row.session == session
+    done = not row.is_open and not _has_more(item, row)
+    return pb.Resume(
+        attempt=ref,
+        verdict=pb.VERDICT_OK if ours or done else pb.VERDICT_FENCED,
+        last_seq=row.last_seq,
+        last_line=row.last_line,
+        cancel=row.cancel and row.is_open,
+    )

@@ -1,0 +1,80 @@
+-- Statements of the agents' API. The role of each is named in its purpose line.
+
+-- name: find_agent
+-- auth: an agent's identity by the id that its assertion names. Walks the workspaces, so that the key's index is used.
+SELECT agent.agent, agent.ws, workspace.id, workspace.shard, agent.pool, agent.name, agent.public_key, agent.revoked_at
+FROM workspace CROSS JOIN LATERAL (
+  SELECT * FROM agent WHERE agent.ws = workspace.ws AND agent.agent = %(agent)s
+) AS agent
+LIMIT 1
+
+-- name: revoked_agents
+-- auth: which of the connected agents were revoked.
+SELECT agent.agent FROM unnest(%(workspaces)s::bigint[], %(agents)s::uuid[]) AS connected (ws, agent)
+JOIN agent ON agent.ws = connected.ws AND agent.agent = connected.agent
+WHERE agent.revoked_at IS NOT NULL
+
+-- name: agent_sessions
+-- app: this session, and the others of the agent that are not closed.
+SELECT session, status, agent FROM session
+WHERE ws = %(ws)s AND (session = %(session)s OR (agent = %(agent)s AND status <> 'closed'))
+
+-- name: pool_permits
+-- app: what the agents of a pool may send.
+SELECT permits FROM pool WHERE ws = %(ws)s AND pool = %(pool)s
+
+-- name: pool_name
+-- app: what people call a pool.
+SELECT name FROM pool WHERE ws = %(ws)s AND pool = %(pool)s
+
+-- name: agent_attempts
+-- app: the agent's open attempts, and those that it says it holds, with what the log knows of them.
+WITH named AS (
+  SELECT run, fence FROM attempt WHERE ws = %(ws)s AND agent = %(agent)s AND status <> 'closed'
+  UNION
+  SELECT held.run, held.fence FROM unnest(%(runs)s::uuid[], %(fences)s::bigint[]) AS held (run, fence)
+)
+SELECT attempt.run, attempt.fence, attempt.status, attempt.session, attempt.last_seq, attempt.outcome, attempt.cancel,
+       run.fence AS newest, run.status AS run_status,
+       coalesce((SELECT first_line + lines - 1 FROM log_chunk
+                 WHERE log_chunk.ws = attempt.ws AND log_chunk.run = attempt.run AND log_chunk.fence = attempt.fence
+                 ORDER BY first_line DESC LIMIT 1), 0) AS last_line
+FROM named
+JOIN attempt ON attempt.ws = %(ws)s AND attempt.run = named.run AND attempt.fence = named.fence
+JOIN run ON run.ws = %(ws)s AND run.run = named.run
+WHERE attempt.agent = %(agent)s
+
+-- name: renew_sessions
+-- dispatcher: extend the leases of all sessions that asked, by the database's clock.
+UPDATE session SET expires_at = headway_now() + %(ttl)s
+FROM unnest(%(workspaces)s::bigint[], %(sessions)s::uuid[]) AS asked (ws, id)
+WHERE session.ws = asked.ws AND session.session = asked.id AND session.status <> 'closed'
+RETURNING session.ws, session.session, session.status, session.replica
+
+-- name: session_attempts
+-- dispatcher: what is open on the named sessions. A session without open attempts gives one row of nulls.
+SELECT session.ws, session.session, session.status, session.replica, attempt.run, attempt.fence, attempt.status, attempt.cancel
+FROM unnest(%(workspaces)s::bigint[], %(sessions)s::uuid[]) AS here (ws, id)
+JOIN session ON session.ws = here.ws AND session.session = here.id
+LEFT JOIN attempt ON attempt.ws = here.ws AND attempt.session = here.id AND attempt.status <> 'closed'
+
+-- name: ended_runs
+-- dispatcher: which of these attempts ended under the eyes of their agent, in a run that has ended with them.
+SELECT run.ws, run.run FROM unnest(%(workspaces)s::bigint[], %(runs)s::uuid[], %(fences)s::bigint[]) AS gone (ws, run, fence)
+JOIN run ON run.ws = gone.ws AND run.run = gone.run
+JOIN attempt ON attempt.ws = gone.ws AND attempt.run = gone.run AND attempt.fence = gone.fence
+WHERE run.status IN ('completed', 'failed', 'crashed', 'cancelled')
+  AND attempt.outcome IN ('completed', 'failed', 'crashed', 'cancelled', 'refused')
+
+-- name: assignments
+-- app: all that an agent needs to execute the newest attempts of these runs, as far as they are open.
+SELECT run.run, attempt.fence, attempt.session, attempt.cancel, deployment.name, run.flow, run.name, run.environment, run.entrypoint,
+       run.code_hash, payload.bytes, run.cancel_grace_ms, run.kill_grace_ms, coalesce(event.traceparent, '')
+FROM run
+JOIN attempt ON attempt.ws = run.ws AND attempt.run = run.run AND attempt.fence = run.fence AND attempt.status <> 'closed'
+JOIN deployment ON deployment.ws = run.ws AND deployment.deployment = run.deployment
+LEFT JOIN payload ON payload.ws = run.ws AND payload.digest = run.parameters
+-- The trace that the run was created in. It began in the day segment of its creation.
+LEFT JOIN event ON event.seg = floor(extract(epoch FROM run.created_at) / 86400)::integer AND event.ws = run.ws
+  AND event.stream_kind = 6 AND event.stream_id = run.run AND event.fence = 0 AND event.version = 1
+WHERE run.ws = %(ws)s AND run.run = ANY (%(runs)s::uuid[])

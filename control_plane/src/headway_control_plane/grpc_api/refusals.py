@@ -1,0 +1,75 @@
+"""How a call is refused: one table from our reasons to gRPC's status codes, and the metadata that tells the agent how to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+import grpc
+
+from headway_control_plane.clock import Clock
+from headway_control_plane.grpc_api.core import Ending
+from headway_control_plane.grpc_api.registry import Cut
+
+TIME_KEY = "x-headway-time-us"
+RETRY_AFTER_KEY = "x-headway-retry-after-ms"
+SESSION_KEY = "x-headway-session"
+"""Its value `over` says: this session id is used up, open the next stream under a new one."""
+
+_Code = grpc.StatusCode
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal(Exception):
+    """A call ends with this status. The message goes to the agent."""
+
+    code: grpc.StatusCode
+    message: str
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
+ENDINGS: Mapping[Ending, grpc.StatusCode] = {
+    Ending.MALFORMED: _Code.INVALID_ARGUMENT,
+    Ending.TOO_MUCH: _Code.RESOURCE_EXHAUSTED,
+    Ending.PROTOCOL: _Code.FAILED_PRECONDITION,
+    Ending.ROTATION: _Code.UNAVAILABLE,
+}
+
+_OVER = ((SESSION_KEY, "over"),)
+CUTS: Mapping[Cut, Refusal] = {
+    Cut.REPLACED: Refusal(_Code.ABORTED, "The agent opened a newer stream for this session."),
+    Cut.SUPERSEDED: Refusal(
+        _Code.ALREADY_EXISTS,
+        "Another process opened a session with this agent's identity. Give each agent a state directory of its own.",
+    ),
+    Cut.SESSION_OVER: Refusal(
+        _Code.ABORTED, "The session was closed. Reconnect with a new session id.", _OVER
+    ),
+    Cut.MOVED: Refusal(_Code.ABORTED, "The session has moved to another replica."),
+    Cut.REVOKED: Refusal(
+        _Code.UNAUTHENTICATED,
+        "The agent was revoked. Enrol it with a new token: headway agent enrol.",
+    ),
+}
+
+OVERFLOW = Refusal(
+    _Code.RESOURCE_EXHAUSTED, "The agent does not read what is sent to it. Reconnect."
+)
+DEFECT = Refusal(
+    _Code.INTERNAL, "The control plane failed; the reason stands in its log. Reconnect."
+)
+SHUTDOWN = Refusal(_Code.UNAVAILABLE, "This replica is shutting down. Reconnect.")
+NO_HELLO = Refusal(_Code.DEADLINE_EXCEEDED, "No Hello came in time.")
+
+
+def unavailable(why: str, retry_after: timedelta) -> Refusal:
+    return Refusal(_Code.UNAVAILABLE, why, (retry_after_metadata(retry_after),))
+
+
+def retry_after_metadata(wait: timedelta) -> tuple[str, str]:
+    return RETRY_AFTER_KEY, str(wait // timedelta(milliseconds=1))
+
+
+def time_metadata(clock: Clock) -> tuple[str, str]:
+    return TIME_KEY, str(int(clock.now().timestamp() * 1_000_000))

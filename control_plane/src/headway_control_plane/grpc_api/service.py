@@ -1,0 +1,192 @@
+"""The agents' service: who may call, how many at once, and how each call ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from random import Random
+from typing import Any, NoReturn
+
+import grpc
+import grpc.aio
+from opentelemetry import metrics
+
+from headway_api.agent.v1 import agent_service_pb2 as pb
+from headway_api.agent.v1.agent_service_pb2_grpc import AgentServiceServicer
+from headway_control_plane.application.credentials import Credentials
+from headway_control_plane.application.enrolment import enrol_agent
+from headway_control_plane.application.errors import NotAuthenticated, UseCaseError
+from headway_control_plane.db.outages import OUTAGES
+from headway_control_plane.domain.errors import Refused
+from headway_control_plane.grpc_api.assertion import BadAssertion
+from headway_control_plane.grpc_api.auth import AgentIdentity, Authenticator
+from headway_control_plane.grpc_api.core import Rotation
+from headway_control_plane.grpc_api.pacing import TokenBucket
+from headway_control_plane.grpc_api.refusals import (
+    DEFECT,
+    SHUTDOWN,
+    Refusal,
+    retry_after_metadata,
+    time_metadata,
+    unavailable,
+)
+from headway_control_plane.grpc_api.store import SessionStore
+from headway_control_plane.grpc_api.stream import AgentStream, Services
+from headway_control_plane.ids import IdSource
+
+_log = logging.getLogger(__name__)
+_LONGEST_HANDSHAKE_WAIT = 2.0
+_RETRY_AFTER_OUTAGE = timedelta(seconds=2)
+_ROTATION_JITTER = 0.1
+
+_meter = metrics.get_meter("headway.agents")
+_streams = _meter.create_up_down_counter(
+    "headway.agents.streams", unit="{stream}", description="Open agent streams"
+)
+_refusals = _meter.create_counter(
+    "headway.agents.refusals", unit="{call}", description="Calls that ended with a refusal, by code"
+)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class AgentService(AgentServiceServicer):
+    """Speaks `headway_api.agent.v1.AgentService`."""
+
+    def __init__(
+        self,
+        services: Services,
+        authenticator: Authenticator,
+        credentials: Credentials,
+        store: SessionStore,
+        ids: IdSource,
+        random: Random,
+    ) -> None:
+        rate = services.settings.limits.handshakes_per_second
+        self._services = services
+        self._authenticator = authenticator
+        self._credentials = credentials
+        self._store = store
+        self._ids = ids
+        self._random = random
+        self._handshakes = TokenBucket(rate, burst=rate)
+        self._open: set[AgentStream] = set()
+        self._stopping = False
+
+    async def Enrol(  # noqa: N802 - the name of the wire
+        self, request: pb.EnrolRequest, context: Context
+    ) -> pb.EnrolResponse:
+        try:
+            await self._pace()
+            return await self._enrol(request)
+        except Refusal as refusal:
+            await self._abort(context, refusal)
+        except OUTAGES as outage:
+            await self._abort(context, unavailable(str(outage), _RETRY_AFTER_OUTAGE))
+        except Exception:  # noqa: BLE001 - a defect; logged, and told without its details
+            _log.exception("enrolment failed")
+            await self._abort(context, DEFECT)
+
+    # The generated base knows streaming handlers as generators alone; this one writes to its context.
+    async def Session(  # type: ignore[override]  # noqa: N802 - the name of the wire
+        self, request_iterator: AsyncIterator[pb.SessionRequest], context: Context
+    ) -> None:
+        try:
+            await self._pace()
+            identity = await self._authenticate(context)
+            await self._serve(identity, request_iterator, context)
+        except Refusal as refusal:
+            await self._abort(context, refusal)
+        except OUTAGES as outage:
+            await self._abort(context, unavailable(str(outage), _RETRY_AFTER_OUTAGE))
+        except Exception:  # noqa: BLE001 - a defect; logged, and told without its details
+            _log.exception("an agent stream failed")
+            await self._abort(context, DEFECT)
+
+    def drain(self, after: timedelta) -> None:
+        """Take no new streams and ask the open ones to move."""
+        self._stopping = True
+        for stream in tuple(self._open):
+            stream.move_away(self._random.random() * after.total_seconds())
+
+    @property
+    def open_streams(self) -> int:
+        return len(self._open)
+
+    async def _serve(
+        self, identity: AgentIdentity, requests: AsyncIterator[pb.SessionRequest], context: Context
+    ) -> None:
+        stream = AgentStream(self._services, identity, self._rotation())
+        self._open.add(stream)
+        _streams.add(1)
+        try:
+            await stream.run(requests, context.write)
+        finally:
+            self._open.discard(stream)
+            _streams.add(-1)
+
+    def _rotation(self) -> Rotation:
+        settings = self._services.settings
+        jitter = 1 + _ROTATION_JITTER * (2 * self._random.random() - 1)
+        drain_at = (
+            self._services.clock.monotonic() + settings.stream_max_age.total_seconds() * jitter
+        )
+        grace = settings.drain_grace.total_seconds()
+        return Rotation(drain_at, after=self._random.random() * grace, grace=grace)
+
+    async def _pace(self) -> None:
+        if self._stopping:
+            raise SHUTDOWN
+        now = self._services.clock.monotonic()
+        wait = self._handshakes.wait_for(now)
+        if wait > _LONGEST_HANDSHAKE_WAIT:
+            # Spread over the time that the queue needs, so that they do not all come back together.
+            later = timedelta(seconds=wait * (1 + self._random.random()))
+            raise Refusal(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                "Too many agents connect at once; this one's turn comes later.",
+                (retry_after_metadata(later),),
+            )
+        await asyncio.sleep(self._handshakes.take(now))
+
+    async def _authenticate(self, context: Context) -> AgentIdentity:
+        metadata = dict(context.invocation_metadata() or ())
+        try:
+            return await self._authenticator.authenticate(metadata.get("authorization"))
+        except BadAssertion as problem:
+            code = grpc.StatusCode.UNAUTHENTICATED
+            raise Refusal(code, str(problem), (time_metadata(self._services.clock),)) from problem
+
+    async def _enrol(self, request: pb.EnrolRequest) -> pb.EnrolResponse:
+        try:
+            enrolled = await enrol_agent(
+                self._services.log,
+                self._credentials,
+                self._ids,
+                self._services.clock,
+                token=request.token,
+                name=request.name,
+                public_key=request.public_key,
+            )
+        except NotAuthenticated as problem:
+            raise Refusal(grpc.StatusCode.UNAUTHENTICATED, _sentence(problem)) from problem
+        except UseCaseError as problem:
+            raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, _sentence(problem)) from problem
+        except Refused as refused:
+            raise Refusal(grpc.StatusCode.PERMISSION_DENIED, refused.message) from refused
+        return pb.EnrolResponse(
+            agent_id=str(enrolled.agent),
+            workspace_id=str(enrolled.workspace.id),
+            pool=await self._store.pool_name(enrolled.workspace.ws, enrolled.pool),
+        )
+
+    async def _abort(self, context: Context, refusal: Refusal) -> NoReturn:
+        _refusals.add(1, {"code": refusal.code.name})
+        await context.abort(refusal.code, refusal.message, refusal.metadata)
+
+
+def _sentence(problem: UseCaseError) -> str:
+    details = [f"{item.path} {item.message}" for item in problem.problems]
+    return " ".join(part for part in (problem.message, *details, problem.hint) if part)

@@ -1,0 +1,160 @@
+"""What the agents' side reads of the database, and the one thing that it writes beside the log: leases."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID
+
+from headway_api.agent.v1 import agent_service_pb2 as pb
+from headway_control_plane.db.pool import Database
+from headway_control_plane.db.queries import load_queries
+from headway_control_plane.db.roles import Role
+from headway_control_plane.grpc_api.auth import AgentIdentity
+from headway_control_plane.grpc_api.ledger import OpenAttempt
+from headway_control_plane.grpc_api.opening import AttemptRow, SessionRow
+from headway_control_plane.grpc_api.registry import SessionKey
+from headway_control_plane.grpc_api.wire import Held, attempt_ref
+
+_SQL = load_queries("headway_control_plane.grpc_api", "queries.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """An open attempt with all that its execution needs."""
+
+    run: UUID
+    fence: int
+    session: UUID
+    cancel: bool
+    deployment: str
+    flow: str
+    run_name: str
+    environment: str
+    entrypoint: str
+    code_hash: str
+    parameters: bytes | None
+    cancel_grace_ms: int
+    kill_grace_ms: int
+    traceparent: str
+
+    def message(self) -> pb.SessionResponse:
+        assign = pb.Assign(
+            attempt=attempt_ref((self.run, self.fence)),
+            deployment=self.deployment,
+            flow=self.flow,
+            run_name=self.run_name,
+            environment=self.environment,
+            entrypoint=self.entrypoint,
+            code_hash=self.code_hash,
+            parameters=self.parameters or b"{}",
+            cancel_grace_ms=self.cancel_grace_ms,
+            kill_grace_ms=self.kill_grace_ms,
+            traceparent=self.traceparent,
+        )
+        return pb.SessionResponse(assign=assign)
+
+
+@dataclass(slots=True)
+class SessionView:
+    """A session's row and its open attempts."""
+
+    status: str
+    replica: UUID
+    attempts: list[OpenAttempt] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A session's row after its lease was extended."""
+
+    status: str
+    replica: UUID
+
+
+class SessionStore:
+    """Statements over sessions and attempts, in the least role that each can do with."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def sessions(self, identity: AgentIdentity, session: UUID) -> list[SessionRow]:
+        parameters = {"ws": identity.ws, "agent": identity.agent, "session": session}
+        async with self._database.transaction(Role.APP, ws=identity.ws) as connection:
+            cursor = await connection.execute(_SQL["agent_sessions"], parameters)
+            return [SessionRow(*row) for row in await cursor.fetchall()]
+
+    async def attempts(self, identity: AgentIdentity, held: Iterable[Held]) -> list[AttemptRow]:
+        named = [item.attempt for item in held]
+        parameters = {
+            "ws": identity.ws,
+            "agent": identity.agent,
+            "runs": [run for run, _ in named],
+            "fences": [fence for _, fence in named],
+        }
+        async with self._database.transaction(Role.APP, ws=identity.ws) as connection:
+            cursor = await connection.execute(_SQL["agent_attempts"], parameters)
+            return [AttemptRow(*row) for row in await cursor.fetchall()]
+
+    async def permits(self, identity: AgentIdentity) -> list[str]:
+        parameters = {"ws": identity.ws, "pool": identity.pool}
+        async with self._database.transaction(Role.APP, ws=identity.ws) as connection:
+            cursor = await connection.execute(_SQL["pool_permits"], parameters)
+            row = await cursor.fetchone()
+            return list(row[0]) if row is not None else []
+
+    async def pool_name(self, ws: int, pool: UUID) -> str:
+        async with self._database.transaction(Role.APP, ws=ws) as connection:
+            cursor = await connection.execute(_SQL["pool_name"], {"ws": ws, "pool": pool})
+            row = await cursor.fetchone()
+            return str(row[0]) if row is not None else ""
+
+    async def assignments(self, ws: int, runs: Collection[UUID]) -> list[Assignment]:
+        async with self._database.transaction(Role.APP, ws=ws) as connection:
+            cursor = await connection.execute(_SQL["assignments"], {"ws": ws, "runs": list(runs)})
+            return [Assignment(*row) for row in await cursor.fetchall()]
+
+    async def session_views(self, keys: Iterable[SessionKey]) -> Mapping[SessionKey, SessionView]:
+        views: dict[SessionKey, SessionView] = {}
+        async with self._database.transaction(Role.DISPATCHER) as connection:
+            cursor = await connection.execute(_SQL["session_attempts"], _columns(keys))
+            for ws, session, status, replica, run, fence, _, cancel in await cursor.fetchall():
+                view = views.setdefault((ws, session), SessionView(status, replica))
+                if run is not None:
+                    view.attempts.append(OpenAttempt(run, fence, cancel))
+        return views
+
+    async def ended_runs(
+        self, attempts: Collection[tuple[int, UUID, int]]
+    ) -> list[tuple[int, UUID]]:
+        parameters = {
+            "workspaces": [ws for ws, _, _ in attempts],
+            "runs": [run for _, run, _ in attempts],
+            "fences": [fence for _, _, fence in attempts],
+        }
+        async with self._database.transaction(Role.DISPATCHER) as connection:
+            cursor = await connection.execute(_SQL["ended_runs"], parameters)
+            return [(ws, run) for ws, run in await cursor.fetchall()]
+
+    async def renew(self, keys: Collection[SessionKey], ttl: timedelta) -> dict[SessionKey, Lease]:
+        """Extend leases; a session that is closed or unknown is absent from the answer."""
+        async with self._database.transaction(Role.DISPATCHER) as connection:
+            cursor = await connection.execute(
+                _SQL["renew_sessions"], {**_columns(keys), "ttl": ttl}
+            )
+            rows = await cursor.fetchall()
+        return {(ws, session): Lease(status, replica) for ws, session, status, replica in rows}
+
+    async def revoked(self, agents: Iterable[tuple[int, UUID]]) -> list[tuple[int, UUID]]:
+        named = list(agents)
+        of = {agent: ws for ws, agent in named}
+        parameters = {"workspaces": [ws for ws, _ in named], "agents": [a for _, a in named]}
+        async with self._database.transaction(Role.AUTH) as connection:
+            cursor = await connection.execute(_SQL["revoked_agents"], parameters)
+            return [(of[agent], agent) for (agent,) in await cursor.fetchall()]
+
+
+def _columns(keys: Iterable[SessionKey]) -> dict[str, list[object]]:
+    named = sorted(keys)
+    return {"workspaces": [ws for ws, _ in named], "sessions": [session for _, session in named]}
