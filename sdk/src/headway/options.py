@@ -33,10 +33,17 @@ class Retries:
     def delay_us(self, failed_try: int, draw: Callable[[], float]) -> int:
         """Microseconds to wait after try number `failed_try` (from 1); `draw` gives numbers in [0, 1)."""
         base = self.delays[min(failed_try, len(self.delays)) - 1]
-        # Powers grow without bound, floats do not: the exponent is cut where every delay is at its limit anyway.
-        grown = base * self.backoff ** min(failed_try - 1, 64) if base else 0.0
+        grown = base * _power(self.backoff, failed_try - 1) if base else 0.0
         jittered = grown * (1.0 + self.jitter * draw()) if self.jitter else grown
         return round(min(jittered, RETRY_DELAY_MAX_S) * 1e6)
+
+
+def _power(base: float, exponent: int) -> float:
+    """Powers grow without bound, floats do not."""
+    try:
+        return base**exponent
+    except OverflowError:
+        return float("inf")
 
 
 def _delays(delay: Delay) -> tuple[float, ...]:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+
 from support.flow_process import Outcome, Project
 
 MARK = """
@@ -46,7 +47,9 @@ def main(fail: bool):
     assert value(second) == 12
     assert second.outcomes() == ["skipped", "skipped", "completed"]
     assert marks(project) == ["double1", "double2", "double3"]
-    assert [f["call"] for f in first.of("call.ended")] == [f["call"] for f in second.of("call.ended")[:2]]
+    assert [f["call"] for f in first.of("call.ended")] == [
+        f["call"] for f in second.of("call.ended")[:2]
+    ]
 
 
 def test_a_third_attempt_finds_what_the_second_skipped(project: Project):
@@ -159,7 +162,10 @@ def main():
     error = ended["error"]
     assert (error["class"], error["message"]) == ("flows.Broken", "no rows")
     user = [step for step in error["traceback"] if step["user"]]
-    assert [(step["file"], step["function"]) for step in user] == [("flows.py", "load"), ("flows.py", "deep")]
+    assert [(step["file"], step["function"]) for step in user] == [
+        ("flows.py", "load"),
+        ("flows.py", "deep"),
+    ]
     assert user[-1]["code"] == 'raise Broken("no rows")'
     assert any(not step["user"] and "engine.py" in step["file"] for step in error["traceback"])
 
@@ -430,7 +436,10 @@ def main():
     first, second = project.run(), project.run()
     assert value(second) == ["a", "b", "c"]
     assert second.outcomes() == ["skipped", "skipped", "completed"]
-    assert first.of("call.ended", "unkeyed")[0]["call"] != second.of("call.ended", "unkeyed")[0]["call"]
+    assert (
+        first.of("call.ended", "unkeyed")[0]["call"]
+        != second.of("call.ended", "unkeyed")[0]["call"]
+    )
 
 
 def test_async_flows_and_tasks(project: Project):

@@ -193,7 +193,12 @@ def main():
     process.cancel()
     outcome = process.finish()
     assert outcome.outcome == "cancelled"
-    assert {f["type"] for f in outcome.frames} <= {"attempt.started", "call.started", "call.ended", "attempt.ended"}
+    assert {f["type"] for f in outcome.frames} <= {
+        "attempt.started",
+        "call.started",
+        "call.ended",
+        "attempt.ended",
+    }
 
 
 def test_the_process_ends_when_its_supervisor_is_gone(project: Project):

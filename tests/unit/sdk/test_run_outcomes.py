@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from support.flow_process import Project
 
 
@@ -48,13 +49,15 @@ def starred(*args):
         ("import sys; sys.exit(0)", "SystemExit"),
     ],
 )
-def test_a_module_that_cannot_be_imported_fails_the_attempt(project: Project, source: str, name: str):
+def test_a_module_that_cannot_be_imported_fails_the_attempt(
+    project: Project, source: str, name: str
+):
     project.write(source)
     outcome = project.run()
     assert outcome.outcome == "failed"
     assert outcome.ended["error"]["class"] == name
     assert not outcome.of("attempt.started")
-    if name not in ("SyntaxError",):
+    if name != "SyntaxError":
         assert any(step["user"] for step in outcome.ended["error"]["traceback"])
 
 
@@ -69,7 +72,10 @@ def main(day: str, count: int = 1):
     outcome = project.run({"count": "x", "extra": 1})
     assert outcome.outcome == "refused"
     message = outcome.ended["error"]["message"]
-    assert all(part in message for part in ("day: is required", "count: expected a whole number", "extra: is unknown"))
+    assert all(
+        part in message
+        for part in ("day: is required", "count: expected a whole number", "extra: is unknown")
+    )
     assert not (project.root / "ran").exists()
 
 

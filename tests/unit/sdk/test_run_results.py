@@ -4,6 +4,7 @@ import hashlib
 import json
 
 import pytest
+
 from support.flow_process import Project
 
 

@@ -65,7 +65,6 @@ SCALARS = st.one_of(
     st.text(st.characters()),
     st.text(st.characters(categories=("Cs", "Cc")), max_size=4),
     st.binary(max_size=20),
-    st.builds(bytearray, st.binary(max_size=5)),
     st.complex_numbers(allow_nan=False),
     st.builds(datetime.replace, st.datetimes(timezones=ZONES), fold=st.integers(0, 1)),
     st.dates(),
@@ -74,12 +73,14 @@ SCALARS = st.one_of(
     st.decimals(allow_nan=False),
     st.uuids(),
     st.sampled_from([*Colour, *Level, Right.READ, Right.READ | Right.WRITE, Right(0)]),
-    st.sampled_from([pathlib.Path("/a/b"), pathlib.PureWindowsPath("c:\\x"), pathlib.PurePosixPath("p")]),
+    st.sampled_from(
+        [pathlib.Path("/a/b"), pathlib.PureWindowsPath("c:\\x"), pathlib.PurePosixPath("p")]
+    ),
     st.builds(range, st.integers(-5, 5), st.integers(-5, 5), st.integers(1, 3)),
-    st.sampled_from([10**400, -(2**5000)]),
+    st.integers(1_000, 5_000).map(lambda bits: 1 - 2**bits),
 )
 HASHABLE = st.recursive(
-    SCALARS.filter(lambda value: not isinstance(value, bytearray)),
+    SCALARS,
     lambda inner: st.one_of(
         st.lists(inner, max_size=3).map(tuple),
         st.frozensets(inner, max_size=3),
@@ -88,7 +89,7 @@ HASHABLE = st.recursive(
     max_leaves=6,
 )
 VALUES = st.recursive(
-    SCALARS | HASHABLE,
+    SCALARS | HASHABLE | st.builds(bytearray, st.binary(max_size=5)),
     lambda inner: st.one_of(
         st.lists(inner, max_size=4),
         st.lists(inner, max_size=3).map(tuple),
@@ -141,7 +142,7 @@ def test_the_text_is_strict_json_that_frames_can_carry(value: Any):
 @given(VALUES, VALUES)
 def test_digests_are_equal_for_the_same_value_and_only_then(one: Any, other: Any):
     assert stable_digest({"a": one}) == stable_digest({"a": loads(dumps(one))})
-    if not one == other:
+    if one != other:
         assert stable_digest({"a": one}) != stable_digest({"a": other})
 
 
@@ -262,7 +263,9 @@ def test_registered_codecs_round_trip_and_have_digests():
     assert stable_digest({"m": Money(5)}) != stable_digest({"m": Money(6)})
 
 
-@pytest.mark.parametrize(("kind", "name"), [(list, "mine"), (Opaque, "tuple"), (Opaque, "call"), (UUID, "x")])
+@pytest.mark.parametrize(
+    ("kind", "name"), [(list, "mine"), (Opaque, "tuple"), (Opaque, "call"), (UUID, "x")]
+)
 def test_standard_types_and_names_are_taken(kind: type, name: str):
     with pytest.raises(ValueError, match="taken"):
         payloads.register_codec(kind, name, str, str)
