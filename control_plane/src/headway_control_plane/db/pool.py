@@ -70,6 +70,10 @@ class Database:
         """Return the bare pool of a role, for callers that run their own transactions on a direct connection."""
         return self._pools[role]
 
+    def local_settings(self, role: Role) -> dict[str, str]:
+        """Return what a transaction on a bare connection has to set first; nothing on a direct connection."""
+        return _local_settings(role, self.options)
+
     @asynccontextmanager
     async def transaction(
         self, role: Role, *, ws: int | None = None, workspaces: Iterable[int] | None = None
@@ -80,7 +84,7 @@ class Database:
         tenant's row through.
         """
         async with self._pools[role].connection() as connection, connection.transaction():
-            settings = _local_settings(role, self.options)
+            settings = self.local_settings(role)
             if ws is not None:
                 settings["app.ws"] = str(ws)
             if workspaces is not None:

@@ -309,6 +309,7 @@ END $$;
 GRANT SELECT, INSERT, UPDATE ON workspace_head TO headway_committer;
 GRANT INSERT ON event, payload, segment_index, late_fact, log_chunk TO headway_committer;
 GRANT SELECT ON workspace, segment_index, late_fact TO headway_committer;
+GRANT SELECT (ws, seg, "offset", chain) ON event TO headway_committer;  -- whether a COMMIT of unknown outcome happened
 GRANT SELECT (ws, digest) ON payload TO headway_committer;      -- ON CONFLICT DO NOTHING needs it
 GRANT SELECT (ws, seg, run, fence, first_line, lines) ON log_chunk TO headway_committer;
 GRANT SELECT, INSERT, UPDATE ON pool, deployment, agent, session, run, attempt TO headway_committer;

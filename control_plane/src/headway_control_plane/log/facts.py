@@ -1,0 +1,227 @@
+"""Checks facts as received and packs them, before anything is locked: what is left for the flush is where they go."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, TypeVar
+from uuid import UUID
+
+from headway_api.event.v1 import attempt_pb2
+from headway_control_plane.application.ports import AttemptFacts, Fact
+from headway_control_plane.domain.commands import AttemptBegan, AttemptOver, Command
+from headway_control_plane.domain.streams import NO_BLOB, Blob
+from headway_control_plane.log import packed
+from headway_control_plane.log.chain import body_bytes
+from headway_control_plane.log.codec import FACT_TYPES, Undecodable
+from headway_control_plane.log.event_ids import EventIds
+from headway_control_plane.log.upcast import decode_any
+
+PAYLOAD_BYTES_MAX = 1 << 20
+BLOB_BYTES_MAX = 256 << 10
+TEXT_BYTES_MAX = 4 << 10  # of a word that ends up in a row: the class of an error, a cause
+_END_OF_TIME_US = (
+    253_402_300_800_000_000  # the year 10000, where Python's and most others' calendars end
+)
+_TYPE_NAME = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
+_OUTCOMES = {
+    number: name.removeprefix("ATTEMPT_OUTCOME_").lower()
+    for name, number in attempt_pb2.AttemptOutcome.items()
+    if number
+}
+
+
+V = TypeVar("V")
+
+
+class Poison(Exception):
+    """This fact can't be stored; the message says why."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Group:
+    """Packed parts of consecutive events of one stream."""
+
+    types: list[bytes] = field(default_factory=list)
+    schema_versions: list[bytes] = field(default_factory=list)
+    event_ids: list[bytes] = field(default_factory=list)
+    occurred: list[bytes] = field(default_factory=list)
+    payloads: list[bytes] = field(default_factory=list)
+    links: list[tuple[bytes, bytes]] = field(default_factory=list)  # as chain.link takes them
+
+    def __len__(self) -> int:
+        return len(self.links)
+
+
+@dataclass(slots=True, kw_only=True)
+class PreparedFacts(Group):
+    """One attempt's facts, packed column by column; `bad` names by index those that can't be stored."""
+
+    run: UUID
+    fence: int
+    first_seq: int
+    size_bytes: int = 0
+    commands: dict[int, Command] = field(default_factory=dict)  # by index: what a fact leads to
+    bad: dict[int, str] = field(default_factory=dict)
+    blobs: dict[bytes, bytes] = field(default_factory=dict)
+
+    def part(self, start: int, stop: int) -> PreparedFacts:
+        """Return some of them as facts of their own; the blobs stay with all of them."""
+        return PreparedFacts(
+            run=self.run,
+            fence=self.fence,
+            first_seq=self.first_seq + start,
+            size_bytes=self.size_bytes,
+            types=self.types[start:stop],
+            schema_versions=self.schema_versions[start:stop],
+            event_ids=self.event_ids[start:stop],
+            occurred=self.occurred[start:stop],
+            payloads=self.payloads[start:stop],
+            links=self.links[start:stop],
+            commands=_shifted(self.commands, start, stop),
+            bad=_shifted(self.bad, start, stop),
+            blobs=self.blobs,
+        )
+
+
+def prepare(received: AttemptFacts, ids: EventIds) -> PreparedFacts:
+    """Check and pack the facts of one attempt."""
+    facts = PreparedFacts(run=received.run, fence=received.fence, first_seq=received.first_seq)
+    contents = {blob.digest: blob for blob in received.blobs}
+    for n, (fact, event_id) in enumerate(
+        zip(received.facts, ids.take(len(received.facts)), strict=True)
+    ):
+        try:
+            message = _checked(fact)
+            if message is not None:
+                _take_blobs(facts.blobs, message, contents)
+                _derive(facts, n, message)
+        except Poison as poison:
+            facts.bad[n] = str(poison)
+            fact = _PLACEHOLDER  # noqa: PLW2901 - keeps the columns even; never stored
+        _add(facts, fact, event_id)
+    return facts
+
+
+def _add(facts: PreparedFacts, fact: Fact, event_id: bytes) -> None:
+    type_, schema_version, occurred_us, payload = fact
+    packed_type, type_bytes = _type(type_)
+    facts.size_bytes += len(payload) + 256
+    facts.types.append(packed_type)
+    facts.schema_versions.append(packed.int2(schema_version))
+    facts.event_ids.append(packed.uuid_bytes(event_id))
+    facts.occurred.append(packed.instant_us(occurred_us))
+    facts.payloads.append(packed.data(payload))
+    facts.links.append(
+        (body_bytes(type_bytes, schema_version, event_id, occurred_us), sha256(payload).digest())
+    )
+
+
+_KNOWN_TYPES = {name: (packed.text(name), name.encode()) for name in FACT_TYPES}
+_PLACEHOLDER = Fact("FactDropped", 1, 0, b"")
+
+
+def _type(name: str) -> tuple[bytes, bytes]:
+    return _KNOWN_TYPES.get(name) or (packed.text(name), name.encode())
+
+
+def _checked(fact: Fact) -> Any:
+    """Return the decoded message; None for a type or version from the future, which is stored as it came."""
+    type_, schema_version, occurred_us, payload = fact
+    if type_ not in FACT_TYPES and not _TYPE_NAME.fullmatch(type_):
+        raise Poison("the type is no name of a message")
+    if not 1 <= schema_version <= 0x7FFF:
+        raise Poison(f"schema version {schema_version} is out of range")
+    if not 0 <= occurred_us < _END_OF_TIME_US:
+        raise Poison("occurred_at_us is no instant between 1970 and 9999")
+    if len(payload) > PAYLOAD_BYTES_MAX:
+        raise Poison(f"the payload has {len(payload)} bytes, the limit is {PAYLOAD_BYTES_MAX}")
+    if type_ not in FACT_TYPES:
+        return None
+    try:
+        return decode_any(type_, schema_version, payload)
+    except Undecodable as error:
+        raise Poison(f"the payload is no {type_}") from error
+
+
+def _take_blobs(taken: dict[bytes, bytes], message: Any, contents: Mapping[bytes, Blob]) -> None:
+    """Keep the content that a fact names; content that no fact names is not stored."""
+    if not contents:
+        return
+    for digest in _named_digests(message):
+        blob = contents.get(digest)
+        if blob is not None and blob.content is not None:
+            _check_blob(blob.digest, blob.content)
+            taken[digest] = blob.content
+
+
+def _check_blob(digest: bytes, content: bytes) -> None:
+    if len(content) > BLOB_BYTES_MAX:
+        raise Poison(f"its content has {len(content)} bytes, the limit is {BLOB_BYTES_MAX}")
+    if sha256(content).digest() != digest:
+        raise Poison("its content does not have the digest that it names")
+
+
+def _named_digests(message: Any) -> Sequence[bytes]:
+    fields = message.DESCRIPTOR.fields_by_name
+    digests = []
+    if "error" in fields:
+        digests.append(message.error.text_digest)
+    if "result" in fields:
+        digests.append(message.result.preview_digest)
+    return digests
+
+
+def _derive(facts: PreparedFacts, n: int, message: Any) -> None:
+    """Note what a fact means for its run."""
+    if isinstance(message, attempt_pb2.AttemptStarted):
+        facts.commands[n] = AttemptBegan(facts.run, facts.fence)
+    elif isinstance(message, attempt_pb2.AttemptExited):
+        facts.commands[n] = _over(facts, message)
+
+
+def _over(facts: PreparedFacts, exited: attempt_pb2.AttemptExited) -> AttemptOver:
+    outcome = _OUTCOMES.get(exited.outcome)
+    if outcome is None:
+        raise Poison("AttemptExited does not say how the attempt ended")
+    digest = exited.error.text_digest
+    return AttemptOver(
+        run=facts.run,
+        fence=facts.fence,
+        outcome=outcome,
+        cause=_word(exited.cause),
+        detail=_detail(exited),
+        error_class=_word(exited.error.error_class),
+        error_text=Blob(digest, facts.blobs.get(digest)) if digest else NO_BLOB,
+        result_digest=exited.result.digest,
+        result_size_bytes=exited.result.size_bytes,
+    )
+
+
+def _word(text: str) -> str:
+    # A row's text column can hold neither a NUL nor, in good sense, a book.
+    if "\x00" in text or len(text.encode()) > TEXT_BYTES_MAX:
+        raise Poison("a name in it holds a NUL or is too long")
+    return text
+
+
+def _detail(exited: attempt_pb2.AttemptExited) -> str:
+    if exited.HasField("signal"):
+        return f"signal {_signal_name(exited.signal)}"
+    if exited.HasField("exit_code"):
+        return f"exit code {exited.exit_code}"
+    return ""
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
+
+
+def _shifted(by_index: Mapping[int, V], start: int, stop: int) -> dict[int, V]:
+    return {n - start: value for n, value in by_index.items() if start <= n < stop}

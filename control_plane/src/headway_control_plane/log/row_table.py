@@ -1,0 +1,66 @@
+"""How an inline table is read and written as a whole set: one statement for all rows of a flush."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, LiteralString
+
+from headway_control_plane.db.pool import Connection
+from headway_control_plane.log.packed import pack_rows
+
+_SQL_TYPES = {
+    "int2": "smallint",
+    "int4": "integer",
+    "int8": "bigint",
+    "bool": "boolean",
+    "uuid": "uuid",
+    "text": "text",
+    "texts": "text",
+    "bytes": "bytea",
+    "instant": "timestamptz",
+}
+
+
+def unnest(kinds: Sequence[str]) -> LiteralString:
+    """Return `unnest(...)` over one packed array for each kind."""
+    return f"unnest({', '.join(f'%b::{_SQL_TYPES[k]}[]' for k in kinds)})"
+
+
+class RowTable:
+    """One table: its key, its columns and their kinds (of `packed.KINDS`).
+
+    Statements are put together from these constants alone. `fixed` columns are written once and then kept.
+    """
+
+    def __init__(
+        self,
+        name: LiteralString,
+        key: Sequence[str],
+        columns: Mapping[str, str],
+        *,
+        fixed: Sequence[str] = (),
+    ) -> None:
+        self.name = name
+        self.kinds = tuple(columns.values())
+        key_kinds = [columns[column] for column in key]
+        self.key_kinds = tuple(key_kinds)
+        values = [f"{c}::text[]" if kind == "texts" else c for c, kind in columns.items()]
+        moved = [c for c in columns if c not in key and c not in fixed]
+        update = ", ".join(f"{c} = excluded.{c}" for c in moved)
+        self._upsert = (
+            f"INSERT INTO {name} ({', '.join(columns)}) "
+            f"SELECT {', '.join(values)} FROM {unnest(self.kinds)} AS r ({', '.join(columns)}) "
+            f"ON CONFLICT ({', '.join(key)}) DO "
+            + (f"UPDATE SET {update}" if update else "NOTHING")
+        )
+        matches = " AND ".join(f"t.{c} = k.{c}" for c in key)
+        self._delete = f"DELETE FROM {name} t USING {unnest(key_kinds)} AS k ({', '.join(key)}) WHERE {matches}"
+
+    async def upsert(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows, or move those whose key is there. The order of the rows is the order of the writes."""
+        if rows:
+            await connection.execute(self._upsert, pack_rows(self.kinds, rows), prepare=True)
+
+    async def delete(self, connection: Connection, keys: Sequence[Sequence[Any]]) -> None:
+        if keys:
+            await connection.execute(self._delete, pack_rows(self.key_kinds, keys), prepare=True)

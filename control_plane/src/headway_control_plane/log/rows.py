@@ -1,0 +1,245 @@
+"""Loads the inline rows that a flush names, and stores those that it moved: one statement a table, whatever the number of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, LiteralString
+from uuid import UUID
+
+from psycopg import AsyncCursor
+
+from headway_control_plane.db.pool import Connection
+from headway_control_plane.domain.agent.state import AgentState
+from headway_control_plane.domain.deployment.state import DeploymentState
+from headway_control_plane.domain.pool.state import PoolState
+from headway_control_plane.domain.run.state import AttemptState, Deadline, RunState
+from headway_control_plane.domain.session.state import SessionState
+from headway_control_plane.domain.states import States
+from headway_control_plane.domain.streams import Stream, StreamKind
+from headway_control_plane.log.packed import pack_rows
+from headway_control_plane.log.rows_attempts import (
+    ATTEMPTS,
+    LOAD_ATTEMPTS,
+    LOAD_NEWEST_ATTEMPTS,
+    SLOTS,
+    attempt_row,
+    read_attempt,
+)
+from headway_control_plane.log.rows_declared import (
+    AGENTS,
+    DEPLOYMENTS,
+    LOAD_AGENTS,
+    LOAD_DEPLOYMENTS,
+    LOAD_POOLS,
+    POOLS,
+    agent_row,
+    deployment_row,
+    pool_row,
+    read_agent,
+    read_deployment,
+    read_pool,
+)
+from headway_control_plane.log.rows_runs import (
+    LOAD_RUNS,
+    RUN_TAGS,
+    RUNS,
+    read_run,
+    run_row,
+    tag_rows,
+)
+from headway_control_plane.log.rows_sessions import (
+    LOAD_SESSIONS,
+    LOCK_SESSIONS,
+    SESSIONS,
+    read_session,
+    session_row,
+)
+from headway_control_plane.log.rows_timers import TIMERS, timer_key, timer_row
+
+Key = tuple[int, UUID]
+Row = tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class Wanted:
+    """What a flush's items name, as sets of keys (workspace, id)."""
+
+    by_kind: dict[StreamKind, set[Key]] = field(default_factory=dict)
+    attempts: set[tuple[int, UUID, int]] = field(default_factory=set)
+    locked_sessions: set[Key] = field(default_factory=set)
+
+    def add(self, ws: int, streams: Iterable[Stream]) -> None:
+        for stream in streams:
+            self.by_kind.setdefault(stream.kind, set()).add((ws, stream.id))
+
+    def of(self, kind: StreamKind) -> list[Key]:
+        return sorted(self.by_kind.get(kind, ()))
+
+
+@dataclass(slots=True)
+class Loaded:
+    """States of each workspace, and of each attempt that facts name the newest fence of its run."""
+
+    states: Mapping[int, States]
+    fences: dict[Key, int] = field(default_factory=dict)
+
+
+class Loader:
+    """Sends the queries of one flush (inside a pipeline), then takes their rows (after it)."""
+
+    def __init__(self) -> None:
+        self._sent: list[tuple[AsyncCursor[Row], Callable[[Loaded, Row], None]]] = []
+
+    async def send(self, connection: Connection, wanted: Wanted) -> None:
+        """Queue one query for each kind of row that is wanted."""
+        if wanted.locked_sessions:
+            await connection.execute(
+                _sql(LOCK_SESSIONS), pack_rows(_KEY, sorted(wanted.locked_sessions)), prepare=True
+            )
+        runs, sessions = wanted.of(StreamKind.RUN), wanted.of(StreamKind.SESSION)
+        deployments, agents = wanted.of(StreamKind.DEPLOYMENT), wanted.of(StreamKind.AGENT)
+        pools = wanted.of(StreamKind.POOL)
+        await self._query(connection, LOAD_RUNS, _take_run, _KEY, runs)
+        await self._query(connection, LOAD_NEWEST_ATTEMPTS, _take_attempt, _KEY, runs)
+        attempts = sorted(wanted.attempts)
+        await self._query(connection, LOAD_ATTEMPTS, _take_attempt, _ATTEMPT_KEY, attempts)
+        await self._query(connection, LOAD_SESSIONS, _take_session, _KEY, sessions)
+        await self._query(connection, LOAD_DEPLOYMENTS, _take_deployment, _KEY, deployments)
+        await self._query(connection, LOAD_AGENTS, _take_agent, _KEY, agents)
+        if pools or sessions or deployments or agents:
+            keys = [
+                array
+                for some in (pools, sessions, deployments, agents)
+                for array in pack_rows(_KEY, some)
+            ]
+            cursor = await connection.execute(_sql(LOAD_POOLS), keys, prepare=True)
+            self._sent.append((cursor, _take_pool))
+
+    async def _query(
+        self,
+        connection: Connection,
+        query: str,
+        take: Callable[[Loaded, Row], None],
+        kinds: tuple[str, ...],
+        keys: list[Any],
+    ) -> None:
+        if keys:
+            cursor = await connection.execute(_sql(query), pack_rows(kinds, keys), prepare=True)
+            self._sent.append((cursor, take))
+
+    async def receive(self, states: Mapping[int, States]) -> Loaded:
+        """Put every row into the states of its workspace."""
+        loaded = Loaded(states)
+        for cursor, take in self._sent:
+            for row in await cursor.fetchall():
+                take(loaded, row)
+        return loaded
+
+
+_KEY = ("int8", "uuid")
+_ATTEMPT_KEY = ("int8", "uuid", "int8")
+
+
+def _sql(query: str) -> LiteralString:
+    # Put together from constants of the row modules alone.
+    return query
+
+
+def _take_run(loaded: Loaded, row: Row) -> None:
+    run = read_run(row)
+    loaded.states[row[0]].put(Stream(StreamKind.RUN, run.run), run)
+
+
+def _take_attempt(loaded: Loaded, row: Row) -> None:
+    attempt = read_attempt(row)
+    stream = Stream(StreamKind.ATTEMPT, attempt.run, attempt.fence)
+    loaded.states[row[0]].put(stream, attempt)
+    loaded.fences[row[0], attempt.run] = row[1]
+
+
+def _take_session(loaded: Loaded, row: Row) -> None:
+    session = read_session(row)
+    loaded.states[row[0]].put(Stream(StreamKind.SESSION, session.session), session)
+
+
+def _take_deployment(loaded: Loaded, row: Row) -> None:
+    deployment = read_deployment(row)
+    loaded.states[row[0]].put(Stream(StreamKind.DEPLOYMENT, deployment.deployment), deployment)
+
+
+def _take_agent(loaded: Loaded, row: Row) -> None:
+    agent = read_agent(row)
+    loaded.states[row[0]].put(Stream(StreamKind.AGENT, agent.agent), agent)
+
+
+def _take_pool(loaded: Loaded, row: Row) -> None:
+    pool = read_pool(row)
+    loaded.states[row[0]].put(Stream(StreamKind.POOL, pool.pool), pool)
+
+
+@dataclass(slots=True)
+class Moved:
+    """Rows to be written, by table."""
+
+    pools: list[Row] = field(default_factory=list)
+    deployments: list[Row] = field(default_factory=list)
+    agents: list[Row] = field(default_factory=list)
+    sessions: list[Row] = field(default_factory=list)
+    runs: list[Row] = field(default_factory=list)
+    tags: list[Row] = field(default_factory=list)
+    attempts: list[Row] = field(default_factory=list)
+    slots_released: list[Row] = field(default_factory=list)
+    slots_taken: list[Row] = field(default_factory=list)
+    timers: list[Row] = field(default_factory=list)
+    timers_cleared: list[Row] = field(default_factory=list)
+
+    def collect(self, ws: int, shard: int, states: States) -> None:
+        """Add what moved in a workspace, in the states' order: a run's older attempt closes before its newer one opens."""
+        for stream, state in states.dirty().items():
+            match state:
+                case RunState():
+                    self.runs.append(run_row(ws, shard, state))
+                    self.tags.extend(tag_rows(ws, state))
+                    self._deadline(ws, shard, stream, state.deadline)
+                case AttemptState():
+                    self.attempts.append(attempt_row(ws, state))
+                    self._slot(ws, state, states)
+                case SessionState():
+                    self.sessions.append(session_row(ws, shard, state))
+                    self._deadline(ws, shard, stream, state.deadline)
+                case PoolState():
+                    self.pools.append(pool_row(ws, state))
+                case DeploymentState():
+                    self.deployments.append(deployment_row(ws, state))
+                case AgentState():
+                    self.agents.append(agent_row(ws, state))
+
+    def _deadline(self, ws: int, shard: int, stream: Stream, deadline: Deadline | None) -> None:
+        if deadline is None:
+            self.timers_cleared.append(timer_key(ws, stream))
+        else:
+            self.timers.append(timer_row(ws, stream, shard, deadline))
+
+    def _slot(self, ws: int, attempt: AttemptState, states: States) -> None:
+        run = states.run(attempt.run)
+        if run is None:
+            return  # facts alone never open or close an attempt
+        if attempt.is_open:
+            self.slots_taken.append((ws, run.pool, attempt.run, attempt.fence))
+        elif attempt.fence == run.fence:
+            self.slots_released.append((ws, run.pool, attempt.run))
+
+    async def store(self, connection: Connection) -> None:
+        """Queue the writes: releases ahead of takings."""
+        await POOLS.upsert(connection, self.pools)
+        await DEPLOYMENTS.upsert(connection, self.deployments)
+        await AGENTS.upsert(connection, self.agents)
+        await SESSIONS.upsert(connection, self.sessions)
+        await RUNS.upsert(connection, self.runs)
+        await RUN_TAGS.upsert(connection, self.tags)
+        await ATTEMPTS.upsert(connection, self.attempts)
+        await SLOTS.delete(connection, self.slots_released)
+        await SLOTS.upsert(connection, self.slots_taken)
+        await TIMERS.delete(connection, self.timers_cleared)
+        await TIMERS.upsert(connection, self.timers)

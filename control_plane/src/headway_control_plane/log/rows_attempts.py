@@ -1,0 +1,55 @@
+"""The rows `attempt`, the guard of facts, and `slot`, which follows from open attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from headway_control_plane.domain.run.state import AttemptState, AttemptStatus
+from headway_control_plane.log.row_table import RowTable, unnest
+
+_COLUMNS = {
+    "run": "uuid",
+    "fence": "int8",
+    "status": "text",
+    "session": "uuid",
+    "agent": "uuid",
+    "last_seq": "int8",
+    "granted_at": "instant",
+    "started_at": "instant",
+    "ended_at": "instant",
+    "outcome": "text",
+    "cancel": "bool",
+}
+ATTEMPTS = RowTable(
+    "attempt",
+    ("ws", "run", "fence"),
+    {"ws": "int8"} | _COLUMNS,
+    fixed=("agent", "granted_at"),
+)
+SLOTS = RowTable(
+    "slot",
+    ("ws", "pool", "run"),
+    {"ws": "int8", "pool": "uuid", "run": "uuid", "fence": "int8"},
+)
+_SELECT = f"SELECT a.ws, r.fence, {', '.join(f'a.{c}' for c in _COLUMNS)} "
+# With each attempt comes the fence of its run: a newer one fences it.
+LOAD_ATTEMPTS = (
+    f"{_SELECT} FROM {unnest(('int8', 'uuid', 'int8'))} AS k (ws, run, fence) "
+    "JOIN attempt a ON a.ws = k.ws AND a.run = k.run AND a.fence = k.fence "
+    "JOIN run r ON r.ws = k.ws AND r.run = k.run"
+)
+LOAD_NEWEST_ATTEMPTS = (
+    f"{_SELECT} FROM {unnest(('int8', 'uuid'))} AS k (ws, run) JOIN run r ON r.ws = k.ws AND r.run = k.run "
+    "JOIN attempt a ON a.ws = k.ws AND a.run = k.run AND a.fence = r.fence"
+)
+
+
+def read_attempt(row: Sequence[Any]) -> AttemptState:
+    """Build the state from a row of LOAD_ATTEMPTS."""
+    _, _, run, fence, status, *rest = row
+    return AttemptState(run, fence, AttemptStatus(status), *rest)
+
+
+def attempt_row(ws: int, attempt: AttemptState) -> tuple[Any, ...]:
+    return ws, *(getattr(attempt, column) for column in _COLUMNS)

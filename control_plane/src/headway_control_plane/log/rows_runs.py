@@ -1,0 +1,74 @@
+"""The rows `run` and `run_tag`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from headway_control_plane.domain.run.events import OnLost
+from headway_control_plane.domain.run.state import RunState, RunStatus
+from headway_control_plane.log.row_table import RowTable, unnest
+from headway_control_plane.log.rows_timers import read_deadline
+
+_COLUMNS = {
+    "run": "uuid",
+    "version": "int8",
+    "status": "text",
+    "reason": "text",
+    "fence": "int8",
+    "deployment": "uuid",
+    "pool": "uuid",
+    "flow": "text",
+    "name": "text",
+    "tags": "texts",
+    "environment": "text",
+    "entrypoint": "text",
+    "code_hash": "text",
+    "parameters": "bytes",
+    "priority": "int2",
+    "retries": "int4",
+    "retry_delay_ms": "int8",
+    "on_lost": "text",
+    "cancel_grace_ms": "int8",
+    "kill_grace_ms": "int8",
+    "attempts_failed": "int4",
+    "deaths": "int4",
+    "session": "uuid",
+    "created_at": "instant",
+    "due_at": "instant",
+    "started_at": "instant",
+    "ended_at": "instant",
+    "error_class": "text",
+    "error_text": "bytes",
+    "result_digest": "bytes",
+}
+_FIXED = (
+    "shard", "deployment", "pool", "flow", "name", "tags", "environment", "entrypoint", "code_hash", "parameters",
+    "priority", "retries", "retry_delay_ms", "on_lost", "cancel_grace_ms", "kill_grace_ms", "created_at",
+)  # fmt: skip
+
+RUNS = RowTable("run", ("ws", "run"), {"ws": "int8", "shard": "int2"} | _COLUMNS, fixed=_FIXED)
+RUN_TAGS = RowTable("run_tag", ("ws", "tag", "run"), {"ws": "int8", "tag": "text", "run": "uuid"})
+LOAD_RUNS = (
+    f"SELECT r.ws, d.kind, d.due_at, {', '.join(f'r.{c}' for c in _COLUMNS)} "
+    f"FROM {unnest(('int8', 'uuid'))} AS k (ws, run) JOIN run r ON r.ws = k.ws AND r.run = k.run "
+    "LEFT JOIN timer d ON d.ws = k.ws AND d.stream_kind = 6 AND d.stream_id = k.run"
+)
+
+
+def read_run(row: Sequence[Any]) -> RunState:
+    """Build the state from a row of LOAD_RUNS."""
+    values = dict(zip(_COLUMNS, row[3:], strict=True))
+    values["status"] = RunStatus(values["status"])
+    values["on_lost"] = OnLost(values["on_lost"])
+    values["tags"] = tuple(values["tags"])
+    return RunState(**values, deadline=read_deadline(row[1], row[2]))
+
+
+def run_row(ws: int, shard: int, run: RunState) -> tuple[Any, ...]:
+    return ws, shard, *(getattr(run, column) for column in _COLUMNS)
+
+
+def tag_rows(ws: int, run: RunState) -> list[tuple[Any, ...]]:
+    """Return the rows of a new run's tags; they never change."""
+    return [(ws, tag, run.run) for tag in dict.fromkeys(run.tags)] if run.version == 1 else []

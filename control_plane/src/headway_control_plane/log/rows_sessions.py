@@ -1,0 +1,55 @@
+"""The row `session`. Its lease, `expires_at`, is renewed beside the log; events that end or renew it write it too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from headway_control_plane.domain.session.state import SessionState, SessionStatus
+from headway_control_plane.log.row_table import RowTable, unnest
+from headway_control_plane.log.rows_timers import read_deadline
+
+_COLUMNS = {
+    "session": "uuid",
+    "version": "int8",
+    "status": "text",
+    "agent": "uuid",
+    "pool": "uuid",
+    "replica": "uuid",
+    "host": "text",
+    "agent_version": "text",
+    "slots": "int4",
+    "opened_at": "instant",
+    "lost_at": "instant",
+    "closed_at": "instant",
+    "closed_reason": "text",
+    "handover": "bool",
+    "expires_at": "instant",
+}
+SESSIONS = RowTable(
+    "session",
+    ("ws", "session"),
+    {"ws": "int8", "shard": "int2"} | _COLUMNS,
+    fixed=("shard", "agent", "pool", "host", "agent_version", "opened_at"),
+)
+LOAD_SESSIONS = (
+    f"SELECT s.ws, d.kind, d.due_at, {', '.join(f's.{c}' for c in _COLUMNS)} "
+    f"FROM {unnest(('int8', 'uuid'))} AS k (ws, session) JOIN session s ON s.ws = k.ws AND s.session = k.session "
+    "LEFT JOIN timer d ON d.ws = k.ws AND d.stream_kind = 5 AND d.stream_id = k.session"
+)
+# Commands that move a session's row lock it, because renewals do not take the head lock. In order, against deadlocks.
+LOCK_SESSIONS = (
+    f"SELECT 1 FROM session WHERE (ws, session) IN (SELECT * FROM {unnest(('int8', 'uuid'))}) "
+    "ORDER BY ws, session FOR UPDATE"
+)
+
+
+def read_session(row: Sequence[Any]) -> SessionState:
+    """Build the state from a row of LOAD_SESSIONS."""
+    values = dict(zip(_COLUMNS, row[3:], strict=True))
+    values["status"] = SessionStatus(values["status"])
+    return SessionState(**values, deadline=read_deadline(row[1], row[2]))
+
+
+def session_row(ws: int, shard: int, session: SessionState) -> tuple[Any, ...]:
+    return ws, shard, *(getattr(session, column) for column in _COLUMNS)
