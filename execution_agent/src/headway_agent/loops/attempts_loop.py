@@ -6,7 +6,8 @@ import asyncio
 from collections import defaultdict
 
 from headway_agent.core import cancel
-from headway_agent.loops.hub import Action, Cancel, Close, Forget, Hub, Kill, Start
+from headway_agent.loops.faults import patiently
+from headway_agent.loops.hub import Action, Cancel, Close, Forget, Hub, Kill, Resume, Start
 
 
 class AttemptsLoop:
@@ -26,7 +27,7 @@ class AttemptsLoop:
     async def _in_turn(self, action: Action) -> None:
         run = _run_of(action)
         async with self._turns[run]:
-            await self._carry_out(action)
+            await patiently(lambda: self._carry_out(action))
         self._waiting[run] -= 1
         if not self._waiting[run]:
             del self._waiting[run], self._turns[run]
@@ -37,6 +38,8 @@ class AttemptsLoop:
             case Start(assignment):
                 await attempts.start(assignment)
                 self._hub.tell_cancels(cancel.Started(assignment.key))
+            case Resume(key):
+                await attempts.resume(key)
             case Cancel(key):
                 await attempts.cancel(key)
             case Kill(key):
@@ -54,5 +57,5 @@ def _run_of(action: Action) -> str:
             return assignment.key.run
         case Forget(run):
             return run
-        case Cancel(key) | Kill(key) | Close(key):
+        case Resume(key) | Cancel(key) | Kill(key) | Close(key):
             return key.run

@@ -31,6 +31,11 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
+class Resume:
+    key: AttemptKey
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     key: AttemptKey
 
@@ -50,7 +55,7 @@ class Forget:
     run: str
 
 
-Action = Start | Cancel | Kill | Close | Forget
+Action = Start | Resume | Cancel | Kill | Close | Forget
 
 
 @dataclass(slots=True)

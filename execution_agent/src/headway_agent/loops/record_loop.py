@@ -1,7 +1,9 @@
 """Writes acknowledgements down, after they arrived and before anything is forgotten. Many answers are one write."""
 
 import asyncio
+from functools import partial
 
+from headway_agent.loops.faults import patiently
 from headway_agent.loops.hub import Hub
 from headway_agent.loops.ports import Witnesses
 from headway_agent.runner.api import AttemptKey
@@ -29,10 +31,12 @@ class RecordLoop:
         witness, noted.witness = noted.witness, None
         async with asyncio.TaskGroup() as group:
             for attempt, seq in seqs.items():
-                group.create_task(attempts.acked(AttemptKey(*attempt), seq))
+                group.create_task(patiently(partial(attempts.acked, AttemptKey(*attempt), seq)))
             for attempt, line in lines.items():
-                group.create_task(attempts.lines_acked(AttemptKey(*attempt), line))
+                group.create_task(
+                    patiently(partial(attempts.lines_acked, AttemptKey(*attempt), line))
+                )
             if witness is not None:
-                group.create_task(self._witnesses.keep(witness))
+                group.create_task(patiently(partial(self._witnesses.keep, witness)))
         if seqs or lines:
             self._hub.look()

@@ -16,9 +16,10 @@ from headway_agent.connection.permits import permits_of
 from headway_agent.connection.stream import Stream
 from headway_agent.core import lines, resume, session
 from headway_agent.loops.assignments import assignment_of
-from headway_agent.loops.hub import Forget, Hub
+from headway_agent.loops.hub import Forget, Hub, Resume
 from headway_agent.loops.outbox import Outbox
 from headway_agent.loops.ports import Witnesses
+from headway_agent.runner.api import AttemptKey
 from headway_api.agent.v1 import agent_service_pb2 as wire
 from headway_api.common.v1 import data_class_pb2 as classes
 
@@ -181,6 +182,9 @@ class SessionLoop:
         ttl, interval = welcome.ttl_ms / 1_000, welcome.renew_interval_ms / 1_000
         hub.tell_session(session.Welcomed(sent_at, ttl, interval))
         for resumed in welcome.attempts:
+            if resumed.verdict == wire.VERDICT_OK:
+                # Recorded, and perhaps never started: an earlier life of this agent ended in between.
+                hub.act(Resume(AttemptKey(*messages.attempt_of(resumed.attempt))))
             if resumed.cancel:
                 hub.cancel_asked(messages.attempt_of(resumed.attempt), "asked for while away")
 

@@ -1,0 +1,131 @@
+"""The composition root: builds the agent from its settings and runs it until it is drained."""
+
+import contextlib
+import logging
+import random
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+
+import uvloop
+
+from headway_agent.clock import SystemClock
+from headway_agent.connection.channel import BadAddress
+from headway_agent.connection.errors import Failure, Reaction
+from headway_agent.connection.identity import Assertions, Identity
+from headway_agent.connection.messages import Introduction
+from headway_agent.connection.stream import GrpcStream
+from headway_agent.connection.tap import Tap
+from headway_agent.core.session import Rules
+from headway_agent.loops.attempts_loop import AttemptsLoop
+from headway_agent.loops.housekeeping_loop import HousekeepingLoop
+from headway_agent.loops.hub import Hub
+from headway_agent.loops.log_loop import LogLoop
+from headway_agent.loops.record_loop import RecordLoop
+from headway_agent.loops.renew_loop import RenewLoop
+from headway_agent.loops.report_loop import ReportLoop
+from headway_agent.loops.session_loop import SessionLoop
+from headway_agent.loops.supervisor import Loop, supervise
+from headway_agent.loops.watch_loop import WatchLoop
+from headway_agent.main.enrolment import NotEnrolled, enrol_agent, identity_of, target_of
+from headway_agent.main.signals import signals
+from headway_agent.main.wiring import DbWitnesses
+from headway_agent.observability import logs
+from headway_agent.runner.attempts import Runner, RunnerOptions
+from headway_agent.runner.launch import LaunchOptions
+from headway_agent.runner.state_dir import StateDir, StateDirBusy
+from headway_agent.settings import BadSetting, Settings, read_token
+from headway_agent.spool.agent_db import AgentDb, SpoolFault
+
+log = logging.getLogger(__name__)
+
+EXIT_FAILED = 1
+EXIT_SETTINGS = 2
+EXIT_IDENTITY = 3
+EXPLAINED = (BadSetting, BadAddress, NotEnrolled, StateDirBusy, SpoolFault, Failure)
+"""Errors whose message tells the operator all; no traceback adds to them."""
+
+
+def run(settings: Settings) -> int:
+    """Runs the agent; gives the exit code of the process."""
+    logs.configure(settings.log_level)
+    try:
+        uvloop.run(serve(settings))
+    except EXPLAINED as error:
+        log.critical("%s", error)
+        return _exit_code(error)
+    return 0
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, BadSetting | BadAddress):
+        return EXIT_SETTINGS
+    refused = isinstance(error, Failure) and error.reaction is not Reaction.RETRY
+    return EXIT_IDENTITY if refused or isinstance(error, NotEnrolled) else EXIT_FAILED
+
+
+async def serve(settings: Settings) -> None:
+    """The agent's life. A refused identity is renewed once where a token is at hand."""
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        state_dir = stack.enter_context(contextlib.closing(StateDir(settings.state_dir)))
+        db = stack.enter_context(contextlib.closing(AgentDb.open(state_dir.database)))
+        identity = await identity_of(db, settings, clock.now_us)
+        runner = await stack.enter_async_context(_runner(state_dir, db, settings, clock))
+        tap = Tap(settings.tap, clock.now_us) if settings.tap else None
+        if tap is not None:
+            stack.enter_context(tap)
+        try:
+            await converse(settings, clock, db, runner, identity, tap)
+        except Failure as failure:
+            token = read_token(settings) if failure.reaction is Reaction.REENROL else None
+            if not token:
+                raise
+            log.warning("%s; enrolling again", failure)
+            identity = await enrol_agent(db, settings, token, clock.now_us)
+            await converse(settings, clock, db, runner, identity, tap)
+
+
+@contextlib.asynccontextmanager
+async def _runner(
+    state_dir: StateDir, db: AgentDb, settings: Settings, clock: SystemClock
+) -> AsyncIterator[Runner]:
+    launch = LaunchOptions(settings.environments, settings.roots, settings.base_env)
+    runner = Runner(state_dir, db, RunnerOptions(launch), clock)
+    try:
+        await runner.open()
+        yield runner
+    finally:
+        await runner.close()
+
+
+async def converse(
+    settings: Settings,
+    clock: SystemClock,
+    db: AgentDb,
+    runner: Runner,
+    identity: Identity,
+    tap: Tap | None,
+) -> None:
+    """Runs the loops under one identity."""
+    target = target_of(settings, identity)
+    assertions = Assertions(identity, clock.now_us, lambda: str(uuid.uuid4()))  # noqa: TID251 (the composition root)
+    who = Introduction(uuid.uuid4(), version("headway-agent"), settings.host)  # noqa: TID251 (the composition root)
+    hub = Hub(Rules(settings.slots), who, runner, clock, random.SystemRandom())
+    witnesses = DbWitnesses(db, clock.now_us)
+    opened = lambda: GrpcStream(target, assertions, tap)  # noqa: E731 (a factory, used once)
+    log.info("starting", extra={"server": target.authority, "pool": identity.pool})
+    with signals(hub, drain_wait=settings.drain_wait, parent_fd=settings.parent_fd):
+        await supervise(
+            [
+                Loop("renew", RenewLoop(hub).run),
+                Loop("record", RecordLoop(hub, witnesses).run),
+                Loop("session", SessionLoop(hub, opened, assertions, witnesses).run, may_end=True),
+                Loop("attempts", AttemptsLoop(hub).run),
+                Loop("watch", WatchLoop(hub).run),
+                Loop("report", ReportLoop(hub).run),
+                Loop("log", LogLoop(hub).run),
+                Loop("housekeeping", HousekeepingLoop(runner, hub.ended).run),
+            ]
+        )

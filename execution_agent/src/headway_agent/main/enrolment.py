@@ -1,0 +1,55 @@
+"""Who the agent is: read from agent.db, or got for a token."""
+
+import logging
+from collections.abc import Callable
+
+from headway_agent.connection.channel import Target, parse_target
+from headway_agent.connection.enrol import enrol
+from headway_agent.connection.identity import Identity
+from headway_agent.main.wiring import keep_identity, load_identity
+from headway_agent.settings import BadSetting, Settings, read_token
+from headway_agent.spool.agent_db import AgentDb
+
+log = logging.getLogger(__name__)
+
+
+class NotEnrolled(Exception):
+    """There is no identity and no token; the message says where to get one."""
+
+
+def target_of(settings: Settings, identity: Identity | None) -> Target:
+    """Where the control plane is: what the operator says, else where the agent was enrolled."""
+    address = settings.server or (identity.endpoint if identity else "")
+    if not address:
+        raise BadSetting(
+            "No control plane named: pass --server HOST:PORT or set HEADWAY_AGENT_SERVER."
+        )
+    return parse_target(address, insecure=settings.insecure, ca=settings.ca, proxy=settings.proxy)
+
+
+async def enrol_agent(
+    db: AgentDb, settings: Settings, token: str, now_us: Callable[[], int]
+) -> Identity:
+    """Trades the token for an identity and keeps it, in place of an earlier one."""
+    identity = await enrol(target_of(settings, None), token, settings.name)
+    if settings.pool and identity.pool != settings.pool:
+        raise BadSetting(
+            f"The token enrols into the pool {identity.pool!r}, not {settings.pool!r}: get one for that pool, or change --pool."
+        )
+    await keep_identity(db, identity, now_us())
+    log.info("enrolled", extra={"agent": identity.agent_id, "pool": identity.pool})
+    return identity
+
+
+async def identity_of(db: AgentDb, settings: Settings, now_us: Callable[[], int]) -> Identity:
+    """The identity in agent.db, or a new one where a token is at hand."""
+    identity = await load_identity(db)
+    if identity is not None:
+        return identity
+    token = read_token(settings)
+    if not token:
+        raise NotEnrolled(
+            "This agent is not enrolled: get a token with `headway pool token <pool>`, then run "
+            "`headway agent enrol --server HOST:PORT --token-file FILE`."
+        )
+    return await enrol_agent(db, settings, token, now_us)

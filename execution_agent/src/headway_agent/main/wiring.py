@@ -1,0 +1,46 @@
+"""Adapters between parts that must not know each other."""
+
+from collections.abc import Callable
+
+from headway_agent.connection.identity import Identity
+from headway_agent.connection.messages import Witness
+from headway_agent.spool import records
+from headway_agent.spool.agent_db import AgentDb
+
+
+async def load_identity(db: AgentDb) -> Identity | None:
+    row = await db.run(records.identity)
+    if row is None:
+        return None
+    return Identity(
+        row.agent_id, row.workspace_id, row.pool, row.endpoint, row.private_key, row.public_key
+    )
+
+
+async def keep_identity(db: AgentDb, identity: Identity, now_us: int) -> None:
+    row = records.Identity(
+        identity.agent_id,
+        identity.workspace_id,
+        identity.pool,
+        identity.endpoint,
+        identity.private_key,
+        identity.public_key,
+        now_us,
+    )
+    await db.run(records.keep_identity(row))
+
+
+class DbWitnesses:
+    """What acknowledgements said of the log, in agent.db."""
+
+    def __init__(self, db: AgentDb, now_us: Callable[[], int]) -> None:
+        self._db = db
+        self._now_us = now_us
+
+    async def keep(self, witness: Witness) -> None:
+        seen = records.Witnessed(witness.epoch, witness.offset, witness.chain)
+        await self._db.run(records.witness(seen, now_us=self._now_us()))
+
+    async def last(self) -> Witness | None:
+        seen = await self._db.run(records.last_witness)
+        return Witness(*seen) if seen else None

@@ -1,0 +1,151 @@
+"""What the operator decides: options first, then HEADWAY_* variables, then defaults. The one reader of the environment."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ENVIRONMENTS_FILE = "environments.toml"
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+class BadSetting(ValueError):
+    """A setting can't be used; the message names it and says what to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line said; None or empty where it said nothing."""
+
+    server: str | None = None
+    insecure: bool = False
+    ca: Path | None = None
+    pool: str | None = None
+    name: str | None = None
+    slots: int | None = None
+    state_dir: Path | None = None
+    roots: Sequence[Path] = ()
+    environments: Path | None = None
+    token_file: Path | None = None
+    token_fd: int | None = None
+    tap: Path | None = None
+    log_level: str | None = None
+    drain_wait: bool = False
+    parent_fd: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`server` is empty when nobody named it: then the enrolment did. `base_env` is what flows inherit from."""
+
+    server: str
+    insecure: bool
+    ca: Path | None
+    proxy: str
+    pool: str
+    name: str
+    host: str
+    slots: int
+    state_dir: Path
+    roots: tuple[Path, ...]
+    environments: Path
+    token_file: Path | None
+    token_fd: int | None
+    tap: Path | None
+    log_level: str
+    drain_wait: bool
+    parent_fd: int | None
+    base_env: Mapping[str, str] = field(repr=False)
+
+
+def load(options: Options, environ: Mapping[str, str] | None = None) -> Settings:
+    env = dict(os.environ) if environ is None else dict(environ)
+    home = Path(env.get("HEADWAY_HOME") or Path.home() / ".headway")
+    state_dir = options.state_dir or _path(env, "HEADWAY_AGENT_STATE_DIR") or home / "agent"
+    return Settings(
+        server=options.server or env.get("HEADWAY_AGENT_SERVER", ""),
+        insecure=options.insecure or _flag(env, "HEADWAY_AGENT_INSECURE"),
+        ca=options.ca or _path(env, "HEADWAY_AGENT_CA"),
+        # gRPC reads the lower-case variables itself.
+        proxy=env.get("HTTPS_PROXY", "") if "https_proxy" not in env else "",
+        pool=options.pool or env.get("HEADWAY_AGENT_POOL", ""),
+        name=options.name or env.get("HEADWAY_AGENT_NAME", ""),
+        host=os.uname().nodename,
+        slots=_slots(options, env),
+        state_dir=state_dir,
+        roots=_roots(options, env),
+        environments=options.environments
+        or _path(env, "HEADWAY_AGENT_ENVIRONMENTS")
+        or state_dir / ENVIRONMENTS_FILE,
+        token_file=options.token_file or _path(env, "HEADWAY_AGENT_TOKEN_FILE"),
+        token_fd=options.token_fd,
+        tap=options.tap or _path(env, "HEADWAY_AGENT_TAP"),
+        log_level=_level(options.log_level or env.get("HEADWAY_LOG_LEVEL", "INFO")),
+        drain_wait=options.drain_wait or _flag(env, "HEADWAY_AGENT_DRAIN_WAIT"),
+        parent_fd=options.parent_fd,
+        base_env=env,
+    )
+
+
+def read_token(settings: Settings) -> str | None:
+    """The enrolment token from its file or descriptor; None when neither was named. It is never an argument, for
+    every user of the machine can read those.
+    """
+    if settings.token_fd is not None:
+        with os.fdopen(settings.token_fd, closefd=True) as file:
+            return file.read().strip()
+    if settings.token_file is None:
+        return None
+    if str(settings.token_file) == "-":
+        return sys.stdin.readline().strip()
+    try:
+        return settings.token_file.read_text().strip()
+    except OSError as error:
+        raise BadSetting(
+            f"The token file can't be read: {error}. Name it with --token-file."
+        ) from error
+
+
+def _path(env: Mapping[str, str], name: str) -> Path | None:
+    return Path(env[name]) if env.get(name) else None
+
+
+def _flag(env: Mapping[str, str], name: str) -> bool:
+    value = env.get(name, "").lower()
+    if value not in ("", "0", "1", "true", "false"):
+        raise BadSetting(f"{name} is {value!r}: write true or false.")
+    return value in ("1", "true")
+
+
+def _slots(options: Options, env: Mapping[str, str]) -> int:
+    if options.slots is not None:
+        slots = options.slots
+    else:
+        text = env.get("HEADWAY_AGENT_SLOTS", "")
+        if text and not text.isdecimal():
+            raise BadSetting(f"HEADWAY_AGENT_SLOTS is {text!r}: write a whole number.")
+        slots = int(text) if text else os.cpu_count() or 1
+    if not 1 <= slots <= 1_000:
+        raise BadSetting(f"{slots} slots: an agent has 1 to 1000.")
+    return slots
+
+
+def _roots(options: Options, env: Mapping[str, str]) -> tuple[Path, ...]:
+    roots = list(options.roots)
+    if not roots:
+        texts = env.get("HEADWAY_AGENT_ROOTS", "").split(os.pathsep)
+        roots = [Path(text) for text in texts if text] or [Path.cwd()]
+    for root in roots:
+        if not root.is_dir():
+            raise BadSetting(
+                f"The root {root} is no directory: name one that holds flows, with --root."
+            )
+    return tuple(root.resolve() for root in roots)
+
+
+def _level(text: str) -> str:
+    level = text.upper()
+    if level not in _LEVELS:
+        raise BadSetting(f"The log level {text!r} is unknown: write one of {', '.join(_LEVELS)}.")
+    return level
