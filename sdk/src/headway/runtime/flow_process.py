@@ -8,7 +8,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TextIO
 
 from headway.runtime import processes
 
@@ -76,9 +76,16 @@ def _set_streams(out: int, err: int) -> None:
     for source, target in ((null, 0), (out, 1), (err, 2)):
         os.dup2(source, target)
         os.close(source)
-    for stream in (sys.stdout, sys.stderr):
-        # Lines show up as they are printed, and no character that the terminal's encoding lacks ends a flow.
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+    # New objects: the template's remember what its own streams were (a file can seek, a pipe can't).
+    stdin = open(0, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+    for name, stream in (("stdin", stdin), ("stdout", _writer(1)), ("stderr", _writer(2))):
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def _writer(fd: int) -> TextIO:
+    """Lines show up as they are printed, and a character that the encoding lacks ends no flow."""
+    return open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
 def _enter(start: dict[str, Any]) -> None:
