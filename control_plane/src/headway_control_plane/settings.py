@@ -96,6 +96,8 @@ class Settings:
             if variable in environment:
                 values[setting.name] = _parse(variable, environment[variable], types[setting.name])
         values.update((name, value) for name, value in options.items() if value is not None)
+        for word in _WORDS.keys() & values.keys():
+            values[word] = values[word].lower()
         settings = cls(**values)
         return replace(settings, home=settings.home.expanduser().absolute())
 
@@ -218,11 +220,13 @@ def _wrong_numbers(settings: Settings) -> list[str]:
     return problems
 
 
+_WORDS = {"log_format": ("text", "json"), "log_level": ("debug", "info", "warning", "error")}
+
+
 def _wrong_words(settings: Settings) -> list[str]:
-    choices = {"log_format": ("text", "json"), "log_level": ("debug", "info", "warning", "error")}
     return [
         f"{variable_name(name)}={value!r} must be one of: {', '.join(words)}."
-        for name, words in choices.items()
+        for name, words in _WORDS.items()
         if (value := getattr(settings, name)) not in words
     ]
 

@@ -33,6 +33,10 @@ def test_options_win_over_the_environment_which_wins_over_defaults() -> None:
     assert (settings.http_port, settings.grpc_port, settings.transaction_pooler) == (3, 2, True)
 
 
+def test_words_may_be_written_in_capitals() -> None:
+    assert Settings.read({"HEADWAY_LOG_LEVEL": "INFO"}).log_level == "info"
+
+
 def test_a_child_reads_the_same_settings() -> None:
     settings = Settings.read(
         {},

@@ -32,12 +32,16 @@ class StopRequest:
         if self._asked.is_set():
             _log.warning("told to stop a second time: leaving at once")
             os._exit(STOPPED_NOW)
-        self._asked.set()
+        self._ask("a signal came")
 
     def _on_lifeline(self, lifeline: int) -> None:
         if not os.read(lifeline, 512):
             asyncio.get_running_loop().remove_reader(lifeline)
-            self._asked.set()
+            self._ask("whoever started us let go")
+
+    def _ask(self, why: str) -> None:
+        _log.info("draining: %s", why)
+        self._asked.set()
 
 
 async def run_until_stopped(
