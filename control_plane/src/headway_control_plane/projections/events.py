@@ -11,9 +11,13 @@ from uuid import UUID
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from sqlalchemy import Column, Table, select
 
 from headway_control_plane.application.ports import Recorded
+from headway_control_plane.db.pool import Connection
+from headway_control_plane.db.tables import agent, deployment, pool, run, session, workspace
 from headway_control_plane.domain.streams import Blob, Stream, StreamKind
+from headway_control_plane.projections.reading import fetch
 
 _SUMMARY_VALUES = 4
 
@@ -79,6 +83,29 @@ def parse_stream(text: str) -> Stream:
     if (stream.kind is StreamKind.ATTEMPT) != bool(fence):
         raise BadStream(text)
     return stream
+
+
+async def stream_exists(connection: Connection, ws: int, stream: Stream) -> bool:
+    """Return whether the workspace has the thing that the stream is of."""
+    table, key = _ROWS[stream.kind]
+    rows = await fetch(connection, select(key).where(table.c.ws == ws, key == stream.id))
+    return bool(rows)
+
+
+def run_streams(run_id: UUID) -> list[Stream]:
+    """Return the streams of a run: its own, and (fence 0) those of all its attempts, future ones too."""
+    return [Stream(StreamKind.RUN, run_id), Stream(StreamKind.ATTEMPT, run_id)]
+
+
+_ROWS: Mapping[StreamKind, tuple[Table, Column[UUID]]] = {
+    StreamKind.WORKSPACE: (workspace, workspace.c.id),
+    StreamKind.POOL: (pool, pool.c.pool),
+    StreamKind.DEPLOYMENT: (deployment, deployment.c.deployment),
+    StreamKind.AGENT: (agent, agent.c.agent),
+    StreamKind.SESSION: (session, session.c.session),
+    StreamKind.RUN: (run, run.c.run),
+    StreamKind.ATTEMPT: (run, run.c.run),
+}
 
 
 def _plain(value: Any) -> Any:

@@ -92,6 +92,7 @@ class RunView:
     error_class: str
     error_text: bytes
     result_digest: bytes
+    facts: int
     tasks: TaskCounts | None
 
     @property
@@ -257,6 +258,7 @@ def _views(ws: int, ids: Sequence[UUID]) -> Select[Any]:
             pool.c.name.label("pool_name"),
             run_wait.c.reason.label("wait_reason"),
             run_wait.c.object.label("wait_object"),
+            attempt.c.last_seq,
             agent.c.agent.label("agent"),
             agent.c.name.label("agent_name"),
             session.c.status.label("session_status"),
@@ -296,6 +298,7 @@ def _view(row: Mapping[str, Any], sums: TaskCounts | None, now: datetime) -> Run
         error_class=row["error_class"],
         error_text=row["error_text"],
         result_digest=row["result_digest"],
+        facts=row["last_seq"] or 0,
         tasks=sums,
     )
 

@@ -1,0 +1,202 @@
+"""Operations on what belongs to one run: attempts, tasks, lines of output, late facts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from sqlalchemy import select
+
+from headway_control_plane.application.errors import Missing
+from headway_control_plane.db.pool import Connection
+from headway_control_plane.db.tables import run
+from headway_control_plane.http_api.auth import CallerDependency, ServicesDependency
+from headway_control_plane.http_api.common import (
+    MinOffset,
+    MinOffsetHeader,
+    PageLimit,
+    errors,
+    require_text,
+)
+from headway_control_plane.http_api.freshness import Wanted, wait_for_projection
+from headway_control_plane.http_api.routes_runs import missing_run
+from headway_control_plane.http_api.shapes_runs import (
+    AttemptShape,
+    AttemptsShape,
+    LateFactShape,
+    LineShape,
+    LogShape,
+    TaskShape,
+    TasksShape,
+    TaskSums,
+    WaitShape,
+)
+from headway_control_plane.projections import attempts, logs, tasks
+from headway_control_plane.projections.reading import fetch
+
+router = APIRouter(prefix="/runs/{run_id}", tags=["runs"])
+
+Attempt = Annotated[
+    int | None, Query(ge=1, le=2**62, description="Number of the attempt; the newest if left out.")
+]
+Status = Annotated[
+    list[
+        Literal["running", "retrying", "completed", "failed", "cancelled", "skipped", "interrupted"]
+    ]
+    | None,
+    Query(description="Any of these."),
+]
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+Number = Annotated[int, Query(ge=0, le=2**62)]
+
+
+@router.get(
+    "/attempts",
+    summary="List a run's attempts and waits",
+    response_model=AttemptsShape,
+    responses=errors(404, 422),
+)
+async def list_attempts(
+    run_id: UUID,
+    caller: CallerDependency,
+    services: ServicesDependency,
+    after: Number = 0,
+    limit: PageLimit = 100,
+) -> AttemptsShape:
+    """Attempts in order, and why the run waited between them."""
+    async with services.reads.workspace(caller.ws) as connection:
+        await _newest_fence(connection, caller.ws, run_id)
+        found = await attempts.list_attempts(
+            connection, caller.ws, run_id, after=after, limit=limit + 1
+        )
+        waits = await attempts.list_waits(connection, caller.ws, run_id)
+    return AttemptsShape(
+        attempts=[AttemptShape.of(view) for view in found[:limit]],
+        waits=[WaitShape.of(view) for view in waits],
+        next=found[limit - 1].fence if len(found) > limit else None,
+    )
+
+
+@router.get(
+    "/tasks",
+    summary="List the calls of an attempt",
+    response_model=TasksShape,
+    responses=errors(400, 404, 410, 422),
+)
+async def list_tasks(
+    *,
+    run_id: UUID,
+    caller: CallerDependency,
+    services: ServicesDependency,
+    attempt: Attempt = None,
+    status: Status = None,
+    name: Annotated[str | None, Query(max_length=500, description="Calls of this task.")] = None,
+    after: Number = 0,
+    limit: PageLimit = 100,
+    min_offset: MinOffset = None,
+    min_offset_header: MinOffsetHeader = None,
+) -> TasksShape:
+    """Calls of tasks and sub-flows in the order in which the log heard of them."""
+    wanted = Wanted.parse(min_offset, min_offset_header)
+    await wait_for_projection(services, caller.ws, "task_timeline", wanted)
+    async with services.reads.workspace(caller.ws) as connection:
+        fence = await _fence(connection, caller.ws, run_id, attempt)
+        page = await tasks.page(
+            connection,
+            caller.ws,
+            run_id,
+            fence,
+            after=after,
+            limit=limit,
+            statuses=status,
+            name=require_text("name", name),
+        )
+        sums = await tasks.counts(connection, caller.ws, [run_id], fence=fence)
+    return TasksShape(
+        attempt=fence,
+        counts=TaskSums.of(sums.get(run_id)),
+        items=[TaskShape.of(task) for task in page.items],
+        next=page.next,
+    )
+
+
+@router.get(
+    "/logs", summary="Read lines of output", response_model=LogShape, responses=errors(404, 422)
+)
+async def read_logs(
+    *,
+    run_id: UUID,
+    caller: CallerDependency,
+    services: ServicesDependency,
+    attempt: Attempt = None,
+    after_line: Number = 0,
+    limit: Annotated[int, Query(ge=1, le=2000)] = 500,
+    level: Annotated[Level | None, Query(description="Least severe level.")] = None,
+    q: Annotated[str | None, Query(max_length=200, description="Text in the line.")] = None,
+    tail: Annotated[
+        bool, Query(description="The last lines instead of those behind `after_line`.")
+    ] = False,
+) -> LogShape:
+    """Lines of an attempt's output, in order. With a filter a page may be short: go on while `more` is true."""
+    wanted = logs.LogFilter(level, require_text("q", q) or None)
+    async with services.reads.workspace(caller.ws) as connection:
+        fence = await _fence(connection, caller.ws, run_id, attempt)
+        if tail:
+            page = await logs.read_tail(connection, caller.ws, run_id, fence, limit=limit)
+        else:
+            page = await logs.read_lines(
+                connection,
+                caller.ws,
+                run_id,
+                fence,
+                after_line=after_line,
+                limit=limit,
+                wanted=wanted,
+            )
+    return LogShape(
+        attempt=fence,
+        lines=[LineShape.of(line) for line in page.lines],
+        last_line=page.last_line,
+        more=page.more,
+    )
+
+
+@router.get(
+    "/late-facts",
+    summary="List late facts",
+    response_model=list[LateFactShape],
+    responses=errors(404, 422),
+)
+async def list_late_facts(
+    run_id: UUID,
+    caller: CallerDependency,
+    services: ServicesDependency,
+    after_attempt: Number = 0,
+    after_seq: Number = 0,
+    limit: PageLimit = 100,
+) -> list[LateFactShape]:
+    """What attempts reported after they had been replaced."""
+    async with services.reads.workspace(caller.ws) as connection:
+        await _newest_fence(connection, caller.ws, run_id)
+        found = await attempts.list_late_facts(
+            connection, caller.ws, run_id, after=(after_attempt, after_seq), limit=limit
+        )
+    return [LateFactShape.of(fact) for fact in found]
+
+
+async def _fence(connection: Connection, ws: int, run_id: UUID, attempt: int | None) -> int:
+    newest = await _newest_fence(connection, ws, run_id)
+    if attempt is not None and attempt > newest:
+        raise Missing(
+            f"The run has no attempt {attempt}; it has had {newest}.",
+            hint="Leave `attempt` out for the newest.",
+        )
+    return attempt or newest
+
+
+async def _newest_fence(connection: Connection, ws: int, run_id: UUID) -> int:
+    rows = await fetch(connection, select(run.c.fence).where(run.c.ws == ws, run.c.run == run_id))
+    if not rows:
+        raise missing_run()
+    return int(rows[0]["fence"])
