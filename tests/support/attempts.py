@@ -52,8 +52,8 @@ class TemplateProcess:
         frame: dict[str, Any] = json.loads(self.sock.recv(length, socket.MSG_WAITALL))
         return frame
 
-    def spawn(self, run_dir: Path, id: str = "1") -> dict[str, Any]:
-        self.send(type="spawn", id=id, run_dir=str(run_dir))
+    def spawn(self, run_dir: Path, number: str = "1") -> dict[str, Any]:
+        self.send(type="spawn", id=number, run_dir=str(run_dir))
         return self.receive()
 
     def close(self) -> int:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 
@@ -80,8 +81,8 @@ def do_environ(_talk: Talker) -> None:
         json.dumps(
             {
                 "env": dict(os.environ),
-                "cwd": os.getcwd(),
-                "fds": sorted(os.listdir("/proc/self/fd"), key=int),
+                "cwd": str(Path.cwd()),
+                "fds": [entry.name for entry in Path("/proc/self/fd").iterdir()],
             }
         )
     )
@@ -117,8 +118,8 @@ def do_signal_self(_talk: Talker, number: int) -> None:
 
 
 def _ready(talk: Talker) -> None:
-    talk.send("call.retrying", call="ready", parent="root", kind="task", name="t")
     print("ready")
+    talk.send("call.retrying", call="ready", parent="root", kind="task", name="t")
 
 
 def do_wait(talk: Talker) -> None:
@@ -137,8 +138,8 @@ def do_cooperate(talk: Talker) -> int:
 
 
 def do_ignore_signals(talk: Talker) -> None:
-    signal.signal(signal.SIGUSR1, lambda *_: print("usr1", flush=True))
-    signal.signal(signal.SIGTERM, lambda *_: print("term", flush=True))
+    signal.signal(signal.SIGUSR1, lambda *_: os.write(1, b"usr1\n"))
+    signal.signal(signal.SIGTERM, lambda *_: os.write(1, b"term\n"))
     _ready(talk)
     while True:
         threading.Event().wait(60)
@@ -195,7 +196,7 @@ def do_bad_frames(talk: Talker) -> None:
 
 def do_fill(talk: Talker, path: str, count: int, size: int) -> None:
     """Fills the disk but for a little, then reports."""
-    with open(path, "wb", buffering=0) as file:
+    with Path(path).open("wb", buffering=0) as file:
         try:
             while True:
                 file.write(b"x" * 4096)
@@ -216,7 +217,7 @@ def do_end_then_wait(talk: Talker) -> None:
 
 
 def do_mark_and_wait(talk: Talker, path: str) -> None:
-    with open(path, "a") as file:
+    with Path(path).open("a") as file:
         file.write(f"{os.getpid()}\n")
     _ready(talk)
     threading.Event().wait()

@@ -40,7 +40,7 @@ def test_only_one_creates_it(tmp_path: Path) -> None:
     writer = Writer.create(tmp_path / "frames.log")
     with pytest.raises(FileExistsError):
         Writer.create(tmp_path / "frames.log")
-    assert os.listdir(tmp_path) == ["frames.log"]
+    assert [path.name for path in tmp_path.iterdir()] == ["frames.log"]
     writer.close()
 
 
@@ -56,7 +56,7 @@ def test_a_live_writer_keeps_others_out(tmp_path: Path) -> None:
 def test_a_tail_torn_at_any_byte_is_cut_and_written_over(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "frames.log"
     path.write_bytes(LOG[:kept])
-    whole = [record for record in read_from(path)]
+    whole = list(read_from(path))
     assert [record.raw for record in whole] == FRAMES[: len(whole)]
     writer = Writer.reopen(path)
     assert writer.append([b'{"type":"new"}']) == range(len(whole) + 1, len(whole) + 2)

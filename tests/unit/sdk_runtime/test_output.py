@@ -1,4 +1,5 @@
 import errno
+import itertools
 import json
 import os
 from pathlib import Path
@@ -53,7 +54,7 @@ def test_a_long_line_takes_no_memory() -> None:
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=5))
 def test_where_reads_end_changes_nothing(data: bytes, cuts: list[int]) -> None:
     edges = sorted({0, len(data), *(min(cut, len(data)) for cut in cuts)})
-    pieces = [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [data[a:b] for a, b in itertools.pairwise(edges)]
     assert split(*pieces) == split(data)
 
 
