@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from headway.errors import Cancelled
 from headway.futures import Future, futures_in, resolve, running_loop, worker
 
 THREADS_MAX = 32
@@ -37,10 +36,6 @@ class Pool:
             elif len(self._threads) < self._limit:
                 self._start_thread()
 
-    def threads(self) -> list[threading.Thread]:
-        with self._condition:
-            return list(self._threads)
-
     def _start_thread(self) -> None:
         thread = threading.Thread(target=self._work, name="headway-task", daemon=self._daemon)
         self._threads.add(thread)
@@ -48,13 +43,10 @@ class Pool:
 
     def _work(self) -> None:
         worker.active = True
-        try:
-            while (future := self._next()) is not None:
-                work = future.claim()
-                if work is not None:
-                    work()
-        except Cancelled:
-            return  # a cancel reached the thread between two calls
+        while (future := self._next()) is not None:
+            work = future.claim()
+            if work is not None:
+                work()
 
     def _next(self) -> Future[Any] | None:
         with self._condition:

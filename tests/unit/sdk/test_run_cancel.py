@@ -96,6 +96,43 @@ def main():
     assert not (project.root / "never").exists()
 
 
+def test_nested_and_async_tasks_in_threads(project: Project):
+    project.write(
+        """
+import asyncio
+
+@task
+def leaf(n):
+    get_run_logger().info(f"leaf {n}")
+    while True:
+        sum(range(100))
+
+@task
+def branch():
+    return [f.result() for f in leaf.map([1, 2, 3, 4])]
+
+@task
+async def sleep():
+    get_run_logger().info("sleep")
+    await asyncio.sleep(60)
+
+@flow(threads=4)
+def main():
+    wait([sleep.submit(), branch.submit()])
+"""
+    )
+    process = project.start()
+    for text in ("sleep", "leaf 1", "leaf 2"):
+        logged(process, text)
+    process.cancel()
+    outcome = process.finish()
+    assert outcome.outcome == "cancelled"
+    assert {f["call"] for f in outcome.of("call.started")} == {
+        f["call"] for f in outcome.of("call.ended")
+    }
+    assert set(outcome.outcomes()) == {"cancelled"}
+
+
 def test_an_async_flow(project: Project):
     project.write(
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import FrameType, TracebackType
 
 from headway.errors import Cancelled
@@ -91,13 +91,3 @@ class _Held:
             if self._missed and not self._depth:
                 self._missed = False
                 raise Cancelled
-
-
-def interrupt_threads(threads: Iterable[threading.Thread]) -> None:
-    """Raises Cancelled in other threads, at their next step of Python code; C code finishes first."""
-    import ctypes  # noqa: PLC0415 - only a cancelled run needs it
-
-    raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
-    for thread in threads:
-        if thread.ident is not None and thread.is_alive():
-            raise_in(ctypes.c_ulong(thread.ident), ctypes.py_object(Cancelled))

@@ -8,7 +8,7 @@ decisions; they differ in how they wait.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
@@ -16,10 +16,11 @@ from headway import pool
 from headway.context import Call, enter, leave
 from headway.digests import call_key, explicit_digest, stable_digest
 from headway.errors import Cancelled
-from headway.futures import Future, futures_in, resolve, running_loop
+from headway.futures import Future, futures_in, resolve, running_loop, worker
 from headway.pool import Pool
 from headway.runtime.binding import bind
-from headway.runtime.cancellation import Cancellation, interrupt_threads
+from headway.runtime.cancellation import Cancellation
+from headway.runtime.interrupts import Interrupts
 from headway.runtime.journal import Journal, Kept
 from headway.runtime.reporter import CallFailure, Reporter
 from headway.targets import Target
@@ -46,6 +47,7 @@ class JournalEngine:
         self._cancellation = cancellation
         self._pool = pool
         self._random = random
+        self._interrupts = Interrupts()
 
     def call(self, parent: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
         call = self._identify(parent, target, args, kwargs)
@@ -111,7 +113,7 @@ class JournalEngine:
     def _in_thread(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
         self._cancellation.check()
         if target.is_async:
-            return asyncio.run(self._perform_async(call, target, args, kwargs))
+            return asyncio.run(self._on_own_loop(call, target, args, kwargs))
         return self._perform(call, target, args, kwargs)
 
     def _perform(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
@@ -146,7 +148,7 @@ class JournalEngine:
     def _body(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
         """One try: the function, then the calls it submitted and left behind."""
         try:
-            value = target.fn(*args, **kwargs)
+            value = self._user_code(target.fn, args, kwargs)
             _wait_for(call)
         except BaseException:
             self._give_up(call)
@@ -154,6 +156,11 @@ class JournalEngine:
             raise
         _raise_unseen(call)
         return value
+
+    def _user_code(self, fn: Callable[..., Any], args: Args, kwargs: Kwargs) -> Any:
+        if getattr(worker, "active", False):
+            return self._interrupts.run(fn, args, kwargs)
+        return fn(*args, **kwargs)  # in the main thread the signal itself interrupts
 
     def _cancellable_wait(self, call: Call, started_us: int, delay_us: int) -> None:
         try:
@@ -205,6 +212,10 @@ class JournalEngine:
         _raise_unseen(call)
         return value
 
+    async def _on_own_loop(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
+        with self._interrupts.listening(_canceller()):
+            return await self._perform_async(call, target, args, kwargs)
+
     async def _async_wait(self, call: Call, started_us: int, delay_us: int) -> None:
         try:
             await asyncio.sleep(delay_us / 1e6)
@@ -213,9 +224,7 @@ class JournalEngine:
             raise
 
     async def _root_on_loop(self, root: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None
-        self._cancellation.redirect(lambda: loop.call_soon_threadsafe(task.cancel))
+        self._cancellation.redirect(_canceller())
         try:
             self._cancellation.check()
             return await self._body_async(root, target, args, kwargs)
@@ -227,7 +236,7 @@ class JournalEngine:
         for child in list(call.children):
             child.discard()
         if self._cancellation.requested:
-            interrupt_threads(self._pool.threads())
+            self._interrupts.strike()
 
     # Outcomes
 
@@ -255,6 +264,13 @@ class JournalEngine:
         """A call that one of its arguments fails: tried no times."""
         outcome: CallFailure = "failed" if isinstance(error, Exception) else "cancelled"
         self._report.failed(call, outcome, self._report.clock(), error, tries=0)
+
+
+def _canceller() -> Callable[[], object]:
+    """Cancels the present task of the present loop, from anywhere."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    return lambda: loop.call_soon_threadsafe(task.cancel)
 
 
 async def _given(value: Any) -> Any:
