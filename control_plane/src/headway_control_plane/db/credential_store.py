@@ -65,7 +65,7 @@ class CredentialStore:
     async def return_enrolment_token(self, token_id: str, agent: UUID) -> None:
         await self._run("return_enrolment_token", id=token_id, agent=agent)
 
-    async def _run(self, name: str, **values: Any) -> list[Row]:
+    async def _run(self, name: str, /, **values: Any) -> list[Row]:
         async with self._database.transaction(Role.AUTH) as connection:
             cursor = await connection.execute(SQL[name], values)
             return await cursor.fetchall() if cursor.description else []
