@@ -159,9 +159,12 @@ class ReattachAttempt:
 
 @dataclass(frozen=True, slots=True)
 class LoseAttempt:
+    """`session`: whose loss this is; an attempt that another session took up meanwhile stays open."""
+
     run: UUID
     fence: int
     cause: str = "lost"
+    session: UUID | None = None
 
     @property
     def needs(self) -> tuple[Stream, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable
 from datetime import timedelta
 
 from opentelemetry import metrics
@@ -58,9 +58,8 @@ class Intake:
             else:
                 witness = result.witness
                 verdicts |= {(v.run, v.fence): v for v in result.attempts}
-        judged = [_with_refusal(verdict, facts) for verdict in verdicts.values()]
-        _count(facts, judged)
-        return ack(facts.id, judged, witness)
+        _count(facts, verdicts.values())
+        return ack(facts.id, verdicts.values(), witness)
 
     async def lines(
         self, identity: AgentIdentity, ledger: Ledger, lines: Lines
@@ -87,19 +86,7 @@ def _retry(facts: AttemptFacts, outage: Unavailable) -> AttemptVerdict:
     )
 
 
-def _with_refusal(verdict: AttemptVerdict, facts: Facts) -> AttemptVerdict:
-    """Add what the batch's own check found: a fact that cannot be stored, right behind those that were."""
-    refusal = facts.refused.get((verdict.run, verdict.fence))
-    if refusal is None or verdict.verdict is not FactsVerdict.OK:
-        return verdict
-    if verdict.last_seq < refusal.last_seq:
-        return replace(verdict, verdict=FactsVerdict.GAP)
-    if verdict.last_seq > refusal.last_seq:
-        return verdict  # something was stored in its place long ago
-    return refusal
-
-
-def _count(facts: Facts, verdicts: list[AttemptVerdict]) -> None:
+def _count(facts: Facts, verdicts: Iterable[AttemptVerdict]) -> None:
     sizes = {(item.run, item.fence): len(item.facts) for item in facts.attempts}
     _batch_size.record(facts.count)
     for verdict in verdicts:

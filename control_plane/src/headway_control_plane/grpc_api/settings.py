@@ -27,8 +27,6 @@ class Limits:
     batch_bytes: int = (
         256 * 1024 + 1024 * 1024
     )  # one fact over the batch's usual size may carry an inline result
-    fact_bytes: int = MEBIBYTE
-    blob_bytes: int = MEBIBYTE
     credit_facts: int = 1024
     credit_bytes: int = 512 * 1024
     log_batch_bytes: int = MEBIBYTE

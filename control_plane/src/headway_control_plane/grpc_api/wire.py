@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from google.protobuf.message import DecodeError, Message
-
 from headway_api.agent.v1 import agent_service_pb2 as pb
 from headway_api.common.v1 import data_class_pb2
-from headway_api.event.v1 import attempt_pb2
 from headway_control_plane.application.ports import (
     AttemptFacts,
     AttemptVerdict,
@@ -26,19 +22,6 @@ from headway_control_plane.grpc_api.settings import Limits
 PROTOCOL = 1
 Attempt = tuple[UUID, int]
 
-FACT_TYPES: Mapping[str, type[Message]] = {
-    name: getattr(attempt_pb2, name)
-    for name in (
-        "AttemptStarting",
-        "AttemptStarted",
-        "CallStarted",
-        "CallRetrying",
-        "CallEnded",
-        "AttemptEnded",
-        "AttemptExited",
-        "FactDropped",
-    )
-}
 _VERDICTS: Mapping[FactsVerdict, pb.Verdict.ValueType] = {
     FactsVerdict.OK: pb.VERDICT_OK,
     FactsVerdict.GAP: pb.VERDICT_GAP,
@@ -48,7 +31,6 @@ _VERDICTS: Mapping[FactsVerdict, pb.Verdict.ValueType] = {
     FactsVerdict.UNKNOWN: pb.VERDICT_UNKNOWN,
 }
 _BIGGEST = 2**62
-_LAST_INSTANT_US = 253_402_300_799_000_000  # the year 9999
 _LONGEST_WORD = 255
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
@@ -83,11 +65,10 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """A checked FactBatch. `refused` answers attempts whose next fact cannot be stored; what lies before that fact is in `attempts`."""
+    """A FactBatch whose form and size are right. Whether a single fact can be stored is for the log to judge."""
 
     id: int
     attempts: tuple[AttemptFacts, ...]
-    refused: Mapping[Attempt, AttemptVerdict]
     count: int
     bytes: int
 
@@ -127,28 +108,16 @@ def read_slots(slots: int, limits: Limits) -> int:
 
 
 def read_facts(message: pb.FactBatch, limits: Limits) -> Facts:
-    """Check a batch. Whole batches are refused for their form and size, single facts for their content."""
     count = sum(len(item.facts) for item in message.attempts)
     size = message.ByteSize()
     if count > limits.batch_facts or size > limits.batch_bytes:
         raise TooMuch(
             f"A FactBatch holds at most {limits.batch_facts} facts and {limits.batch_bytes} bytes."
         )
-    attempts: list[AttemptFacts] = []
-    refused: dict[Attempt, AttemptVerdict] = {}
-    seen: set[Attempt] = set()
-    for item in message.attempts:
-        attempt = _attempt(item.attempt)
-        if attempt in seen:
-            raise Malformed("A FactBatch names an attempt twice; send its facts as one range.")
-        seen.add(attempt)
-        facts, problem = _storable(item.facts, limits)
-        first = _count(item.first_seq, "first_seq", least=1)
-        attempts.append(AttemptFacts(*attempt, first, facts, _blobs(item.blobs, limits)))
-        if problem:
-            last = first + len(facts) - 1
-            refused[attempt] = AttemptVerdict(*attempt, FactsVerdict.POISON, last, problem)
-    return Facts(message.id, tuple(attempts), refused, count, size)
+    attempts = tuple(_attempt_facts(item) for item in message.attempts)
+    if len({(item.run, item.fence) for item in attempts}) != len(attempts):
+        raise Malformed("A FactBatch names an attempt twice; send its facts as one range.")
+    return Facts(message.id, attempts, count, size)
 
 
 def read_lines(message: pb.LogBatch, limits: Limits) -> Lines:
@@ -202,44 +171,18 @@ def _attempt_ack(verdict: AttemptVerdict) -> pb.AttemptAck:
     )
 
 
-def _storable(facts: Iterable[pb.Fact], limits: Limits) -> tuple[list[Fact], str]:
-    """Return the facts before the first that cannot be stored, and what is wrong with that one."""
-    good: list[Fact] = []
-    for fact in facts:
-        problem = _problem(fact, limits)
-        if problem:
-            return good, problem
-        good.append(Fact(fact.type, fact.schema_version, fact.occurred_at_us, fact.payload))
-    return good, ""
-
-
-def _problem(fact: pb.Fact, limits: Limits) -> str:
-    kind = FACT_TYPES.get(fact.type)
-    if kind is None:
-        return f"unknown type {fact.type[:80]!r}"
-    if not 1 <= fact.schema_version < 2**15:
-        return "schema_version must be from 1 to 32767"
-    if not 0 <= fact.occurred_at_us <= _LAST_INSTANT_US:
-        return "occurred_at_us lies outside the years 1970 to 9999"
-    if len(fact.payload) > limits.fact_bytes:
-        return f"larger than {limits.fact_bytes} bytes"
-    try:
-        kind.FromString(fact.payload)
-    except DecodeError:
-        return f"the payload is no {fact.type}"
-    return ""
-
-
-def _blobs(blobs: Iterable[pb.Blob], limits: Limits) -> list[Blob]:
-    read = []
-    for blob in blobs:
-        if len(blob.content) > limits.blob_bytes:
-            raise TooMuch(f"A blob holds at most {limits.blob_bytes} bytes.")
-        # Whoever reads it later trusts the digest.
-        if hashlib.sha256(blob.content).digest() != blob.digest:
-            raise Malformed("The digest of a blob is not the SHA-256 of its content.")
-        read.append(Blob(blob.digest, blob.content))
-    return read
+def _attempt_facts(item: pb.AttemptFacts) -> AttemptFacts:
+    run, fence = _attempt(item.attempt)
+    return AttemptFacts(
+        run,
+        fence,
+        _count(item.first_seq, "first_seq", least=1),
+        [
+            Fact(fact.type, fact.schema_version, fact.occurred_at_us, fact.payload)
+            for fact in item.facts
+        ],
+        [Blob(blob.digest, blob.content) for blob in item.blobs],
+    )
 
 
 def _attempt(ref: pb.AttemptRef) -> Attempt:

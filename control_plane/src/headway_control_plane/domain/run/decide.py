@@ -129,6 +129,8 @@ def lose_attempt(command: LoseAttempt, states: States, context: Context) -> list
     attempt = states.attempt(run.run, run.fence)
     if attempt is None or not attempt.is_open or command.fence != run.fence:
         return []
+    if command.session is not None and attempt.session != command.session:
+        return []
     return _on(run.run, _lost(run, command.cause, context))
 
 

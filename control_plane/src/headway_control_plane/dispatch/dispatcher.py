@@ -1,0 +1,318 @@
+"""Gives runs to sessions: the adapter around the core in `domain.dispatching`, for the shards that this replica owns."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Protocol
+from uuid import UUID
+
+from headway_control_plane.application.ports import CommitNotice, Log, Unavailable
+from headway_control_plane.clock import Clock
+from headway_control_plane.dispatch.database_time import DatabaseTime
+from headway_control_plane.dispatch.rows import DispatchRows
+from headway_control_plane.dispatch.shards import ShardsChanged
+from headway_control_plane.dispatch.view import RunRow, View
+from headway_control_plane.domain.commands import GrantRun
+from headway_control_plane.domain.dispatching import (
+    Dispatching,
+    Effect,
+    Forget,
+    Grant,
+    Input,
+    Tick,
+    Wait,
+)
+from headway_control_plane.domain.errors import Refused, StaleShard
+
+_log = logging.getLogger(__name__)
+ACTOR = "dispatcher"
+_FIRST_PENALTY = timedelta(milliseconds=250)
+_LONGEST_PENALTY = timedelta(seconds=30)
+_WAITS_A_LOOK = 500
+
+
+class OwnedShards(Protocol):
+    """Which shards are ours, and since which epoch."""
+
+    def held(self) -> Mapping[int, int]: ...
+
+    def epoch_of(self, shard: int) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DispatcherSettings:
+    """`reload_interval` is the safety net; `reload_pause` the least time between two loads that hints ask for."""
+
+    reload_interval: timedelta = timedelta(seconds=60)
+    reload_pause: timedelta = timedelta(milliseconds=100)
+    workspaces_a_load: int = 200
+
+
+class Dispatcher:
+    """Work of a service. Woken by commits, hints, changed shards and one timer for the earliest due time; it never polls."""
+
+    name = "dispatcher"
+
+    def __init__(
+        self,
+        rows: DispatchRows,
+        log: Log,
+        shards: OwnedShards,
+        clock: Clock,
+        *,
+        wake: Callable[[], None],
+        settings: DispatcherSettings | None = None,
+    ) -> None:
+        self._rows = rows
+        self._log = log
+        self._shards = shards
+        self._clock = clock
+        self._time = DatabaseTime(clock)
+        self._wake = wake
+        self._settings = settings or DispatcherSettings()
+        self._core = Dispatching()
+        self._views: dict[int, View] = {}
+        self._shard_of: dict[int, int] = {}
+        self._notices: deque[CommitNotice] = deque()
+        self._inputs: list[Input] = []
+        self._waits: list[Wait] = []
+        self._gained: set[int] = set()
+        self._to_load: set[int] = set()
+        self._load_again_at = float("-inf")
+        self._loaded_all_at = float("-inf")
+        self._refusals: dict[tuple[int, UUID], int] = {}
+        self._grants: set[asyncio.Task[None]] = set()
+        self._doubted: set[tuple[int, UUID]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._ticked = False
+
+    @property
+    def interval(self) -> float:
+        return self._settings.reload_interval.total_seconds()
+
+    def waiting(self) -> int:
+        """How many runs of our shards wait, due or not."""
+        return self._core.waiting()
+
+    def on_commit(self, notice: CommitNotice) -> None:
+        self._time.observe(notice.now)
+        if notice.decided and notice.shard in self._shards.held():
+            self._notices.append(notice)
+            self._wake()
+
+    def on_hint(self, shard: int) -> None:
+        """Another replica committed in this shard: what we know of it may be old."""
+        if shard in self._shards.held():
+            self._to_load.update(ws for ws, of in self._shard_of.items() if of == shard)
+            if not any(of == shard for of in self._shard_of.values()):
+                self._gained.add(shard)  # a workspace that did not exist when we took the shard
+            self._wake()
+
+    def on_shards(self, changed: ShardsChanged) -> None:
+        self._drop(ws for ws, of in self._shard_of.items() if of in changed.lost | changed.gained)
+        self._gained = (self._gained | changed.gained) - changed.lost
+        self._wake()
+
+    async def run_once(self) -> bool:
+        """Read what has to be read, fold what came, ask for grants, write reasons."""
+        ticked = self._due()
+        await self._load()
+        self._fold_notices()
+        await self._load_unknown()
+        inputs, self._inputs = self._inputs, []
+        if ticked:
+            inputs.append(Tick())
+        if inputs:
+            self._carry_out(self._core.step(self._time.now(), *inputs))
+        await self._write_waits()
+        self._set_timer()
+        return bool(self._notices or self._inputs or self._waits or self._loadable())
+
+    async def stop(self) -> None:
+        """Wait for the grants that are on their way. The service is stopped before."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._grants:
+            await asyncio.wait(self._grants)
+
+    # Loading ------------------------------------------------------------------------------------------------
+
+    async def _load(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._loaded_all_at >= self.interval * 0.8:
+            self._gained |= self._shards.held().keys()
+            self._loaded_all_at = now
+        if self._gained:
+            shards, self._gained = self._gained, set()
+            try:
+                found, database_time = await self._rows.workspaces(shards)
+            except BaseException:
+                self._gained |= shards
+                raise
+            if database_time is not None:
+                self._time.observe(database_time)
+            self._shard_of |= found
+            self._to_load |= found.keys()
+        if self._loadable():
+            await self._load_some()
+
+    def _loadable(self) -> bool:
+        return bool(self._to_load) and self._clock.monotonic() >= self._load_again_at
+
+    async def _load_some(self) -> None:
+        chosen = set(list(self._to_load)[: self._settings.workspaces_a_load])
+        self._to_load -= chosen
+        began = self._clock.monotonic()
+        # What is committed from here on is folded behind the rows, whether they show it or not.
+        self._fold_notices()
+        try:
+            loaded = await self._rows.load(chosen)
+        except BaseException:
+            self._to_load |= chosen
+            raise
+        for ws, rows in loaded.items():
+            if ws in self._shard_of:
+                self._inputs += self._view(ws).load(rows)
+        took = self._clock.monotonic() - began
+        # Loading never takes more than a small part of the time, however often hints come.
+        pause = max(self._settings.reload_pause.total_seconds(), 5 * took)
+        self._load_again_at = self._clock.monotonic() + pause if not self._to_load else began
+
+    async def _load_unknown(self) -> None:
+        named = [(view.ws, run) for view in self._views.values() for run in view.unknown]
+        if named:
+            found = await self._rows.runs(named)
+            asked: dict[int, list[UUID]] = {}
+            for ws, run in named:
+                asked.setdefault(ws, []).append(run)
+            for ws, runs in asked.items():
+                rows = [self._penalised(ws, row) for row in found.get(ws, ())]
+                if ws in self._views:
+                    self._inputs += self._view(ws).load_runs(rows, runs)
+        if self._doubted:
+            doubted, self._doubted = self._doubted, set()
+            sessions = await self._rows.sessions(doubted)
+            for ws, session in doubted:
+                if ws in self._views:
+                    row = sessions.get((ws, session))
+                    self._inputs += self._view(ws).load_session(session, row)
+
+    # Folding and carrying out ---------------------------------------------------------------------------------
+
+    def _fold_notices(self) -> None:
+        while self._notices:
+            notice = self._notices.popleft()
+            if notice.shard not in self._shards.held():
+                continue
+            if notice.ws not in self._shard_of:
+                self._shard_of[notice.ws] = notice.shard
+                self._to_load.add(notice.ws)
+            view = self._view(notice.ws)
+            for decided in notice.decided:
+                self._inputs += view.fold(decided)
+
+    def _carry_out(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Grant():
+                    self._begin_grant(effect)
+                case Wait():
+                    self._waits.append(effect)
+
+    def _begin_grant(self, grant: Grant) -> None:
+        view = self._views[grant.ws]
+        view.granting.add(grant.run)
+        # One task a grant: those that wait together are committed together.
+        task = asyncio.create_task(self._grant(view, grant), name="grant")
+        self._grants.add(task)
+        task.add_done_callback(self._grants.discard)
+
+    async def _grant(self, view: View, grant: Grant) -> None:
+        epoch = self._shards.epoch_of(self._shard_of.get(grant.ws, -1))
+        if epoch is None:
+            return  # our lease ran out; everything is loaded anew once it is renewed
+        command = GrantRun(grant.run, grant.session, epoch)
+        try:
+            committed = await self._log.execute(grant.ws, command, actor=ACTOR)
+        except StaleShard as stale:
+            # Not asked again before the shard's ownership was read again.
+            _log.warning("workspace %d: %s", grant.ws, stale.message)
+        except (Refused, Unavailable) as problem:
+            _log.info("run %s was not granted: %s", grant.run, problem)
+            self._after_refusal(view, grant)
+        else:
+            self._refusals.pop((grant.ws, grant.run), None)
+            view.granting.discard(grant.run)
+            if not committed.decided:
+                view.unknown.add(grant.run)  # it was granted before, unknown to us
+
+    def _after_refusal(self, view: View, grant: Grant) -> None:
+        """Read run and session again before anything else is given to them."""
+        if self._views.get(grant.ws) is not view:
+            return
+        key = (grant.ws, grant.run)
+        self._refusals[key] = self._refusals.get(key, 0) + 1
+        self._inputs += view.refused(grant.run)
+        self._doubted.add((grant.ws, grant.session))
+        self._wake()
+
+    def _penalised(self, ws: int, row: RunRow) -> RunRow:
+        """What is refused over and over is offered less and less often."""
+        refusals = self._refusals.get((ws, row.run), 0)
+        if refusals < 2:
+            return row
+        penalty = min(_LONGEST_PENALTY, _FIRST_PENALTY * 2 ** min(refusals - 2, 10))
+        return replace(row, due_at=max(row.due_at, self._time.now() + penalty))
+
+    async def _write_waits(self) -> None:
+        if not self._waits:
+            return
+        now, later = self._waits[:_WAITS_A_LOOK], self._waits[_WAITS_A_LOOK:]
+        await self._rows.write_waits(now)
+        self._waits = later + self._waits[len(now) + len(later) :]
+
+    # Housekeeping -----------------------------------------------------------------------------------------
+
+    def _view(self, ws: int) -> View:
+        return self._views.setdefault(ws, View(ws))
+
+    def _drop(self, workspaces: Iterable[int]) -> None:
+        for ws in list(workspaces):
+            self._shard_of.pop(ws, None)
+            self._to_load.discard(ws)
+            if self._views.pop(ws, None) is not None:
+                self._inputs.append(Forget(ws))
+        gone = {key for key in self._refusals if key[0] not in self._shard_of}
+        for key in gone:
+            del self._refusals[key]
+
+    def _due(self) -> bool:
+        ticked, self._ticked = self._ticked, False
+        return ticked
+
+    def _tick(self) -> None:
+        self._ticked = True
+        self._timer = None
+        self._wake()
+
+    def _set_timer(self) -> None:
+        """One timer: for the earliest due run, for a reason to be told, for a load that was put off."""
+        now = self._time.now()
+        wake_at = self._core.next_wake(now)
+        waits = [(wake_at - now).total_seconds()] if wake_at is not None else []
+        if self._to_load:
+            waits.append(self._load_again_at - self._clock.monotonic())
+        if not waits:
+            return
+        loop = asyncio.get_running_loop()
+        at = loop.time() + max(0.0, min(waits))
+        if self._timer is not None:
+            if self._timer.when() <= at:
+                return  # what was promised earlier is not put off
+            self._timer.cancel()
+        self._timer = loop.call_at(at, self._tick)
