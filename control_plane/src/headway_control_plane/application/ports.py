@@ -241,7 +241,8 @@ class Log(Protocol):
 class Recorded:
     """An event of the log: its envelope and its payload as stored."""
 
-    cursor: Cursor
+    cursor: Cursor  # in the log's present epoch
+    epoch: int  # in which it was written
     seg: int
     stream: Stream
     version: int
@@ -277,7 +278,10 @@ class Bookmark:
 
 
 class LogReader(Protocol):
-    """Reads a workspace's log, in order, without gap, from any cursor. Raises EpochChanged."""
+    """Reads a workspace's log, in order, without gap, from any cursor. Raises EpochChanged.
+
+    In `streams`, an attempt with fence 0 stands for all attempts of that run.
+    """
 
     async def head(self, ws: int) -> Witness: ...
 
