@@ -1,103 +1,216 @@
 """Puts the control plane together: the one place that knows every part and what each is made from."""
 
 import asyncio
-import os
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import UUID
 
-from headway_control_plane.clock import Clock, SystemClock
+from headway_control_plane.application.ports import Hints, Log, LogReader
+from headway_control_plane.background.projector import Projector
+from headway_control_plane.background.service import Service, Work
+from headway_control_plane.background.supervisor import Supervisor
 from headway_control_plane.db.credential_store import CredentialStore
-from headway_control_plane.db.pool import Database, PoolOptions
+from headway_control_plane.db.pool import Database
 from headway_control_plane.db.roles import Role
-from headway_control_plane.domain.policy import Policy
-from headway_control_plane.ids import IdSource, Uuid7Source
-from headway_control_plane.log.committer import Committer
-from headway_control_plane.main.access import LocalAccess, Stores
+from headway_control_plane.dispatch.dispatcher import Dispatcher
+from headway_control_plane.dispatch.ownership import LeaseTerms
+from headway_control_plane.dispatch.rows import DispatchRows
+from headway_control_plane.dispatch.shards import ShardLeases
+from headway_control_plane.grpc_api.server import AgentServer
+from headway_control_plane.grpc_api.settings import AgentServerSettings, Tls
+from headway_control_plane.http_api.app import create_app
+from headway_control_plane.http_api.services import LOOPBACK_HOSTS, HttpOptions, Services
+from headway_control_plane.log.heads import HeadWatch
+from headway_control_plane.log.hints import NotifyHints
+from headway_control_plane.log.reader import Reader
+from headway_control_plane.main.http_server import HttpServer
+from headway_control_plane.main.sources import Sources
+from headway_control_plane.main.stores import make_log, make_policy, open_database
 from headway_control_plane.projections.catalogue import RowCatalogue
+from headway_control_plane.projections.engine import ProjectionEngine
 from headway_control_plane.projections.reading import Reads
-from headway_control_plane.settings import Settings
+from headway_control_plane.projections.task_timeline import TaskTimeline
+from headway_control_plane.settings import Settings, is_loopback
 
 UntilBroken = Callable[[], Awaitable[object]]
 
-SERVING_ROLES = (
-    Role.APP,
-    Role.COMMITTER,
-    Role.PROJECTOR,
-    Role.DISPATCHER,
-    Role.AUTH,
-    Role.MAINTENANCE,
-)
-# What creating a workspace, a pool and credentials takes.
-BOOTSTRAP_ROLES = (Role.APP, Role.COMMITTER, Role.AUTH, Role.MAINTENANCE)
+_ROLES = (Role.APP, Role.COMMITTER, Role.PROJECTOR, Role.DISPATCHER, Role.AUTH, Role.MAINTENANCE)
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
-    """Time, ids and randomness of the process."""
+class Core:
+    """What all parts of a replica stand on."""
 
-    clock: Clock
-    ids: IdSource
-    entropy: Callable[[int], bytes]
-    random: random.Random
-
-    @classmethod
-    def real(cls) -> "Sources":
-        clock = SystemClock()
-        return cls(clock, Uuid7Source(clock, os.urandom), os.urandom, random.SystemRandom())
+    settings: Settings
+    sources: Sources
+    replica: UUID
+    database: Database
+    log: Log
+    hints: Hints
+    reader: LogReader
 
 
 @asynccontextmanager
 async def control_plane(settings: Settings) -> AsyncIterator[UntilBroken]:
-    """Run everything that one replica runs; what was entered last leaves first.
+    """Run everything that one replica runs. What serves people and agents is entered last, so that it leaves first.
 
     Yields a function that waits for as long as all of it is whole, and raises what broke.
     """
     sources = Sources.real()
+    replica = sources.ids()
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(open_database(settings, SERVING_ROLES))
-        await stack.enter_async_context(make_log(database, settings, sources))
-        yield asyncio.Event().wait
+        enter = stack.enter_async_context
+        database = await enter(open_database(settings, _ROLES))
+        log = await enter(make_log(database, settings, sources))
+        hints = await enter(NotifyHints(database, log, replica=replica))
+        heads = await enter(HeadWatch(database, log, hints))
+        core = Core(settings, sources, replica, database, log, hints, Reader(database, heads=heads))
+        shards = ShardLeases(
+            database,
+            sources.clock,
+            replica=replica,
+            terms=LeaseTerms(ttl=timedelta(seconds=settings.replica_ttl)),
+        )
+        agents = _agent_server(core, shards)
+        loops = await enter(_loops(core, shards, agents))
+        await enter(agents)
+        http = await enter(_http_server(core))
+        yield lambda: _first_to_break(loops.wait, http.until_broken)
 
 
-def local_access(settings: Settings) -> LocalAccess:
-    """Return what hands out the ways into this machine's own control plane."""
-    sources = Sources.real()
-
-    @asynccontextmanager
-    async def open_stores() -> AsyncIterator[Stores]:
-        async with (
-            open_database(settings, BOOTSTRAP_ROLES) as database,
-            make_log(database, settings, sources) as log,
-        ):
-            yield Stores(log, RowCatalogue(Reads(database)), CredentialStore(database))
-
-    return LocalAccess(open_stores, clock=sources.clock, ids=sources.ids, entropy=sources.entropy)
-
-
-def open_database(settings: Settings, roles: tuple[Role, ...]) -> Database:
-    options = PoolOptions(
-        max_size=settings.pool_size, transaction_pooler=settings.transaction_pooler
+@asynccontextmanager
+async def _loops(core: Core, shards: ShardLeases, agents: AgentServer) -> AsyncIterator[Supervisor]:
+    """Run the services, each woken by what concerns it; at the end give the shards back."""
+    dispatcher, dispatching = _dispatcher(core, shards)
+    engine = ProjectionEngine(
+        core.database, Reader(core.database, role=Role.PROJECTOR), [TaskTimeline()]
     )
-    return Database(settings.database_url, roles, options)
+    await engine.prepare()
+    projector = Projector(engine, shards, core.sources.clock)
+    projecting = _service(core, projector)
+    delivering = _service(core, agents.delivery, prompt=True)
+
+    engine.on_mark(projecting.wake)
+    agents.on_wake(delivering.wake)
+    shards.on_change(dispatcher.on_shards)
+    listeners = [
+        core.log.on_commit(dispatcher.on_commit),
+        core.log.on_commit(projector.on_commit),
+        core.hints.on_hint(dispatcher.on_hint),
+        core.hints.on_hint(projector.on_hint),
+    ]
+    leasing = _service(core, shards, prompt=True)
+    try:
+        async with Supervisor([leasing, dispatching, projecting, delivering]) as supervisor:
+            yield supervisor
+    finally:
+        for end in listeners:
+            end()
+        await dispatcher.stop()
+        await shards.retire()
 
 
-def make_log(database: Database, settings: Settings, sources: Sources) -> Committer:
-    return Committer(
-        database,
-        clock=sources.clock,
-        ids=sources.ids,
-        entropy=sources.entropy,
-        random=sources.random.random,
+def _dispatcher(core: Core, shards: ShardLeases) -> tuple[Dispatcher, Service]:
+    woken: list[Service] = []
+    dispatcher = Dispatcher(
+        DispatchRows(core.database),
+        core.log,
+        shards,
+        core.sources.clock,
+        wake=lambda: woken[0].wake(),  # noqa: PLW0108  # the list is still empty here
+    )
+    woken.append(_service(core, dispatcher, prompt=True))
+    return dispatcher, woken[0]
+
+
+def _service(core: Core, work: Work, *, prompt: bool = False) -> Service:
+    return Service(work, random=core.sources.random, prompt=prompt)
+
+
+def _agent_server(core: Core, shards: ShardLeases) -> AgentServer:
+    settings = core.settings
+    options = AgentServerSettings(
+        address=f"{settings.grpc_host}:{settings.grpc_port}",
+        tls=_tls(settings),
+        behind_tls_proxy=settings.trusted_proxy,
         policy=make_policy(settings),
+        stream_max_age=timedelta(seconds=settings.session_max_age),
+        drain_grace=timedelta(seconds=settings.drain_timeout / 2),
+    )
+    return AgentServer(
+        core.database,
+        core.log,
+        CredentialStore(core.database),
+        core.sources.clock,
+        core.sources.ids,
+        core.sources.random,
+        options,
+        replica=core.replica,
+        alone=lambda: shards.alone,
+        hints=core.hints,
     )
 
 
-def make_policy(settings: Settings) -> Policy:
-    return Policy(
-        lease_ttl=timedelta(seconds=settings.lease_ttl),
-        renew_interval=timedelta(seconds=settings.renew_interval),
-        reassign_after=timedelta(seconds=settings.reassign_after),
+@asynccontextmanager
+async def _http_server(core: Core) -> AsyncIterator[HttpServer]:
+    """Serve the REST API; event streams are told to end before connections are waited for."""
+    settings, closing = core.settings, asyncio.Event()
+    reads = Reads(core.database)
+    services = Services(
+        log=core.log,
+        reader=core.reader,
+        reads=reads,
+        catalogue=RowCatalogue(reads),
+        credentials=CredentialStore(core.database),
+        ids=core.sources.ids,
+        clock=core.sources.clock,
+        entropy=core.sources.entropy,
+        options=HttpOptions(hosts=_host_names(settings)),
+        closing=closing,
     )
+    server = HttpServer(
+        create_app(services),
+        settings.http_host,
+        settings.http_port,
+        drain_timeout=settings.drain_timeout / 2,
+        tls=_tls_files(settings),
+    )
+    async with server:
+        try:
+            yield server
+        finally:
+            closing.set()
+
+
+async def _first_to_break(*waits: UntilBroken) -> None:
+    """Wait until one of them returns or raises; none does while all is well."""
+    tasks = [asyncio.ensure_future(wait()) for wait in waits]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _host_names(settings: Settings) -> frozenset[str] | None:
+    """Return the names by which we may be called; beyond loopback without a public URL a proxy has to check."""
+    if settings.public_url:
+        return LOOPBACK_HOSTS | {urlsplit(settings.public_url).hostname or ""}
+    return LOOPBACK_HOSTS if is_loopback(settings.http_host) else None
+
+
+def _tls(settings: Settings) -> Tls | None:
+    files = _tls_files(settings)
+    return Tls(files[0].read_bytes(), files[1].read_bytes()) if files else None
+
+
+def _tls_files(settings: Settings) -> tuple[Path, Path] | None:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    return settings.tls_certificate, settings.tls_key

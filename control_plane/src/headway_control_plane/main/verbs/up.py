@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from headway_control_plane.main.compose import local_access
+from headway_control_plane.main.stores import local_access
 from headway_control_plane.main.up import install, up
 from headway_control_plane.main.verbs.options import (
     address_options,
