@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from headway_agent.connection.stream import GrpcStream
 from headway_agent.connection.tap import Tap
 from headway_agent.core import session
 from headway_agent.core.backoff import Policy
-from headway_agent.core.session import Rules
+from headway_agent.core.session import Phase, Rules
 from headway_agent.loops.attempts_loop import AttemptsLoop
 from headway_agent.loops.hub import Hub
 from headway_agent.loops.log_loop import LogLoop
@@ -60,6 +60,16 @@ class Running:
     task: asyncio.Task[None]
     witnesses: KeptWitnesses
 
+    async def until(self, condition: Callable[[], bool], seconds: float = 15) -> None:
+        """Looks whenever something was told to the session's core."""
+        async with asyncio.timeout(seconds):
+            while not condition():
+                self.hub.time_changed.clear()
+                await self.hub.time_changed.wait()
+
+    async def opened(self) -> None:
+        await self.until(lambda: self.hub.session.phase is Phase.OPEN)
+
     async def drain(self, *, wait: bool = False) -> None:
         self.hub.tell_session(session.DrainAsked(wait))
         await self.task
@@ -91,7 +101,9 @@ async def running_agent(
         loops = [
             Loop("renew", RenewLoop(hub).run),
             Loop("record", RecordLoop(hub, witnesses).run),
-            Loop("session", SessionLoop(hub, opened, assertions, witnesses).run, may_end=True),
+            Loop(
+                "session", SessionLoop(hub, opened, assertions, witnesses, uuid4).run, may_end=True
+            ),
             Loop("attempts", AttemptsLoop(hub).run),
             Loop("watch", WatchLoop(hub).run),
             Loop("report", ReportLoop(hub).run),

@@ -102,9 +102,7 @@ class FakeRunner:
 
     def held(self) -> Sequence[Held]:
         return [
-            Held(
-                a.key, a.state, a.alive, len(a.facts), a.acked_seq, a.last_line, a.acked_line
-            )
+            Held(a.key, a.state, a.alive, len(a.facts), a.acked_seq, a.last_line, a.acked_line)
             for a in self.attempts.values()
             if a.state != "closed"
         ]

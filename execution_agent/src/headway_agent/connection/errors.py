@@ -27,6 +27,8 @@ class Failure(Exception):
     detail: str = ""
     retry_after: float | None = None
     server_time_us: int | None = None
+    # The session's id is used up: the next stream needs a new one.
+    session_over: bool = False
 
     def __str__(self) -> str:
         return f"{self.message} ({self.detail})" if self.detail else self.message
@@ -48,7 +50,7 @@ TABLE: Mapping[grpc.StatusCode, tuple[Reaction, str]] = {
     _Code.DATA_LOSS: (Reaction.RETRY, "a message was damaged on its way"),
     _Code.UNIMPLEMENTED: (
         Reaction.RETRY,
-        "something answers at this address, but not Headway's agent service: check HEADWAY_SERVER, and that proxies "
+        "something answers at this address, but not Headway's agent service: check HEADWAY_AGENT_SERVER, and that proxies "
         "on the way let gRPC over HTTP/2 pass",
     ),
     _Code.UNAUTHENTICATED: (
@@ -85,6 +87,7 @@ TABLE: Mapping[grpc.StatusCode, tuple[Reaction, str]] = {
 
 TIME_KEY = "x-headway-time-us"
 RETRY_AFTER_KEY = "x-headway-retry-after-ms"
+SESSION_KEY = "x-headway-session"
 SKEW_US = 5_000_000
 """A clock that is wrong by less than this is not why an assertion was refused."""
 
@@ -111,6 +114,7 @@ def failure(
         detail,
         None if retry_after_ms is None else max(retry_after_ms, 0) / 1_000,
         server_time_us,
+        session_over=metadata.get(SESSION_KEY) == "over",
     )
 
 

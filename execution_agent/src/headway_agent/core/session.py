@@ -86,10 +86,11 @@ class Renewed:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The dial failed or the stream ended. `fraction` is random in [0, 1)."""
+    """The dial failed or the stream ended. `fraction` is random in [0, 1). `over`: so did the session, and its lease."""
 
     fraction: float
     retry_after: float | None = None
+    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +293,7 @@ def _lost(state: Session, now: float, given: Lost) -> tuple[Session, Effects]:
         phase=Phase.WAITING,
         at=now + wait,
         backoff=failures,
-        lease=lease.lost(state.lease),
+        lease=Lease() if given.over else lease.lost(state.lease),
         move_at=None,
         moving=False,
         # What was granted and not begun comes again after the next Welcome, if it is still ours.

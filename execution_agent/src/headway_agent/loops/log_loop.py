@@ -1,6 +1,7 @@
 """Sends lines of output, where the pool permits it: after facts, in what is left of the window."""
 
 import json
+from collections.abc import Sequence
 
 import zstandard
 
@@ -13,6 +14,8 @@ from headway_agent.runner.api import AttemptKey, Line
 
 PAUSE_S = 0.1
 """Between two rounds, so that a slow trickle of lines is not a batch a line."""
+MOST_LINES = 10_000
+"""Lines that one batch may cover."""
 
 
 class LogLoop:
@@ -44,44 +47,46 @@ class LogLoop:
 
     async def _send(self, want: Want) -> bool:
         hub = self._hub
-        after = max(want.after, want.skip_to)
-        read = await hub.attempts.lines(AttemptKey(*want.attempt), after)
-        if not read:
+        read = await hub.attempts.lines(AttemptKey(*want.attempt), max(want.after, want.skip_to))
+        content, last = contiguous(read, want.after)
+        if last == want.after:
             return False
-        content = self._compressor.compress(contiguous(read, want.after))
-        taken = lines.bytes_in_flight(hub.lines) + resume.bytes_in_flight(hub.reporting)
-        window = hub.reporting.credit_bytes
-        last = read[-1].number
-        message = messages.log_batch(want.attempt, want.after + 1, last - want.after, content)
+        message = messages.log_batch(
+            want.attempt, want.after + 1, last - want.after, self._compressor.compress(content)
+        )
         size = message.ByteSize()
-        # Facts always find room: lines take a quarter of the window, or one batch when nothing else is out.
-        if taken and (
-            taken + size > window or lines.bytes_in_flight(hub.lines) + size > window // 4
-        ):
-            return False
         position = hub.lines.positions.get(want.attempt)
-        if (
-            not hub.lines.open
-            or position is None
-            or position.flying
-            or position.acked != want.after
-        ):
+        moved = position is None or position.flying or position.acked != want.after
+        if moved or not hub.lines.open or not self._fits(size):
             return False
         hub.tell_lines(lines.Sent(want.attempt, last, size))
         hub.outbox.put(message)
         return True
 
+    def _fits(self, size: int) -> bool:
+        """Facts always find room: lines take a quarter of the window, or one batch when nothing else is out."""
+        window = self._hub.reporting.credit_bytes
+        flying = lines.bytes_in_flight(self._hub.lines)
+        taken = flying + resume.bytes_in_flight(self._hub.reporting)
+        return not taken or (taken + size <= window and flying + size <= window // 4)
 
-def contiguous(read: list[Line], after: int) -> bytes:
-    """JSON lines for the numbers after `after`: where some are missing a marker stands for them."""
+
+def contiguous(read: Sequence[Line], after: int) -> tuple[bytes, int]:
+    """JSON lines for the numbers after `after`, and the last number that they cover. Where some are missing a marker
+    stands for them; a batch covers a limited range, the rest follows.
+    """
     out: list[bytes] = []
-    expected = after + 1
+    limit = after + MOST_LINES
     for line in read:
-        if line.number > expected:
-            out.append(marker(expected, line.number - 1))
+        if line.number > after + 1:
+            last = min(line.number - 1, limit)
+            out.append(marker(after + 1, last))
+            after = last
+        if line.number > limit:
+            break
         out.append(line.content)
-        expected = line.number + 1
-    return b"\n".join(out) + b"\n"
+        after = line.number
+    return b"".join(content + b"\n" for content in out), after
 
 
 def marker(first: int, last: int) -> bytes:

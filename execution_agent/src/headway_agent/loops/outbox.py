@@ -16,16 +16,23 @@ class Outbox:
         self._ended = False
 
     def put_urgent(self, message: wire.SessionRequest) -> None:
+        if self._ended:
+            return
         self._urgent.append(message)
         self._wake.set()
 
     def put(self, message: wire.SessionRequest) -> None:
+        if self._ended:
+            return
         self._data.append(message)
         self._wake.set()
 
     def end(self) -> None:
-        """Nothing more comes; `next` gives what is there and then None."""
+        """Nothing more is sent but the urgent words that wait, the last of which is Goodbye: nothing may follow it.
+        Data that did not leave lies in files, for the next session.
+        """
         self._ended = True
+        self._data.clear()
         self._wake.set()
 
     async def next(self) -> wire.SessionRequest | None:

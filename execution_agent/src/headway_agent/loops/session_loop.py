@@ -4,8 +4,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
 from headway_agent.connection import messages
 from headway_agent.connection.encoder import Encoder
@@ -40,12 +41,18 @@ class GivenUp(Exception):
 
 class SessionLoop:
     def __init__(
-        self, hub: Hub, open_stream: Open, assertions: Assertions, witnesses: Witnesses
+        self,
+        hub: Hub,
+        open_stream: Open,
+        assertions: Assertions,
+        witnesses: Witnesses,
+        new_session: Callable[[], UUID],
     ) -> None:
         self._hub = hub
         self._open = open_stream
         self._assertions = assertions
         self._witnesses = witnesses
+        self._new_session = new_session
         self._clock_corrected = False
 
     async def run(self) -> None:
@@ -87,7 +94,9 @@ class SessionLoop:
         if failure.reaction in (Reaction.REENROL, Reaction.EXIT):
             raise failure
         log.warning("stream lost: %s", failure)
-        return session.Lost(fraction, failure.retry_after)
+        if failure.session_over:
+            self._hub.who = replace(self._hub.who, session=self._new_session())
+        return session.Lost(fraction, failure.retry_after, failure.session_over)
 
     async def _converse(self, stream: Stream) -> None:
         hub = self._hub

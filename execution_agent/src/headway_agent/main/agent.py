@@ -110,18 +110,21 @@ async def converse(
 ) -> None:
     """Runs the loops under one identity."""
     target = target_of(settings, identity)
-    assertions = Assertions(identity, clock.now_us, lambda: str(uuid.uuid4()))  # noqa: TID251 (the composition root)
-    who = Introduction(uuid.uuid4(), version("headway-agent"), settings.host)  # noqa: TID251 (the composition root)
+    new_id = uuid.uuid4  # noqa: TID251 (the composition root brings ids in)
+    assertions = Assertions(identity, clock.now_us, lambda: str(new_id()))
+    who = Introduction(new_id(), version("headway-agent"), settings.host)
     hub = Hub(Rules(settings.slots), who, runner, clock, random.SystemRandom())
     witnesses = DbWitnesses(db, clock.now_us)
-    opened = lambda: GrpcStream(target, assertions, tap)  # noqa: E731 (a factory, used once)
+    session_loop = SessionLoop(
+        hub, lambda: GrpcStream(target, assertions, tap), assertions, witnesses, new_id
+    )
     log.info("starting", extra={"server": target.authority, "pool": identity.pool})
     with signals(hub, drain_wait=settings.drain_wait, parent_fd=settings.parent_fd):
         await supervise(
             [
                 Loop("renew", RenewLoop(hub).run),
                 Loop("record", RecordLoop(hub, witnesses).run),
-                Loop("session", SessionLoop(hub, opened, assertions, witnesses).run, may_end=True),
+                Loop("session", session_loop.run, may_end=True),
                 Loop("attempts", AttemptsLoop(hub).run),
                 Loop("watch", WatchLoop(hub).run),
                 Loop("report", ReportLoop(hub).run),

@@ -1,14 +1,20 @@
 """Who the agent is: read from agent.db, or got for a token."""
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 
-from headway_agent.connection.channel import Target, parse_target
+from headway_agent.clock import SystemClock
+from headway_agent.connection.channel import BadAddress, Target, parse_target
 from headway_agent.connection.enrol import enrol
+from headway_agent.connection.errors import Failure
 from headway_agent.connection.identity import Identity
 from headway_agent.main.wiring import keep_identity, load_identity
+from headway_agent.observability import logs
+from headway_agent.runner.state_dir import StateDir, StateDirBusy
 from headway_agent.settings import BadSetting, Settings, read_token
-from headway_agent.spool.agent_db import AgentDb
+from headway_agent.spool.agent_db import AgentDb, SpoolFault
 
 log = logging.getLogger(__name__)
 
@@ -53,3 +59,32 @@ async def identity_of(db: AgentDb, settings: Settings, now_us: Callable[[], int]
             "`headway agent enrol --server HOST:PORT --token-file FILE`."
         )
     return await enrol_agent(db, settings, token, now_us)
+
+
+def run(settings: Settings, *, force: bool) -> int:
+    """`headway agent enrol`; gives the exit code of the process."""
+    logs.configure(settings.log_level)
+    try:
+        with (
+            contextlib.closing(StateDir(settings.state_dir)) as state_dir,
+            contextlib.closing(AgentDb.open(state_dir.database)) as db,
+        ):
+            asyncio.run(_enrol_once(db, settings, force=force))
+    except (BadSetting, BadAddress, NotEnrolled, StateDirBusy, SpoolFault, Failure) as error:
+        log.critical("%s", error)
+        return 1
+    return 0
+
+
+async def _enrol_once(db: AgentDb, settings: Settings, *, force: bool) -> None:
+    present = await load_identity(db)
+    if present is not None and not force:
+        raise NotEnrolled(
+            f"This agent is enrolled already, in the pool {present.pool!r}: pass --force to take a new identity."
+        )
+    token = read_token(settings)
+    if not token:
+        raise NotEnrolled(
+            "No token: pass --token-file FILE (or - for standard input) or --token-fd N."
+        )
+    await enrol_agent(db, settings, token, SystemClock().now_us)

@@ -10,8 +10,10 @@ from headway_agent.spool.agent_db import AgentDb
 
 async def load_identity(db: AgentDb) -> Identity | None:
     row = await db.run(records.identity)
-    if row is None:
-        return None
+    return identity_from(row) if row else None
+
+
+def identity_from(row: records.Identity) -> Identity:
     return Identity(
         row.agent_id, row.workspace_id, row.pool, row.endpoint, row.private_key, row.public_key
     )
