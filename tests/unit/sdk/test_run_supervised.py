@@ -1,0 +1,88 @@
+"""The real flow process under the real supervisor and template: what lands in frames.log, and what the next attempt takes from it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.attempts import lines_of, template, wait_dead
+from support.flow_process import VALIDATOR, Project
+
+from headway.runtime.frames_log import read
+
+CHILD = "headway.runtime.child:run_attempt"
+SOURCE = """
+import time
+
+@task
+def work(n):
+    with open("marks", "a") as file:
+        file.write(f"{n} ")
+    return {n: bytes([n])}
+
+@flow
+def main(last: int, crash: bool = False):
+    print("hello")
+    get_run_logger().warning("careful")
+    results = [f.result() for f in work.map(list(range(last)))]
+    if crash:
+        import os
+        os.kill(os.getpid(), 9)
+    return results
+"""
+
+
+def attempt(
+    project: Project, fence: int, parameters: dict[str, Any], journal: list[str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Facts and output lines of one attempt, once it is over."""
+    run_dir = project.runs / str(fence)
+    run_dir.mkdir(parents=True)
+    start = {
+        "protocol": 1,
+        "run": "run-1",
+        "fence": fence,
+        "run_name": "brisk-otter",
+        "flow": "main",
+        "deployment": "main/test",
+        "entrypoint": "flows:main",
+        "root": str(project.root),
+        "environment": "test",
+        "env": {},
+        "parameters": parameters,
+        "journal": journal,
+        "store": "",
+        "wake": "",
+        "cancel_grace_us": 5_000_000,
+        "kill_grace_us": 5_000_000,
+        "traceparent": "",
+        "durable": "group",
+    }
+    (run_dir / "start.json").write_text(json.dumps(start))
+    with template(child=CHILD) as process:
+        wait_dead(process.spawn(run_dir)["pid"])
+    return _facts(run_dir), lines_of(run_dir)
+
+
+def _facts(run_dir: Path) -> list[dict[str, Any]]:
+    facts = [frame for _, frame in read(run_dir / "frames.log")]
+    for fact in facts:
+        VALIDATOR.validate(fact)
+    return facts
+
+
+@pytest.mark.process
+def test_an_attempt_that_crashed_is_taken_up_by_the_next(project: Project):
+    project.write(SOURCE)
+    first, lines = attempt(project, 1, {"last": 3, "crash": True}, [])
+    assert first[0]["type"] == "attempt.starting"
+    assert (first[-1]["type"], first[-1]["outcome"]) == ("attempt.exited", "crashed")
+    assert [(line["source"], line["text"]) for line in lines if line["source"] == "log"] == [
+        ("log", "careful")
+    ]
+    log = str(project.runs / "1" / "frames.log")
+    second, _ = attempt(project, 2, {"last": 4}, [log])
+    assert second[-1]["outcome"] == "completed"
+    outcomes = [fact["outcome"] for fact in second if fact["type"] == "call.ended"]
+    assert sorted(outcomes) == ["completed", "skipped", "skipped", "skipped"]
+    assert sorted((project.root / "marks").read_text().split()) == ["0", "1", "2", "3"]
