@@ -201,5 +201,5 @@ async def bins(
 
 
 def _task(row: Row) -> Task:
-    retries = tuple(map(retry_from_json, row[9]))
-    return Task(*row[:9], retries, *row[10:])
+    head, retries, tail = row[:9], row[9], row[10:]
+    return Task(*head, tuple(map(retry_from_json, retries)), *tail)  # type: ignore[call-arg] # 9 + 1 + 3

@@ -1,0 +1,77 @@
+"""The log, event by event: what happened, in order."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from headway_control_plane.application.ports import START, Cursor, Recorded
+from headway_control_plane.projections.events import BadStream, parse_stream, view_event
+from headway_control_plane.ui.pages.site import Site, number_of
+from headway_control_plane.ui.services import Viewer
+from headway_control_plane.ui.views.parts import link
+from headway_control_plane.ui.views.run_page import event_rows
+
+PAGE = 100
+
+
+async def events_page(site: Site, request: Request, viewer: Viewer) -> Response:
+    """Show the newest events, those around an offset, or one stream's."""
+    params = request.query_params
+    problem = ""
+    stream = params.get("stream", "")
+    freshness = await site.freshness(viewer)
+    events: list[Recorded] = []
+    newer, older = None, None
+    if stream:
+        try:
+            after = number_of(request, "version")
+            events = await site.services.reader.read_stream(
+                viewer.ws, parse_stream(stream), after, PAGE
+            )
+        except BadStream as error:
+            problem = str(error)
+        if len(events) == PAGE:
+            newer = link("/events", {"stream": stream, "version": str(events[-1].version)})
+        older = link("/events", {"stream": stream}) if number_of(request, "version") else None
+    else:
+        before = _before(request, freshness.head)
+        events = await site.services.reader.read_before(viewer.ws, before, PAGE)
+        if events and events[0].cursor.offset > 1:
+            older = link("/events", {"before": str(events[0].cursor)})
+        if events and events[-1].cursor.offset < freshness.head.offset:
+            newer = link(
+                "/events",
+                {"at": str(Cursor(freshness.head.epoch, events[-1].cursor.offset + PAGE))},
+            )
+    rows = event_rows(view_event(event) for event in events)
+    values = {
+        # The newest first, as in every list; a stream reads from its beginning.
+        "events": rows if stream else rows[::-1],
+        "stream": stream,
+        "problem": problem,
+        "newer": newer,
+        "older": older,
+        "live": "" if stream or "before" in params or "at" in params else "events",
+    }
+    return await site.show(request, viewer, "events.html", values, freshness=freshness)
+
+
+def _before(request: Request, head: Cursor) -> Cursor:
+    """Return the cursor below which events are shown: a page that ends with `at`, or that begins below `before`."""
+    params = request.query_params
+    if "before" in params:
+        return Cursor.parse(params["before"])
+    beyond = Cursor(head.epoch, head.offset + 1)
+    if "at" not in params:
+        return beyond
+    text = params["at"].strip().lstrip("@")
+    at = (
+        Cursor.parse(text)
+        if ":" in text
+        else Cursor(head.epoch, int(text) if text.isdigit() else 0)
+    )
+    if at <= START:
+        return beyond
+    # Half a page beyond, so that what surrounds the event is seen.
+    return min(Cursor(at.epoch, at.offset + PAGE // 2), beyond)

@@ -1,0 +1,230 @@
+"""The list of runs: what is wrong or stuck now, and why?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from headway_control_plane.db.pool import Connection
+from headway_control_plane.domain.run.state import RunStatus
+from headway_control_plane.projections import checkpoints
+from headway_control_plane.projections.deployments import find_deployment
+from headway_control_plane.projections.run_filters import RunFilter
+from headway_control_plane.projections.runs import (
+    COUNT_CAP,
+    RunView,
+    StateCounts,
+    count_by_state,
+    list_runs,
+    load_runs,
+)
+from headway_control_plane.ui import words
+from headway_control_plane.ui.pages.site import PROJECTION, Site
+from headway_control_plane.ui.services import Viewer
+from headway_control_plane.ui.views.parts import Tab, link, run_row
+
+PAGE = 40
+MOST_KEPT = 200
+
+STATES: Mapping[str, tuple[str, tuple[RunStatus, ...]]] = {
+    "failed": ("Failed", (RunStatus.FAILED, RunStatus.CRASHED)),
+    "waiting": ("Waiting", (RunStatus.SCHEDULED, RunStatus.PENDING, RunStatus.PAUSED)),
+    "running": ("Running", (RunStatus.RUNNING, RunStatus.CANCELLING)),
+    "completed": ("Completed", (RunStatus.COMPLETED,)),
+    "cancelled": ("Cancelled", (RunStatus.CANCELLED,)),
+    "": ("All", ()),
+}
+AGES = {
+    "": "any time",
+    "1h": "last hour",
+    "24h": "last 24 h",
+    "7d": "last 7 days",
+    "30d": "last 30 days",
+}
+_SPANS = {
+    "1h": timedelta(hours=1),
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+}
+_TOKEN = re.compile(r'(flow|deployment|tag|id):("[^"]*"|\S+)')
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The filter box, read: exact keys and the rest as text."""
+
+    flow: str = ""
+    deployment: str = ""
+    tags: tuple[str, ...] = ()
+    prefix: str = ""
+    text: str = ""
+
+
+@dataclass(slots=True)
+class Wanted:
+    """The filter as the database takes it, and what of it cannot be met."""
+
+    filter: RunFilter
+    problems: list[str] = field(default_factory=list)
+    impossible: bool = False
+
+
+async def runs_page(site: Site, request: Request, viewer: Viewer) -> Response:
+    """Show a page of runs."""
+    now = site.services.clock.now()
+    params = request.query_params
+    state = params.get("state", "") if params.get("state", "") in STATES else ""
+    search = read_search(params.get("q", ""))
+    since = params.get("since", "") if params.get("since", "") in AGES else ""
+    async with site.services.reads.workspace(viewer.ws) as connection:
+        wanted = await _wanted(connection, viewer.ws, search, since, now)
+        page_filter = replace(wanted.filter, states=STATES[state][1])
+        page, counts = None, None
+        if not wanted.impossible:
+            page = await list_runs(
+                connection, viewer.ws, page_filter, now=now, cursor=params.get("after"), limit=PAGE
+            )
+            counts = await count_by_state(connection, viewer.ws, wanted.filter)
+        views = list(page.items) if page else []
+        kept = await _kept(connection, viewer.ws, request, views, now)
+        freshness = await checkpoints.freshness(connection, viewer.ws, PROJECTION)
+    query = {"state": state, "q": params.get("q", ""), "since": since}
+    values = {
+        "rows": [run_row(view, now) for view in views],
+        "kept": [run_row(view, now) for view in kept],
+        "tabs": _tabs(query, counts),
+        "state": state,
+        "text": params.get("q", ""),
+        "since": since,
+        "ages": list(AGES.items()),
+        "chips": _chips(query, search),
+        "problems": wanted.problems,
+        "filtered": any(query.values()) or "after" in params,
+        "hidden": _hidden(counts, state),
+        "next": link("/runs", {**query, "after": page.next}) if page and page.next else None,
+        "previous": link("/runs", {**query, "after": page.previous})
+        if page and page.previous
+        else None,
+        "live": "" if "after" in params else "runs",
+    }
+    return await site.show(request, viewer, "runs.html", values, freshness=freshness)
+
+
+def read_search(text: str) -> Search:
+    """Take `flow:x`, `deployment:x`, `tag:x`, `id:x` out of the text; a value with spaces stands in quotes."""
+    keys: dict[str, list[str]] = {}
+    for key, value in _TOKEN.findall(text):
+        keys.setdefault(key, []).append(value.strip('"'))
+    return Search(
+        flow=keys.get("flow", [""])[-1],
+        deployment=keys.get("deployment", [""])[-1],
+        tags=tuple(keys.get("tag", ())),
+        prefix=keys.get("id", [""])[-1],
+        text=" ".join(_TOKEN.sub(" ", text).split()),
+    )
+
+
+async def _wanted(
+    connection: Connection, ws: int, search: Search, since: str, now: datetime
+) -> Wanted:
+    wanted = Wanted(
+        RunFilter(
+            flow=search.flow or None,
+            tags=search.tags,
+            text=search.text or None,
+            since=now - _SPANS[since] if since else None,
+        )
+    )
+    if search.deployment:
+        found = await find_deployment(connection, ws, search.deployment)
+        if found is None:
+            wanted.problems.append(f"There is no deployment {search.deployment!r}.")
+            wanted.impossible = True
+        else:
+            wanted.filter = replace(wanted.filter, deployment=found.deployment)
+    if search.prefix:
+        if re.fullmatch(r"[0-9a-fA-F-]{1,36}", search.prefix) and search.prefix.strip("-"):
+            wanted.filter = replace(wanted.filter, prefix=search.prefix)
+        else:
+            wanted.problems.append(
+                f"{search.prefix!r} is no beginning of an id: use 0-9, a-f and dashes."
+            )
+            wanted.impossible = True
+    return wanted
+
+
+async def _kept(
+    connection: Connection, ws: int, request: Request, shown: Sequence[RunView], now: datetime
+) -> list[RunView]:
+    """Return runs that an open page shows and the list no longer does, so that they change in place there."""
+    have = {view.id for view in shown}
+    ids = []
+    for text in request.headers.get("headway-keep", "").split(",")[:MOST_KEPT]:
+        try:
+            ids.append(UUID(text))
+        except ValueError:
+            continue  # an empty or foreign entry names no run
+    return await load_runs(connection, ws, [each for each in ids if each not in have], now=now)
+
+
+def _tabs(query: Mapping[str, str], counts: StateCounts | None) -> list[Tab]:
+    return [
+        Tab(
+            name,
+            link("/runs", {**query, "state": key}),
+            _number(counts, states) if counts else "0",
+            current=query["state"] == key,
+        )
+        for key, (name, states) in STATES.items()
+    ]
+
+
+def _number(counts: StateCounts, states: Sequence[RunStatus]) -> str:
+    states = states or tuple(counts.counts)
+    total = sum(counts.counts.get(state, 0) for state in states)
+    capped = bool(counts.capped & set(states)) or total > COUNT_CAP
+    return words.count(COUNT_CAP + 1 if capped else total, limit=COUNT_CAP)
+
+
+def _hidden(counts: StateCounts | None, state: str) -> str:
+    """Say what other tabs hold, when this one is empty."""
+    if counts is None or not state:
+        return ""
+    total = sum(counts.counts.values())
+    return f"{_number(counts, ())} in other states" if total else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A filter in force, and where the list is without it."""
+
+    name: str
+    href: str
+
+
+def _chips(query: Mapping[str, str], search: Search) -> list[Chip]:
+    words_in_force = [
+        *([f"flow:{_quoted(search.flow)}"] if search.flow else []),
+        *([f"deployment:{_quoted(search.deployment)}"] if search.deployment else []),
+        *(f"tag:{_quoted(tag)}" for tag in search.tags),
+        *([f"id:{search.prefix}"] if search.prefix else []),
+        *([search.text] if search.text else []),
+    ]
+    chips = [
+        Chip(word, link("/runs", {**query, "q": " ".join(w for w in words_in_force if w != word)}))
+        for word in words_in_force
+    ]
+    if query["since"]:
+        chips.append(Chip(AGES[query["since"]], link("/runs", {**query, "since": ""})))
+    return chips
+
+
+def _quoted(value: str) -> str:
+    return f'"{value}"' if " " in value else value

@@ -1,0 +1,80 @@
+"""All routes of the UI, for the composition root to serve beside the REST API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from headway_control_plane.ui.assets import PREFIX, Assets
+from headway_control_plane.ui.live import LiveHub, live_stream
+from headway_control_plane.ui.pages import (
+    actions,
+    agents,
+    deployments,
+    events,
+    login,
+    run,
+    runs,
+    search,
+)
+from headway_control_plane.ui.pages.site import PageHandler, Site, problem_of
+from headway_control_plane.ui.rendering import Renderer
+from headway_control_plane.ui.services import Services, Viewer
+
+_PAGES: Sequence[tuple[str, str, PageHandler]] = (
+    ("GET", "/runs", runs.runs_page),
+    ("GET", "/runs/{id}", run.run_page),
+    ("POST", "/runs/{id}/cancel", actions.cancel),
+    ("POST", "/runs/{id}/release", actions.release),
+    ("POST", "/runs/{id}/again", actions.again),
+    ("GET", "/deployments", deployments.deployments_page),
+    ("GET", "/deployments/{name}", deployments.deployment_page),
+    ("POST", "/deployments/{name}/run", deployments.run_deployment),
+    ("GET", "/agents", agents.agents_page),
+    ("GET", "/events", events.events_page),
+    ("GET", "/search", search.search_page),
+    ("GET", "/ui/runs/{id}/log", run.log_fragment),
+)
+
+
+def routes(services: Services) -> list[BaseRoute]:
+    """Return the UI's routes. Everything lies at fixed paths under `/`; `/ui/` holds files and streams."""
+    assets = Assets()
+    site = Site(services, Renderer(services, assets))
+    hub = LiveHub(services.reader)
+
+    async def live(site: Site, request: Request, viewer: Viewer) -> Response:
+        return await live_stream(site, hub, request, viewer)
+
+    async def home(_: Request) -> Response:
+        return RedirectResponse("/runs", status_code=303)
+
+    async def files(request: Request) -> Response:
+        return assets.respond(request)
+
+    async def login_page(request: Request) -> Response:
+        return await login.login_page(site, request)
+
+    async def post_login(request: Request) -> Response:
+        try:
+            return await login.login(site, request)
+        except Exception as error:
+            problem = problem_of(error)
+            if problem is None:
+                raise
+            return Response(problem.text, problem.status)
+
+    pages = [
+        Route(path, site.guarded(handler), methods=[method]) for method, path, handler in _PAGES
+    ]
+    return [
+        Route("/", home),
+        Route("/login", login_page, methods=["GET"]),
+        Route("/login", post_login, methods=["POST"]),
+        Route("/ui/live", site.guarded(live)),
+        Route(PREFIX + "{version}/{name}", files),
+        *pages,
+    ]

@@ -1,0 +1,165 @@
+// Every page: times that age, keys, copying, the theme, the palette, a question before what cannot be undone.
+// Pages are complete without it.
+
+/** @param {string} selector @param {ParentNode} [root] @returns {HTMLElement[]} */
+export const all = (selector, root = document) => /** @type {HTMLElement[]} */ ([...root.querySelectorAll(selector)]);
+
+/** @param {string} id @returns {HTMLElement | null} */
+const byId = (id) => document.getElementById(id);
+
+// Times ------------------------------------------------------------------------------------------
+
+/** Writes a distance as words.py does. @param {number} seconds */
+export function age(seconds) {
+  const s = Math.floor(Math.abs(seconds));
+  const text = s < 1 ? "now" : s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} m` : `${Math.floor(s / 3600)} h`;
+  return text === "now" ? text : seconds > 0 ? `${text} ago` : `in ${text}`;
+}
+
+export function refreshTimes() {
+  const now = Date.now();
+  for (const time of all("time[datetime]")) {
+    const at = Date.parse(time.getAttribute("datetime") ?? "");
+    const seconds = (now - at) / 1000;
+    if (Number.isNaN(at) || Math.abs(seconds) >= 86400) continue;
+    const text = age(seconds);
+    if (time.textContent !== text) time.textContent = text;
+    if (!time.dataset.local) {
+      time.dataset.local = "1";
+      const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+      if (zone !== "UTC") time.title += `\n${new Date(at).toLocaleString()} ${zone}`;
+    }
+  }
+}
+setInterval(() => { if (!document.hidden) refreshTimes(); }, 1000);
+refreshTimes();
+
+// Copy -------------------------------------------------------------------------------------------
+
+/** @param {string} text @param {HTMLElement} button */
+async function copy(text, button) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Without the permission, or over plain HTTP beyond loopback, the old way still works.
+    const area = document.createElement("textarea");
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  const label = button.getAttribute("aria-label") ?? "";
+  button.dataset.done = "1";
+  button.setAttribute("aria-label", "Copied");
+  button.title = "Copied";
+  setTimeout(() => { delete button.dataset.done; button.setAttribute("aria-label", label); button.title = label; }, 1500);
+}
+
+// Theme ------------------------------------------------------------------------------------------
+
+function switchTheme() {
+  const root = document.documentElement;
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  const wanted = dark ? "light" : "dark";
+  // Back to what the system says means following the system again.
+  if (wanted === system) delete root.dataset.theme; else root.dataset.theme = wanted;
+  document.cookie = `headway_theme=${root.dataset.theme ?? ""}; path=/; max-age=31536000; samesite=lax`;
+}
+
+// Questions --------------------------------------------------------------------------------------
+
+/** @param {HTMLFormElement} form @param {HTMLElement} button */
+function ask(form, button) {
+  const dialog = document.createElement("dialog");
+  const text = document.createElement("p");
+  text.textContent = button.dataset.confirm ?? "";
+  const answers = document.createElement("form");
+  answers.method = "dialog";
+  const keep = document.createElement("button");
+  keep.textContent = "Keep it";
+  keep.autofocus = true;
+  const go = document.createElement("button");
+  go.className = "danger";
+  go.textContent = button.textContent;
+  go.value = "go";
+  answers.append(keep, go);
+  dialog.append(text, answers);
+  document.body.append(dialog);
+  dialog.addEventListener("close", () => { dialog.remove(); if (dialog.returnValue === "go") form.submit(); else button.focus(); });
+  dialog.showModal();
+}
+
+// Keys -------------------------------------------------------------------------------------------
+
+const OFF = "headway.keys.off";
+const GO = /** @type {Record<string, string>} */ ({ r: "/runs", d: "/deployments", a: "/agents", e: "/events" });
+let going = 0;
+
+const items = () => all("main tbody tr a.main, main .events tbody summary").filter((item) => item.offsetParent);
+
+/** @param {number} by */
+function move(by) {
+  const list = items();
+  const row = document.activeElement?.closest("tr");
+  const at = list.findIndex((item) => item.closest("tr") === row);
+  const next = list[at < 0 ? (by > 0 ? 0 : list.length - 1) : Math.min(list.length - 1, Math.max(0, at + by))];
+  next?.focus();
+}
+
+async function openPalette() {
+  const { show } = await import('./palette.js');
+  show();
+}
+
+/** @param {KeyboardEvent} event */
+function onKey(event) {
+  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
+    event.preventDefault();
+    void openPalette();
+    return;
+  }
+  const target = /** @type {HTMLElement} */ (event.target);
+  if (event.key === "Escape" && target.matches("input, textarea, select")) { target.blur(); return; }
+  if (event.ctrlKey || event.metaKey || event.altKey || target.matches("input, textarea, select") || document.querySelector("dialog[open]")) return;
+  if (localStorage.getItem(OFF)) return;
+  if (going && Date.now() - going < 1500 && GO[event.key]) { location.href = GO[event.key]; return; }
+  going = event.key === "g" ? Date.now() : 0;
+  const link = /** @type {HTMLAnchorElement | null} */ (document.activeElement?.matches("a.main") ? document.activeElement : null);
+  /** @type {Record<string, () => void>} */
+  const keys = {
+    j: () => move(1), k: () => move(-1),
+    o: () => { if (link) window.open(link.href, "_blank", "noopener"); },
+    "/": () => byId("filter")?.focus(),
+    "?": () => /** @type {HTMLDialogElement} */ (byId("keys"))?.showModal(),
+    y: () => { const button = byId("help"); if (button) void copy(location.href, button); },
+    l: () => { location.hash = "#log"; byId("lines")?.focus(); },
+  };
+  const act = keys[event.key];
+  if (act) { event.preventDefault(); act(); }
+}
+document.addEventListener("keydown", onKey);
+
+// Wiring -----------------------------------------------------------------------------------------
+
+document.addEventListener("click", (event) => {
+  const target = /** @type {HTMLElement} */ (event.target);
+  const button = /** @type {HTMLElement | null} */ (target.closest("button"));
+  if (button?.dataset.copy !== undefined) { void copy(button.dataset.copy, button); return; }
+  if (button?.id === "theme") { switchTheme(); return; }
+  if (button?.id === "help") { /** @type {HTMLDialogElement} */ (byId("keys")).showModal(); return; }
+  const row = /** @type {HTMLElement | null} */ (target.closest("tr[data-href]"));
+  if (row?.dataset.href && !target.closest("a, button, summary") && !String(getSelection())) {
+    if (event.ctrlKey || event.metaKey) window.open(row.dataset.href, "_blank", "noopener"); else location.href = row.dataset.href;
+  }
+});
+document.addEventListener("submit", (event) => {
+  const button = /** @type {HTMLElement | null} */ (/** @type {SubmitEvent} */ (event).submitter);
+  if (button?.dataset.confirm) { event.preventDefault(); ask(/** @type {HTMLFormElement} */ (event.target), button); }
+});
+const off = /** @type {HTMLInputElement | null} */ (byId("keys-off"));
+if (off) {
+  off.checked = Boolean(localStorage.getItem(OFF));
+  off.addEventListener("change", () => { if (off.checked) localStorage.setItem(OFF, "1"); else localStorage.removeItem(OFF); });
+}

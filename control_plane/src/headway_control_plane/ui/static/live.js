@@ -1,0 +1,155 @@
+// Live pages: one stream says that something changed; the page asks for itself again and swaps what differs, in place.
+// Nothing moves under the pointer: rows keep their order and new ones wait behind a link while somebody reads.
+
+import { all, refreshTimes } from './app.js';
+
+const scope = document.body.dataset.liveStream;
+const badge = /** @type {HTMLElement} */ (document.getElementById("connection"));
+const stale = /** @type {HTMLElement} */ (document.getElementById("stale"));
+let stoppedAt = 0;
+let asking = false;
+let again = false;
+
+/** @param {string} state @param {string} words */
+function connection(state, words) {
+  if (badge.dataset.state === state) return;
+  badge.dataset.state = state;
+  badge.title = words;
+  const text = badge.querySelector(".words");
+  if (text) text.textContent = words;
+}
+
+function sayStale() {
+  if (!stoppedAt) { stale.hidden = true; return; }
+  const seconds = Math.round((Date.now() - stoppedAt) / 1000);
+  stale.replaceChildren(`Live updates stopped ${seconds} s ago; what is shown is as of then. `);
+  const reload = document.createElement("a");
+  reload.href = location.href;
+  reload.textContent = "Reload";
+  stale.append(reload);
+  stale.hidden = false;
+}
+
+/** Whether swapping would pull something from under a reader. @param {Element} element */
+function inUse(element) {
+  const selection = getSelection();
+  if (selection && !selection.isCollapsed && selection.anchorNode && element.contains(selection.anchorNode)) return true;
+  const focused = document.activeElement;
+  return Boolean(focused && focused !== document.body && element.contains(focused) && focused.matches("input, textarea, select, summary"));
+}
+
+/** Keeps focus and opened details over a swap. @param {Element} old @param {Element} fresh */
+function swap(old, fresh) {
+  const focused = document.activeElement && old.contains(document.activeElement) ? /** @type {HTMLElement} */ (document.activeElement) : null;
+  const href = focused?.getAttribute("href");
+  const opened = all("details", old).map((details) => /** @type {HTMLDetailsElement} */ (details).open);
+  all("details", fresh).forEach((details, n) => { if (opened[n]) /** @type {HTMLDetailsElement} */ (details).open = true; });
+  old.replaceWith(fresh);
+  if (href) /** @type {HTMLElement | null} */ (fresh.querySelector(`a[href="${CSS.escape(href)}"]`))?.focus();
+}
+
+/** Forms carry a token that differs each time, and ages are written by app.js: neither is a change. @param {Element} element */
+function essence(element) {
+  return element.innerHTML.replace(/name="form_token" value="[^"]*"/g, "").replace(/ data-local="1"/g, "")
+    .replace(/(<time[^>]*?)( title="[^"]*")?([^>]*>)[^<]*/g, "$1$3").replace(/ open=""/g, "");
+}
+
+/** @param {Document} page */
+function swapRegions(page) {
+  for (const old of all("[data-live]")) {
+    const fresh = old.id ? page.getElementById(old.id) : null;
+    if (fresh && !inUse(old) && essence(old) !== essence(fresh)) swap(old, fresh);
+  }
+}
+
+/** @param {Document} page */
+function swapRows(page) {
+  const body = document.querySelector("[data-rows]");
+  if (!body) return;
+  const fresh = new Map(all("tr[data-key]", page).map((row) => [row.dataset.key, row]));
+  const shown = all("tr[data-key]", body);
+  for (const row of shown) {
+    const next = fresh.get(row.dataset.key);
+    fresh.delete(row.dataset.key);
+    if (next && !inUse(row) && essence(row) !== essence(next)) { next.classList.add("changed"); swap(row, next); }
+  }
+  const first = shown[0]?.dataset.key ?? "";
+  // Ids are ordered by time, so what sorts above the first row is new and the rest lies on the next page.
+  const added = [...fresh.values()].filter((row) => (row.dataset.key ?? "") > first && row.closest("[data-rows]"));
+  offer(body, added);
+}
+
+/** @param {Element} body @param {HTMLElement[]} rows */
+function offer(body, rows) {
+  const bar = document.getElementById("fresh");
+  const link = bar?.querySelector("a");
+  if (!bar || !link) return;
+  const reading = scrollY > 40 || body.contains(document.activeElement) || body.matches(":hover") || Boolean(String(getSelection()));
+  if (rows.length && !reading) {
+    body.prepend(...rows);
+    rows.length = 0;
+  }
+  bar.hidden = !rows.length;
+  const what = scope === "events" ? "events" : rows.length === 1 ? "new run" : "new runs";
+  link.textContent = `${rows.length} ${what} ↑`;
+}
+
+async function refresh() {
+  if (asking) { again = true; return; }
+  asking = true;
+  try {
+    const keep = all("[data-rows] tr[data-key]").map((row) => row.dataset.key).join(",");
+    const answer = await fetch(location.href, { headers: { "Headway-Live": "1", "Headway-Keep": keep } });
+    if (!answer.ok) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (Boolean(page.querySelector("main table")) !== Boolean(document.querySelector("main table"))) {
+      // The first row ever, or the last one gone: the page is another one.
+      document.querySelector("main")?.replaceWith(/** @type {Element} */ (page.querySelector("main")));
+    }
+    swapRegions(page);
+    swapRows(page);
+    refreshTimes();
+    if (page.body.dataset.liveStream === "" && scope?.startsWith("run/")) ended();
+  } catch {
+    // The stream will fail too, and says so in the foot of the page.
+  } finally {
+    asking = false;
+    if (again) { again = false; void refresh(); }
+  }
+}
+
+/** @type {EventSource | undefined} */
+let source;
+
+function ended() {
+  source?.close();
+  connection("idle", "ended");
+}
+
+function listen() {
+  if (!scope) return;
+  const lines = /** @type {HTMLElement | null} */ (document.querySelector("[data-follow]"));
+  const fence = lines ? new URL(lines.dataset.follow ?? "", location.href).searchParams.get("attempt") : "";
+  source = new EventSource(`/ui/live?scope=${encodeURIComponent(scope)}&fence=${fence ?? ""}`);
+  source.addEventListener("hello", () => {
+    const missed = stoppedAt > 0;
+    stoppedAt = 0;
+    sayStale();
+    connection("live", "live");
+    if (missed) void refresh();
+  });
+  source.addEventListener("changed", () => void refresh());
+  source.addEventListener("lines", () => document.dispatchEvent(new CustomEvent("headway:lines")));
+  source.addEventListener("error", () => {
+    if (!stoppedAt) stoppedAt = Date.now();
+    if (source?.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
+  });
+}
+
+setInterval(() => {
+  // A reconnect within two seconds is nobody's business.
+  if (stoppedAt && Date.now() - stoppedAt > 2000) { connection("stopped", "updates stopped"); sayStale(); }
+}, 1000);
+listen();
+addEventListener("pagehide", () => source?.close());
+addEventListener("pageshow", (event) => { if (event.persisted) { listen(); void refresh(); } });

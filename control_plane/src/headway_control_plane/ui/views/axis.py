@@ -1,0 +1,85 @@
+"""The time axis of a picture: where an instant lies, in percent of the width, and which instants get a label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+_STEPS = [
+    timedelta(seconds=seconds)
+    for seconds in (
+        0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30,
+        60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400, 172_800, 604_800,
+    )
+]  # fmt: skip
+_MOST_TICKS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A line across the picture. `x` is percent, as SVG wants it."""
+
+    x: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """From `start` to `end`, which is always later."""
+
+    start: datetime
+    end: datetime
+
+    @property
+    def length(self) -> timedelta:
+        return self.end - self.start
+
+    def place(self, at: datetime) -> float:
+        """Return where an instant lies, 0 to 100, clamped to the picture."""
+        return min(100.0, max(0.0, (at - self.start) / self.length * 100))
+
+    def ticks(self) -> list[Tick]:
+        """Return round instants, at most seven; those of an axis under a minute are seconds from its start."""
+        step = next(
+            (s for s in _STEPS if self.length / s <= _MOST_TICKS), self.length / _MOST_TICKS
+        )
+        if self.length < timedelta(minutes=1):
+            return [
+                Tick(percent(self.place(self.start + step * n)), _offset(step * n, step))
+                for n in range(int(self.length / step) + 1)
+                if self.place(self.start + step * n) < 97
+            ]
+        first = _round_up(self.start, step)
+        instants = [first + step * n for n in range(_MOST_TICKS + 1)]
+        form = "%H:%M:%S" if step < timedelta(minutes=1) else "%H:%M"
+        if step >= timedelta(days=1):
+            form = "%-d %b"
+        return [
+            Tick(percent(self.place(at)), f"{at.astimezone(UTC):{form}}")
+            for at in instants
+            if at <= self.end and self.place(at) < 97
+        ]
+
+
+def make_axis(start: datetime, end: datetime) -> Axis:
+    """Return an axis that has a length even where nothing took any time, and a little room at its end."""
+    length = max(end - start, timedelta(milliseconds=1))
+    return Axis(start, start + length * 1.02)
+
+
+def percent(value: float) -> str:
+    """Write a place for an SVG attribute."""
+    return f"{value:.2f}".rstrip("0").rstrip(".") + "%"
+
+
+def _offset(at: timedelta, step: timedelta) -> str:
+    if not at:
+        return "0"
+    if step < timedelta(seconds=1) and at < timedelta(seconds=1):
+        return f"+{at / timedelta(milliseconds=1):g} ms"
+    return f"+{at.total_seconds():g} s"
+
+
+def _round_up(at: datetime, step: timedelta) -> datetime:
+    midnight = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight + step * -(-(at - midnight) // step)

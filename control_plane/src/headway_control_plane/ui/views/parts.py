@@ -1,0 +1,114 @@
+"""Small things that several pages show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from urllib.parse import urlencode
+from uuid import UUID
+
+from headway_control_plane.projections.runs import RunView
+from headway_control_plane.ui.words import Moment, duration, moment
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run as one line of a list."""
+
+    id: UUID
+    href: str
+    state: str
+    flow: str
+    name: str
+    deployment: str
+    reason: str
+    reason_href: str | None
+    age: Moment
+    age_word: str
+    took: str
+    tasks: str
+    tasks_href: str
+
+
+def run_row(view: RunView, now: datetime) -> RunRow:
+    """Shape one run for a list."""
+    word, at = run_age(view)
+    return RunRow(
+        id=view.id,
+        href=f"/runs/{view.id}",
+        state=view.state,
+        flow=view.flow,
+        name=view.name,
+        deployment=view.deployment.name,
+        reason=view.reason.text or "completed",
+        reason_href="/agents#pools" if view.reason.code in _BLOCKED_BY_AGENTS else None,
+        age=moment(at, now),
+        age_word=word,
+        took=duration(view.duration) if view.duration is not None else "",
+        tasks=task_words(view),
+        tasks_href=f"/runs/{view.id}#tasks",
+    )
+
+
+_BLOCKED_BY_AGENTS = frozenset(
+    {"no agent", "pool at its limit", "agents are draining", "no free slot", "disconnected"}
+)
+
+
+def run_age(view: RunView) -> tuple[str, datetime]:
+    """Return the instant that a state's age counts from, and what happened then."""
+    if view.ended_at is not None:
+        return "ended", view.ended_at
+    if view.started_at is not None:
+        return "started", view.started_at
+    if view.due_at > view.created_at + timedelta(seconds=1):
+        return "due", view.due_at
+    return "created", view.created_at
+
+
+def task_words(view: RunView) -> str:
+    """Write how a run's tasks stand: done of all, and what went wrong."""
+    sums = view.tasks
+    if sums is None or not sums.total:
+        return ""
+    text = f"{sums.done:,}/{sums.total:,}"
+    return f"{text} · {sums.failed:,} failed" if sums.failed else text
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """One of several views of a list, with the number of what it holds."""
+
+    name: str
+    href: str
+    number: str
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A name and a value, for a line of facts. `mono` for ids and code."""
+
+    name: str
+    text: str
+    href: str | None = None
+    mono: bool = False
+    copy: str | None = None
+    at: Moment | None = None
+
+
+def link(path: str, values: Mapping[str, str | Sequence[str] | None]) -> str:
+    """Return a link with those query values that are not empty."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in values.items():
+        if isinstance(value, str):
+            pairs.extend([(name, value)] if value else [])
+        elif value:
+            pairs.extend((name, each) for each in value)
+    return f"{path}?{urlencode(pairs)}" if pairs else path
+
+
+def compact(facts: Iterable[Fact | None]) -> list[Fact]:
+    """Leave out facts that do not apply."""
+    return [fact for fact in facts if fact is not None and (fact.text or fact.at)]

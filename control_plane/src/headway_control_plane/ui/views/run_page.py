@@ -1,0 +1,327 @@
+"""What the page of one run says in words: the answer, the error with its next step, facts, log lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from headway_control_plane.domain.run.state import RunStatus
+from headway_control_plane.projections.attempts import AttemptView, ErrorView, ResultView
+from headway_control_plane.projections.events import EventView
+from headway_control_plane.projections.logs import LogLine
+from headway_control_plane.projections.runs import RunView
+from headway_control_plane.projections.tasks import Task
+from headway_control_plane.ui import words
+from headway_control_plane.ui.views.lanes import WITHHELD
+from headway_control_plane.ui.views.parts import Fact, compact, link
+from headway_control_plane.ui.words import Moment, duration, moment
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One line of a traceback."""
+
+    place: str
+    code: str
+    user: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCard:
+    """What failed, where in the user's code, and one step on. `text` says why there is no message, if there is none."""
+
+    title: str
+    message: str
+    place: str
+    frames: tuple[Frame, ...]
+    next_step: str
+    withheld: str
+    copy: str
+
+
+def error_card(run: RunView, error: ErrorView | None, *, permitted: bool) -> ErrorCard | None:
+    """Return the card of a run that failed, crashed, or waits to be tried again."""
+    if error is None and run.state not in {RunStatus.FAILED, RunStatus.CRASHED}:
+        return None
+    name = error.error_class if error else ""
+    message = (error.message if error else None) or ""
+    frames = _frames(error.traceback if error else None)
+    own = [frame for frame in frames if frame.user]
+    first_line = message.strip().splitlines()[0] if message.strip() else ""
+    title = (
+        f"{name}: {first_line}" if name and first_line else name or first_line or run.reason.text
+    )
+    return ErrorCard(
+        title=title,
+        message=message if message.strip() != first_line else "",
+        place=own[-1].place if own else "",
+        frames=frames,
+        next_step=next_step(run),
+        withheld=_no_message(run, error, permitted=permitted),
+        copy="\n".join(
+            [title, message, *(f"  {frame.place}\n    {frame.code}" for frame in frames)]
+        ),
+    )
+
+
+def _frames(traceback: Sequence[Any] | None) -> tuple[Frame, ...]:
+    frames = []
+    for item in traceback or ():
+        if isinstance(item, dict):
+            place = (
+                f"{item.get('file', '?')}:{item.get('line', '?')} in {item.get('function', '?')}"
+            )
+            frames.append(Frame(place, str(item.get("code") or ""), bool(item.get("user"))))
+    return tuple(frames)
+
+
+def _no_message(run: RunView, error: ErrorView | None, *, permitted: bool) -> str:
+    if error is None or error.message is not None or not error.error_class:
+        return ""
+    if not permitted:
+        return (
+            f'Message and traceback were withheld: the permits of pool "{run.pool.name}" do not name error_text. '
+            f"They lie with agent {run.agent.name if run.agent else '?'}, in the attempt's frames.log."
+        )
+    return "Message and traceback were erased."
+
+
+def next_step(run: RunView) -> str:
+    """Return what a person can do, or what happens by itself."""
+    match run.state:
+        case RunStatus.SCHEDULED | RunStatus.PENDING | RunStatus.RUNNING:
+            left = run.retries - run.attempts_failed + 1
+            return f"It is tried again by itself; {words.plural(max(left, 0), 'attempt')} of {run.retries + 1} left."
+        case RunStatus.FAILED if run.reason.code == "refused":
+            return "The agent did not execute it. Deploy again from the folder that holds the flow, then run again."
+        case RunStatus.FAILED if run.reason.code == "lost":
+            return "Its agent was lost. See whether the agent is back, then run again; or deploy with on_lost=retry."
+        case RunStatus.FAILED:
+            tried = f"All {words.plural(run.fence, 'attempt')} failed. " if run.fence > 1 else ""
+            return f"{tried}Put the code right and deploy, then run again with the same parameters."
+        case RunStatus.CRASHED:
+            return "The process ended without an error of Python: out of memory, a signal, an exit. The end of the log shows what it did last; then run again."
+        case _:
+            return "Run again with the same parameters."
+
+
+def withheld_log(run: RunView, permits: Iterable[str]) -> str:
+    """Say why there are no log lines and where they are; empty when the pool lets them out."""
+    if "log" in permits:
+        return ""
+    agent = run.agent.name if run.agent else "the agent"
+    return (
+        f'Log lines are withheld: the permits of pool "{run.pool.name}" do not name log. '
+        f"They lie with {agent}, in the attempt's output.log."
+    )
+
+
+def run_facts(run: RunView, now: datetime) -> list[Fact]:
+    """Return the facts of a run that are not in its answer."""
+    retry = ""
+    if run.retries:
+        retry = f"{run.attempts_failed} of {run.retries} used"
+    return compact(
+        [
+            Fact("id", words.short_id(str(run.id)), mono=True, copy=str(run.id)),
+            Fact("name", run.name),
+            Fact("deployment", run.deployment.name, href=f"/deployments/{run.deployment.name}"),
+            Fact("pool", run.pool.name, href="/agents#pools"),
+            Fact("agent", run.agent.name, href="/agents") if run.agent else None,
+            Fact("created", "", at=moment(run.created_at, now)),
+            Fact("due", "", at=moment(run.due_at, now))
+            if run.due_at - run.created_at > timedelta(seconds=1)
+            else None,
+            Fact("priority", str(run.priority)) if run.priority != 3 else None,
+            Fact("retries", retry),
+            Fact(
+                "tags",
+                " ".join(run.tags),
+                href=link("/runs", {"q": f"tag:{run.tags[0]}"}) if run.tags else None,
+            ),
+            Fact("entry point", run.entrypoint, mono=True),
+            Fact("environment", run.environment),
+            Fact("code", run.code_hash[:12], mono=True, copy=run.code_hash),
+        ]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A form with one button. `effect` is said before, as the button's hint."""
+
+    label: str
+    href: str
+    effect: str
+    danger: bool = False
+    primary: bool = False
+
+
+def actions(run: RunView, *, parameters_known: bool) -> list[Action]:
+    """Return what can be done to a run now."""
+    base = f"/runs/{run.id}"
+    offered = []
+    if run.state is RunStatus.PAUSED:
+        offered.append(
+            Action("Release", f"{base}/release", "The run is scheduled again", primary=True)
+        )
+    if not run.is_terminal and run.state is not RunStatus.CANCELLING:
+        effect = (
+            "The run is cancelled before it starts"
+            if run.state in {RunStatus.SCHEDULED, RunStatus.PAUSED}
+            else f"Agent {run.agent.name if run.agent else ''} ends the process, by force if it must"
+        )
+        offered.append(Action("Cancel", f"{base}/cancel", effect, danger=True))
+    if run.is_terminal and parameters_known:
+        bad = run.state in {RunStatus.FAILED, RunStatus.CRASHED}
+        offered.append(
+            Action("Run again", f"{base}/again", "A new run with the same parameters", primary=bad)
+        )
+    return offered
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the log as it is shown."""
+
+    number: int
+    at: str
+    title: str
+    level: str
+    label: str
+    text: str
+    marker: bool
+
+
+def log_lines(lines: Iterable[LogLine]) -> list[Line]:
+    """Shape log lines. Output without a level bears its source."""
+    return [
+        Line(
+            number=line.line,
+            at=words.clock_time(line.at) if line.at else "",
+            title=f"{line.at:%Y-%m-%d} UTC, {line.source}" if line.at else line.source,
+            level=line.level.lower(),
+            label=line.level or line.source,
+            text=line.text,
+            marker=line.source == "headway",
+        )
+        for line in lines
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """A call as a line of the table."""
+
+    key: str
+    name: str
+    kind: str
+    status: str
+    icon: str
+    started: Moment
+    took: str
+    tries: str
+    note: str
+    href: str
+    result: str
+
+
+def task_rows(tasks: Iterable[Task], now: datetime, base: str) -> list[TaskRow]:
+    """Shape calls for the table that says what the timeline shows."""
+    return [
+        TaskRow(
+            key=task.call.hex(),
+            name=task.name or WITHHELD,
+            kind=task.kind,
+            status=task.status,
+            icon={"retrying": "pending", "interrupted": "crashed"}.get(task.status, task.status),
+            started=moment(task.started_at, now),
+            took=duration((task.ended_at or now) - task.started_at),
+            tries=str(task.tries) if task.tries != 1 else "",
+            note=_task_note(task),
+            href=f"{base}&task={task.call.hex()}#log",
+            result=words.size(int(task.result["size_bytes"])) if task.result else "",
+        )
+        for task in tasks
+    ]
+
+
+def _task_note(task: Task) -> str:
+    if task.status == "skipped":
+        return "kept from an earlier attempt"
+    if task.status == "interrupted":
+        return "its attempt ended before it did"
+    if task.retries and task.status != "failed":
+        last = task.retries[-1]
+        return f"{words.plural(len(task.retries), 'retry', 'retries')} after {last.error_class or 'an error'}"
+    return task.error_class
+
+
+def pretty_json(content: bytes) -> str:
+    """Return JSON with indents; what is none is shown as it is."""
+    try:
+        return json.dumps(json.loads(content), indent=2, ensure_ascii=False)
+    except ValueError:
+        return content.decode(errors="replace")
+
+
+def result_words(result: ResultView | None) -> str:
+    """Say what the run returned, as far as it was let out."""
+    if result is None:
+        return ""
+    if result.preview is not None:
+        return result.preview
+    return f"{result.codec}, {words.size(result.size_bytes)}, kept by the agent ({result.digest[:12]}…)"
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """An event as a dense line."""
+
+    cursor: str
+    offset: str
+    at: str
+    title: str
+    type: str
+    stream: str
+    stream_href: str
+    actor: str
+    summary: str
+    data: str
+
+
+def event_rows(events: Iterable[EventView]) -> list[EventRow]:
+    """Shape events for a list, oldest first."""
+    return [
+        EventRow(
+            cursor=event.cursor,
+            offset=event.cursor.partition(":")[2],
+            at=words.clock_time(event.recorded_at),
+            title=f"recorded {event.recorded_at:%Y-%m-%d %H:%M:%S.%f} UTC, occurred {event.occurred_at:%H:%M:%S.%f}",
+            type=event.type,
+            stream=_short_stream(event.stream),
+            stream_href=link("/events", {"stream": event.stream}),
+            actor=event.actor,
+            summary=event.summary,
+            data=json.dumps(dict(event.data), indent=2, ensure_ascii=False),
+        )
+        for event in events
+    ]
+
+
+def _short_stream(stream: str) -> str:
+    kind, _, rest = stream.partition("/")
+    name, _, fence = rest.partition("/")
+    return f"{kind} {words.short_id(name)}" + (f" #{fence}" if fence else "")
+
+
+def took_words(run: RunView, attempts: Sequence[AttemptView]) -> str:
+    """Say how long the run took or has taken, and on how many attempts."""
+    if run.duration is None:
+        return ""
+    word = "took" if run.is_terminal else "for"
+    tries = f" in {words.plural(len(attempts), 'attempt')}" if len(attempts) > 1 else ""
+    return f"{word} {duration(run.duration)}{tries}"
