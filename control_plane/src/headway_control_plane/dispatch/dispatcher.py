@@ -65,7 +65,6 @@ class Dispatcher:
         shards: OwnedShards,
         clock: Clock,
         *,
-        wake: Callable[[], None],
         settings: DispatcherSettings | None = None,
     ) -> None:
         self._rows = rows
@@ -73,7 +72,7 @@ class Dispatcher:
         self._shards = shards
         self._clock = clock
         self._time = DatabaseTime(clock)
-        self._wake = wake
+        self._wake: Callable[[], None] = lambda: None
         self._settings = settings or DispatcherSettings()
         self._core = Dispatching()
         self._views: dict[int, View] = {}
@@ -94,6 +93,10 @@ class Dispatcher:
     @property
     def interval(self) -> float:
         return self._settings.reload_interval.total_seconds()
+
+    def on_wake(self, wake: Callable[[], None]) -> None:
+        """Name what makes the dispatcher look: the wake of the service that runs it."""
+        self._wake = wake
 
     def waiting(self) -> int:
         """How many runs of our shards wait, due or not."""
