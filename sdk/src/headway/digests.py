@@ -4,15 +4,18 @@ import hashlib
 from typing import Any
 
 from headway.errors import UnserializableResult
-from headway.tagging import canonical
+from headway.tagging import KeyOf, canonical
 
 ROOT = "root"
 
 
-def stable_digest(arguments: dict[str, Any]) -> str | None:
-    """SHA-256 of the bound arguments, hex; None when one has no text that is the same in another process."""
+def stable_digest(arguments: dict[str, Any], key_of: KeyOf = lambda _: None) -> str | None:
+    """SHA-256 of the bound arguments, hex; None when one has no text that is the same in another process.
+
+    `key_of` names the call whose result an object without such a text is, or gives None.
+    """
     try:
-        return hashlib.sha256(canonical(arguments)).hexdigest()
+        return hashlib.sha256(canonical(arguments, key_of)).hexdigest()
     except UnserializableResult:
         return None
 

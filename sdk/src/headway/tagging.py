@@ -48,17 +48,25 @@ def register(kind: type, codec: Codec) -> None:
     _by_tag[codec.tag] = codec
 
 
+KeyOf = Callable[[Any], str | None]
+
+
+def _no_key(_value: Any) -> str | None:
+    return None
+
+
 def dumps(value: Any) -> bytes:
     """The value's text in UTF-8. Raises UnserializableResult."""
-    return _text(value, canonical=False)
+    return _text(value, None)
 
 
-def canonical(value: Any) -> bytes:
+def canonical(value: Any, key_of: KeyOf = _no_key) -> bytes:
     """One text for equal values, another for any other value: dicts in one order, futures as the key of their call.
 
+    `key_of` is asked about objects that have no text of their own: the key of the call whose result they are, or None.
     Raises UnserializableResult.
     """
-    return _text(value, canonical=True)
+    return _text(value, key_of)
 
 
 def loads(text: str | bytes) -> Any:
@@ -66,13 +74,13 @@ def loads(text: str | bytes) -> Any:
     return decode(json.loads(text))
 
 
-def _text(value: Any, *, canonical: bool) -> bytes:
+def _text(value: Any, key_of: KeyOf | None) -> bytes:
     try:
         try:
-            return _json(_Encoder(canonical=canonical, careful=False).encode(value))
+            return _json(_Encoder(key_of, careful=False).encode(value))
         except ValueError:
             # Somewhere a NaN, a huge number or a lone surrogate: rare enough to look at each scalar only now.
-            return _json(_Encoder(canonical=canonical, careful=True).encode(value))
+            return _json(_Encoder(key_of, careful=True).encode(value))
     except RecursionError:
         raise UnserializableResult(
             type(value).__name__, "it is nested too deeply or contains itself"
@@ -84,10 +92,14 @@ def _json(tagged: Any) -> bytes:
 
 
 class _Encoder:
-    """Turns a value into what json.dumps writes. `careful` looks at each number and string."""
+    """Turns a value into what json.dumps writes: canonical with `key_of`, else so that it can be read back.
 
-    def __init__(self, *, canonical: bool, careful: bool) -> None:
-        self._canonical = canonical
+    `careful` looks at each number and string.
+    """
+
+    def __init__(self, key_of: KeyOf | None, *, careful: bool) -> None:
+        self._key_of = key_of
+        self._canonical = key_of is not None
         self._careful = careful
 
     def encode(self, value: Any) -> Any:
@@ -149,7 +161,13 @@ class _Encoder:
             return {TAG: "dataclass", "t": _path(kind), "v": fields}
         if isinstance(value, tuple) and hasattr(kind, "_fields"):
             return {TAG: "namedtuple", "t": _path(kind), "v": self._items(value)}
-        raise UnserializableResult(f"{kind.__module__}.{kind.__qualname__}")
+        return self._made_by_call(value, kind)
+
+    def _made_by_call(self, value: Any, kind: type) -> Any:
+        key = self._key_of(value) if self._key_of is not None else None
+        if key is None:
+            raise UnserializableResult(f"{kind.__module__}.{kind.__qualname__}")
+        return {TAG: "call", "v": key}
 
     def _scalar(self, value: Any) -> Any:
         kind = type(value)

@@ -178,8 +178,9 @@ def task(
         retry_backoff: Multiplies the delay with each further retry (2.0 doubles it).
         retry_jitter: Lengthens each delay at random by up to this fraction (0.2: up to a fifth).
         key: Gives the call's identity from its bound arguments (a mapping by name), in place of their digest. Needed
-            where an argument has no stable digest; without it such a call is executed anew by each attempt. Futures
-            among the arguments are waited for before it is asked.
+            where an argument has no stable digest (an object that is neither plain data nor of a registered codec);
+            without it such a call is executed anew by each attempt. A future, and the unchanged result of a task with
+            `result="pickle"`, stand by their call and need no key. Futures are waited for before it is asked.
         durable: `sync` has the supervisor write the result to disk before anything after it, so that even a power
             cut does not repeat the call; `group` (the default) writes together what ends within milliseconds.
         result: `pickle` keeps results that plain data and registered codecs cannot express.

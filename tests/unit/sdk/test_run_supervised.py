@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.attempts import lines_of, template, wait_dead
-from support.flow_process import VALIDATOR, Project
 
 from headway.runtime.frames_log import read
+from support.attempts import lines_of, template, wait_dead
+from support.flow_process import VALIDATOR, Project
 
 CHILD = "headway.runtime.child:run_attempt"
 SOURCE = """

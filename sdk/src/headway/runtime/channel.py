@@ -45,7 +45,8 @@ class Channel:
         self._sock = sock
         self._cancellation = cancellation
         self._on_lost = on_lost
-        self._lock = threading.Lock()
+        # Reentrant, for a finalizer that logs may run inside `send`; each sendall is one step, so frames stay whole.
+        self._lock = threading.RLock()
 
     def send(self, frame: dict[str, Any]) -> None:
         """Sends one frame whole. All its text must be clean already."""

@@ -22,6 +22,7 @@ from headway.runtime.binding import bind
 from headway.runtime.cancellation import Cancellation
 from headway.runtime.interrupts import Interrupts
 from headway.runtime.journal import Journal, Kept
+from headway.runtime.opaque import OpaqueResults
 from headway.runtime.reporter import CallFailure, Reporter
 from headway.targets import Target
 
@@ -48,6 +49,7 @@ class JournalEngine:
         self._pool = pool
         self._random = random
         self._interrupts = Interrupts()
+        self._opaque = OpaqueResults()
 
     def call(self, parent: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
         call = self._identify(parent, target, args, kwargs)
@@ -100,12 +102,17 @@ class JournalEngine:
         if target.key is not None:
             return explicit_digest(str(target.key(resolve(arguments))))
         # Without a stable digest the call gets a key of its own, which no other attempt can have.
-        return stable_digest(arguments) or f"random:{self._random.getrandbits(128):032x}"
+        return (
+            stable_digest(arguments, self._opaque.key_of)
+            or f"random:{self._random.getrandbits(128):032x}"
+        )
 
     def _skip(self, call: Call) -> Kept | None:
         kept = self._journal.find(call.key)
         if kept:
             self._report.skipped(call, kept)
+            if kept.result["codec"] == "pickle":
+                self._opaque.remember(kept.value, call.key)
         return kept
 
     # Sync
@@ -126,7 +133,7 @@ class JournalEngine:
         token = enter(call)
         try:
             value = self._tries(call, target, args, kwargs, started_us)
-            self._report.completed(call, target, started_us, value)
+            self._completed(call, target, started_us, value)
             return value
         finally:
             leave(token)
@@ -182,7 +189,7 @@ class JournalEngine:
         token = enter(call)
         try:
             value = await self._tries_async(call, target, args, kwargs, started_us)
-            self._report.completed(call, target, started_us, value)
+            self._completed(call, target, started_us, value)
             return value
         finally:
             leave(token)
@@ -259,6 +266,11 @@ class JournalEngine:
             call, "cancelled" if cancelled else "failed", started_us, error, call.try_number
         )
         return None
+
+    def _completed(self, call: Call, target: Target, started_us: int, value: Any) -> None:
+        result = self._report.completed(call, target, started_us, value)
+        if result["codec"] == "pickle":
+            self._opaque.remember(value, call.key)
 
     def _never_began(self, call: Call, error: BaseException) -> None:
         """A call that one of its arguments fails: tried no times."""

@@ -32,12 +32,13 @@ class Reporter:
         self.clock = clock
         self._describe = describe
         self._write_result = write_result
+        self._warned: set[str] = set()
 
     def attempt_started(self, pid: int, python: str) -> None:
         self._send({"type": "attempt.started", "at_us": self.clock(), "pid": pid, "python": python})
 
     def attempt_completed(self, value: Any, name: str) -> None:
-        result = self._result(value, name, pickled=False)
+        result = self._result(value, name, "the run shows no result")
         self._send(
             {
                 "type": "attempt.ended",
@@ -66,13 +67,20 @@ class Reporter:
             {**frame, "try": call.try_number, "error": self._describe(error), "delay_us": delay_us}
         )
 
-    def completed(self, call: Call, target: Target, started_us: int, value: Any) -> None:
-        result = self._result(value, target.name, pickled=target.result == "pickle")
+    def completed(self, call: Call, target: Target, started_us: int, value: Any) -> dict[str, Any]:
+        """Gives the `result` it has sent."""
+        result = self._result(
+            value,
+            target.name,
+            "the next attempt executes it again",
+            pickled=target.result == "pickle",
+        )
         frame = self._ended(call, started_us, "completed", call.try_number)
         frame["result"] = result
         if target.durable == "sync":
             frame["durable"] = "sync"
         self._send(frame)
+        return result
 
     def failed(
         self, call: Call, outcome: CallFailure, started_us: int, error: BaseException, tries: int
@@ -107,19 +115,19 @@ class Reporter:
         frame["tries"] = tries
         return frame
 
-    def _result(self, value: Any, name: str, *, pickled: bool) -> dict[str, Any]:
-        """A value that cannot be kept is no failure of the call: the flow has it, only a later attempt will not."""
+    def _result(self, value: Any, name: str, lost: str, *, pickled: bool = False) -> dict[str, Any]:
+        """A value that cannot be kept is no failure of the call: the flow has it. `lost` says what follows from it."""
         try:
             return self._write_result(payloads.encode(value, pickled=pickled))
-        except UnserializableResult as error:
-            _log.warning("%s: the next attempt will execute this call again, for %s", name, error)
-        except OSError as error:
-            _log.warning(
-                "%s: the next attempt will execute this call again, for its result could not be written: %s",
-                name,
-                error,
-            )
+        except (UnserializableResult, OSError) as error:
+            self._warn_once(f"{name}: {lost}, for its result could not be kept: {error}")
         return self._write_result(payloads.NONE)
+
+    def _warn_once(self, text: str) -> None:
+        """Ten thousand calls of one map have one reason."""
+        if text not in self._warned:
+            self._warned.add(text)
+            _log.warning("%s", text)
 
 
 def _frame(kind: str, at_us: int, call: Call) -> dict[str, Any]:
