@@ -63,6 +63,11 @@ class Attempt:
         return self.process
 
     @property
+    def is_open(self) -> bool:
+        """Its last fact is not known to be in the file."""
+        return self.state in {"assigned", "running"}
+
+    @property
     def wholly_acked(self) -> bool:
         exited = self.facts.exited is not None
         return (

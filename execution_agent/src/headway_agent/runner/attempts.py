@@ -19,6 +19,7 @@ from headway_agent.spool import records, retention
 from headway_agent.spool.agent_db import AgentDb
 
 log = logging.getLogger(__name__)
+CLEAN_EVERY = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ class Runner:
         await self._db.run(records.forgotten(run, now_us=now_us))
 
     async def delete_old(self) -> list[str]:
-        """Deletes the directories of runs that nobody needs any more and names the runs. Call it now and then."""
+        """Deletes the directories of runs that nobody needs any more and names the runs. Also done every minute."""
         by_run: dict[str, list[Attempt]] = {}
         for attempt in self._attempts.values():
             by_run.setdefault(attempt.key.run, []).append(attempt)
@@ -191,21 +192,38 @@ class Runner:
             self._woken.set()
 
     async def _run(self) -> None:
+        swept_at = cleaned_at = self._clock.monotonic()
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._options.sweep_every):
                     await self._woken.wait()
             self._woken.clear()
             dirty, self._dirty = self._dirty, set()
-            swept = not dirty
-            for attempt in list(self._attempts.values()):
-                if attempt.key in dirty or (
-                    swept and (attempt.alive or attempt.state == "running")
-                ):
-                    await self._refresh(attempt)
+            now = self._clock.monotonic()
+            if now - swept_at >= self._options.sweep_every:
+                swept_at = now
+                dirty |= {
+                    key
+                    for key, attempt in self._attempts.items()
+                    if attempt.alive or attempt.is_open
+                }
+            for key in dirty:
+                await self._refresh(self._attempts[key])
+            if now - cleaned_at >= CLEAN_EVERY:
+                cleaned_at = now
+                await self._delete_safely()
+
+    async def _delete_safely(self) -> None:
+        try:
+            await self.delete_old()
+        except Exception:
+            log.exception("old run directories could not be deleted; it is tried again")
 
     async def _refresh(self, attempt: Attempt) -> None:
-        await asyncio.to_thread(attempt.scan)
+        with contextlib.suppress(
+            OSError
+        ):  # a disk that can't be read now is looked at again by the sweep
+            await asyncio.to_thread(attempt.scan)
         self._tell(attempt)
         watched = attempt.alive and attempt.unwatch is not None and not attempt.signal_wanted
         if attempt.facts.exited is not None or not watched:

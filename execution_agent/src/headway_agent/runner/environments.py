@@ -7,7 +7,8 @@
     root = "/srv/flows"  # put first on sys.path, and the working directory; absolute
     env_file = ""  # KEY=VALUE lines for the flow's environment, or empty
 
-Whoever changes it writes a whole new file and renames it into place (see `update`), so that a reader never sees half of it.
+Whoever changes it holds an exclusive `flock` on `environments.lock` beside it, writes a whole new file and renames it into
+place (see `update`), so that no change is lost and a reader never sees half a file.
 """
 
 import fcntl

@@ -177,7 +177,7 @@ class Settler:
     async def _report(self, attempt: Attempt) -> bool:
         attempt.alive = False
         attempt.stop_watching()
-        if attempt.state in {"assigned", "running"}:
+        if attempt.is_open:
             attempt.state = "exited"
             await self._db.run(records.exited(*attempt.key))
         return True

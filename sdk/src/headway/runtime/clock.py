@@ -1,11 +1,10 @@
-"""The two clocks of the runtime, read in this module alone."""
+"""The two clocks of the supervisor."""
 
 import time
 
+from headway.clock import now_us
 
-def now_us() -> int:
-    """Microseconds since the epoch, UTC: for records."""
-    return time.time_ns() // 1_000
+__all__ = ["monotonic", "now_us"]
 
 
 def monotonic() -> float:

@@ -55,9 +55,12 @@ class Reserve:
 
 
 def _allocate(fd: int, size: int) -> None:
-    if hasattr(os, "posix_fallocate"):
+    try:
         os.posix_fallocate(fd, 0, size)
-        return
-    block = bytes(1 << 16)
-    for _ in range(size // len(block)):
-        os.write(fd, block)
+    except (AttributeError, OSError) as error:
+        # Neither every platform nor every file system has it; what is written is taken too.
+        if isinstance(error, OSError) and error.errno not in {errno.EINVAL, errno.EOPNOTSUPP}:
+            raise
+        block = bytes(1 << 16)
+        for _ in range(size // len(block)):
+            os.write(fd, block)

@@ -1,0 +1,164 @@
+import asyncio
+import sqlite3
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from headway_agent.spool import migrations, records
+from headway_agent.spool.agent_db import AgentDb, SpoolFault
+from headway_agent.spool.migrations import NewerDatabase
+from headway_agent.spool.records import Identity, Witnessed
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "agent.db"
+
+
+@pytest.fixture
+def db(path: Path) -> Iterator[AgentDb]:
+    one = AgentDb.open(path)
+    yield one
+    one.close()
+
+
+def assign(run: str = "r", fence: int = 1) -> records.Change:
+    return records.assign(run, fence, run_dir="/d", assignment={"a": 1}, now_us=5)
+
+
+async def test_an_attempt_goes_through_its_states(db: AgentDb) -> None:
+    await db.run(assign())
+    await db.run(assign())
+    await db.run(records.running("r", 1, process=(7, 8)))
+    await db.run(records.acked("r", 1, seq=5, line=0))
+    await db.run(records.acked("r", 1, seq=3, line=2))
+    (row,) = await db.run(records.attempts)
+    assert (row.state, row.pid, row.start_time, row.acked_seq, row.acked_line) == (
+        "running",
+        7,
+        8,
+        5,
+        2,
+    )
+    assert row.assignment == {"a": 1}
+    await db.run(records.exited("r", 1))
+    await db.run(records.running("r", 1, process=(9, 9)))
+    await db.run(records.closed("r", 1, now_us=9))
+    await db.run(records.exited("r", 1))
+    await db.run(records.forgotten("r", now_us=10))
+    await db.run(records.forgotten("r", now_us=11))
+    (row,) = await db.run(records.attempts)
+    assert (row.state, row.pid, row.closed_at_us, row.forgotten_at_us) == ("closed", 7, 9, 10)
+    await db.run(records.removed("r"))
+    assert await db.run(records.attempts) == []
+
+
+async def test_what_was_written_is_there_after_a_new_start(path: Path) -> None:
+    one = AgentDb.open(path)
+    await one.run(assign())
+    one.close()
+    two = AgentDb.open(path)
+    assert len(two.run_now(records.attempts)) == 1
+    two.close()
+    two.close()
+    with pytest.raises(SpoolFault, match="closed"):
+        await two.run(records.attempts)
+
+
+def test_only_its_owner_reads_it(db: AgentDb, path: Path) -> None:
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_it_is_durable(db: AgentDb) -> None:
+    assert db.run_now(lambda c: c.execute("PRAGMA journal_mode").fetchone()) == ("wal",)
+    assert db.run_now(lambda c: c.execute("PRAGMA synchronous").fetchone()) == (2,)
+
+
+async def test_changes_that_wait_together_are_committed_together(db: AgentDb) -> None:
+    commits: list[str] = []
+    await db.run(
+        lambda c: c.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
+    )
+    await asyncio.gather(*(db.run(assign(str(n))) for n in range(1000)))
+    assert len(commits) < 500
+    await db.run(lambda c: c.set_trace_callback(None))
+    assert len(await db.run(records.attempts)) == 1000
+
+
+async def test_a_change_that_fails_is_taken_back_alone(db: AgentDb) -> None:
+    def fails(connection: sqlite3.Connection) -> None:
+        assign("bad")(connection)
+        raise KeyError("mine")
+
+    results = await asyncio.gather(
+        db.run(assign("a")), db.run(fails), db.run(assign("b")), return_exceptions=True
+    )
+    assert isinstance(results[1], KeyError)
+    assert [row.run for row in await db.run(records.attempts)] == ["a", "b"]
+
+
+async def test_a_full_disk_is_told_and_the_next_try_may_succeed(db: AgentDb) -> None:
+    (pages,) = await db.run(lambda c: c.execute("PRAGMA page_count").fetchone())
+    await db.run(lambda c: c.execute(f"PRAGMA max_page_count = {pages}").fetchone())
+    big = records.assign("r", 1, run_dir="/d", assignment={"a": "x" * 100_000}, now_us=5)
+    with pytest.raises(SpoolFault, match="No space left"):
+        await db.run(big)
+    await db.run(lambda c: c.execute("PRAGMA max_page_count = 100000").fetchone())
+    await db.run(big)
+    assert len(await db.run(records.attempts)) == 1
+
+
+async def test_a_failed_fsync_is_the_end_of_the_file(db: AgentDb) -> None:
+    def fails(_connection: sqlite3.Connection) -> None:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+        raise error
+
+    for change in (fails, assign()):
+        with pytest.raises(SpoolFault, match="Check the disk"):
+            await db.run(change)
+
+
+def test_a_newer_file_is_refused_and_left_alone(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(NewerDatabase, match="Upgrade headway-agent"):
+        AgentDb.open(path)
+
+
+def test_steps_are_taken_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    AgentDb.open(path).close()
+    steps = (*migrations.MIGRATIONS, "CREATE TABLE later (a INTEGER)")
+    monkeypatch.setattr(migrations, "MIGRATIONS", steps)
+    for _ in range(2):
+        db = AgentDb.open(path)
+        assert db.run_now(lambda c: c.execute("PRAGMA user_version").fetchone()) == (len(steps),)
+        assert db.run_now(lambda c: c.execute("SELECT count(*) FROM later").fetchone()) == (0,)
+        db.close()
+
+
+async def test_identity(db: AgentDb) -> None:
+    assert await db.run(records.identity) is None
+    first = Identity("a", "w", "p", "https://x", b"k" * 32, b"p" * 32, 1)
+    second = Identity("b", "w", "p", "https://x", b"k" * 32, b"p" * 32, 2)
+    await db.run(records.keep_identity(first))
+    assert await db.run(records.identity) == first
+    await db.run(records.keep_identity(second))
+    assert await db.run(records.identity) == second
+
+
+async def test_the_witness_keeps_the_first_word_and_the_newest_places(
+    db: AgentDb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await db.run(records.last_witness) is None
+    monkeypatch.setattr(records, "MOST_WITNESSES", 3)
+    for offset in (1, 2, 3, 4, 5):
+        await db.run(records.witness(Witnessed(1, offset, b"%d" % offset), now_us=1))
+    await db.run(records.witness(Witnessed(1, 5, b"other"), now_us=1))
+    assert await db.run(records.last_witness) == Witnessed(1, 5, b"5")
+    assert await db.run(lambda c: c.execute("SELECT count(*) FROM witness").fetchone()) == (3,)
+    await db.run(records.witness(Witnessed(2, 1, b"new"), now_us=1))
+    assert await db.run(records.last_witness) == Witnessed(2, 1, b"new")

@@ -1,0 +1,310 @@
+import asyncio
+import socket
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from headway_agent.runner import adoption, processes, start_file, wake
+from headway_agent.runner.adoption import Evidence, next_step
+from headway_agent.runner.api import AttemptKey
+from headway_agent.runner.environments import (
+    EntrypointRefused,
+    Environment,
+    EnvironmentRefused,
+    find,
+    read,
+    read_env_file,
+    update,
+)
+from headway_agent.runner.processes import NOBODY, ProcessId
+from headway_agent.runner.template import child_env
+from headway_agent.spool.retention import KeptRun, choose, delete_leftovers, delete_run, size_of
+from support.runners import assignment
+
+DEADLINE = 20.0
+
+
+# Adoption.
+
+
+@pytest.mark.parametrize(
+    ("log", "alive", "step"),
+    [
+        ("absent", False, "start"),
+        ("open", True, "watch"),
+        ("open", False, "close"),
+        ("exited", True, "report"),
+        ("exited", False, "report"),
+    ],
+)
+def test_what_files_call_for(log: adoption.Log, alive: bool, step: str) -> None:
+    assert next_step(Evidence(log, alive)) == step
+
+
+def test_only_an_attempt_without_a_log_is_started() -> None:
+    started = [
+        log
+        for log in ("absent", "open", "exited")
+        for alive in (True, False)
+        if next_step(Evidence(log, alive)) == "start"
+    ]  # type: ignore[arg-type]
+    assert set(started) == {"absent"}
+
+
+def test_the_last_word_for_a_lost_supervisor() -> None:
+    starting = {"boot_id": "b", "at_us": 5}
+    frame = adoption.lost(starting, None, boot_id="b", lines=3, now_us=9)
+    assert (frame["outcome"], frame["cause"], frame["lines"], frame["started_at_us"]) == (
+        "crashed",
+        "supervisor lost",
+        3,
+        5,
+    )
+    ended = {"outcome": "failed", "error": {"class": "E"}}
+    frame = adoption.lost(starting, ended, boot_id="c", lines=0, now_us=9)
+    assert (frame["outcome"], frame["cause"], frame["error"]) == (
+        "failed",
+        "host restarted",
+        {"class": "E"},
+    )
+    assert adoption.lost(None, None, boot_id="b", lines=0, now_us=9)["cause"] == "supervisor lost"
+
+
+# Environments.
+
+
+def made(tmp_path: Path, **changes: str) -> Path:
+    file = tmp_path / "environments.toml"
+    root = tmp_path / "code"
+    root.mkdir(exist_ok=True)
+    update(
+        file, Environment(**({"name": "e", "python": sys.executable, "root": str(root)} | changes))
+    )
+    return file
+
+
+def test_an_environment_is_found(tmp_path: Path) -> None:
+    file = made(tmp_path)
+    assert find(file, "e", "pkg.mod:flow", [tmp_path]).root == str(tmp_path / "code")
+
+
+def test_what_another_writer_wrote_is_read_and_kept(tmp_path: Path) -> None:
+    file = tmp_path / "environments.toml"
+    entry = {"python": "/p y/thon", "root": '/a "b"\\c', "env_file": ""}
+    file.write_text(tomli_w.dumps({"environments": {"it.s": entry}}))
+    update(file, Environment("new", "/x", "/é\n", "/y"))
+    assert tomllib.loads(file.read_text())["environments"] == {
+        "it.s": entry,
+        "new": {"python": "/x", "root": "/é\n", "env_file": "/y"},
+    }
+    assert read(file)["it.s"] == Environment("it.s", "/p y/thon", '/a "b"\\c')
+
+
+@pytest.mark.parametrize(
+    "entrypoint", ["", "mod", "mod:", ":f", "a b:c", "mod:f()", "../x:f", "mod:f;g", "1a:f"]
+)
+def test_an_entry_point_of_another_form_is_refused(tmp_path: Path, entrypoint: str) -> None:
+    with pytest.raises(EntrypointRefused):
+        find(made(tmp_path), "e", entrypoint, [tmp_path])
+
+
+def test_a_root_must_lie_below_the_agents_roots(tmp_path: Path) -> None:
+    file = made(tmp_path)
+    (tmp_path / "other").mkdir()
+    for roots in ([], [tmp_path / "other"], [tmp_path / "cod"]):
+        with pytest.raises(EntrypointRefused, match="--root"):
+            find(file, "e", "m:f", roots)
+    link = tmp_path / "other" / "link"
+    link.symlink_to(tmp_path / "code")
+    with pytest.raises(EntrypointRefused):
+        find(made(tmp_path, root=str(link)), "e", "m:f", [tmp_path / "other"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not toml",
+        "environments = 3",
+        '[environments.e]\npython = "relative"\nroot = "/"',
+        '[environments.e]\nroot = "/"',
+        '[environments.e]\npython = "/p"\nroot = "/"\nenv_file = 3',
+        "[environments]\ne = 3",
+    ],
+)
+def test_a_broken_file_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "environments.toml"
+    file.write_text(text)
+    with pytest.raises(EnvironmentRefused):
+        find(file, "e", "m:f", [tmp_path])
+
+
+def test_env_files(tmp_path: Path) -> None:
+    file = tmp_path / "env"
+    file.write_text("# c\n\nA=1\nexport B = two words \nC='q'\nD=\"x=y\"\nE=\n")
+    assert read_env_file(str(file)) == {"A": "1", "B": "two words", "C": "q", "D": "x=y", "E": ""}
+    assert read_env_file("") == {}
+    file.write_text("nonsense\n")
+    with pytest.raises(EnvironmentRefused, match="Line 1"):
+        read_env_file(str(file))
+    with pytest.raises(EnvironmentRefused, match="Can't read"):
+        read_env_file(str(tmp_path / "missing"))
+
+
+def test_what_is_the_agents_own_goes_to_no_child() -> None:
+    assert child_env({"PATH": "/", "HEADWAY_TOKEN": "x", "headway_key": "y"}) == {"PATH": "/"}
+
+
+def test_an_assignment_comes_back_from_agent_db() -> None:
+    one = assignment("x", a=1)
+    assert start_file.from_json(start_file.to_json(one)) == one
+
+
+# Retention.
+
+
+def test_old_runs_go_and_the_oldest_until_the_rest_fits() -> None:
+    kept = [KeptRun("old", 0, 1), KeptRun("b", 90, 10), KeptRun("c", 95, 10), KeptRun("d", 99, 10)]
+    assert set(choose(kept, 100, keep_us=50, keep_bytes=1000)) == {"old"}
+    assert set(choose(kept, 100, keep_us=50, keep_bytes=25)) == {"old", "b"}
+    assert set(choose(kept, 100, keep_us=50, keep_bytes=0)) == {"old", "b", "c", "d"}
+    assert choose([], 100) == []
+
+
+def test_a_run_is_deleted_whole(tmp_path: Path) -> None:
+    (tmp_path / "r" / "1").mkdir(parents=True)
+    (tmp_path / "r" / "1" / "frames.log").write_bytes(b"12345")
+    assert size_of(tmp_path / "r") == 5
+    delete_run(tmp_path / "r")
+    delete_run(tmp_path / "r")
+    (tmp_path / ".deleted-x").mkdir()
+    delete_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+# Processes.
+
+
+def sleeper(env: dict[str, str] | None = None, **options: bool) -> subprocess.Popen[bytes]:
+    body = "print(flush=True); import time; time.sleep(600)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", body], env=env, stdout=subprocess.PIPE, **options
+    )
+    assert process.stdout
+    process.stdout.readline()
+    process.stdout.close()
+    return process
+
+
+def start_time(pid: int) -> int:
+    stat = processes._stat(pid)
+    assert stat is not None
+    return stat.start_time
+
+
+def dies(process: subprocess.Popen[bytes]) -> int:
+    return process.wait(DEADLINE)
+
+
+@pytest.mark.process
+def test_a_signal_reaches_the_same_process_alone() -> None:
+    process = sleeper()
+    started = start_time(process.pid)
+    assert not processes.send_signal(ProcessId(process.pid, started - 1), 15), (
+        "the pid was used again"
+    )
+    assert not processes.send_signal(NOBODY, 15)
+    assert process.poll() is None
+    assert processes.send_signal(ProcessId(process.pid, started), 15)
+    assert dies(process) == -15
+    assert not processes.send_signal(ProcessId(process.pid, started), 15)
+
+
+@pytest.mark.process
+def test_leftovers_are_the_session_and_the_marked() -> None:
+    mine = sleeper(start_new_session=True)
+    marked = sleeper(env={"MARK": "r/1"}, start_new_session=True)
+    other = sleeper(env={"MARK": "r/12"}, start_new_session=True)
+    leader = ProcessId(mine.pid, start_time(mine.pid))
+    clock = iter(range(1000))
+    assert processes.end_leftovers(leader, b"MARK=r/1", 100, lambda: next(clock))
+    assert (dies(mine), dies(marked)) == (-9, -9)
+    assert other.poll() is None
+    other.kill()
+    dies(other)
+
+
+@pytest.mark.process
+def test_a_session_whose_number_was_used_again_is_nobodys() -> None:
+    stranger = sleeper(start_new_session=True)
+    leader = ProcessId(stranger.pid, start_time(stranger.pid) - 1)
+    assert processes.end_leftovers(leader, b"MARK=none", 1, lambda: 0.0)
+    assert stranger.poll() is None
+    stranger.kill()
+    dies(stranger)
+
+
+@pytest.mark.process
+async def test_a_death_is_noticed() -> None:
+    process = sleeper()
+    died = asyncio.Event()
+    who = ProcessId(process.pid, start_time(process.pid))
+    end = processes.watch(who, died.set)
+    assert not died.is_set()
+    process.kill()
+    async with asyncio.timeout(DEADLINE):
+        await died.wait()
+    end()
+    dies(process)
+    late = asyncio.Event()
+    processes.watch(who, late.set)
+    async with asyncio.timeout(DEADLINE):
+        await late.wait()
+
+
+# Wake.
+
+
+def test_the_path_depends_on_the_state_directory_and_is_short(tmp_path: Path) -> None:
+    deep = tmp_path / ("x" * 150)
+    assert wake.socket_path(deep) == wake.socket_path(deep)
+    assert wake.socket_path(deep) != wake.socket_path(tmp_path)
+    assert len(str(wake.socket_path(deep))) <= wake.MOST_PATH
+
+
+def test_a_path_that_is_too_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wake.tempfile, "gettempdir", lambda: "/" + "x" * 100)
+    with pytest.raises(wake.UnsafeSocketDirectory, match="TMPDIR"):
+        wake.socket_path(tmp_path)
+
+
+async def test_hints_arrive_and_nonsense_does_not(tmp_path: Path) -> None:
+    path = tmp_path / "w" / "wake"
+    got: list[AttemptKey] = []
+    arrived = asyncio.Event()
+
+    def on_wake(key: AttemptKey) -> None:
+        got.append(key)
+        arrived.set()
+
+    for _ in range(2):
+        one = wake.WakeSocket(path, on_wake)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            for message in (b"nonsense", b"r/x", b"\xff", b"r/7"):
+                sender.sendto(message, str(path))
+        async with asyncio.timeout(DEADLINE):
+            await arrived.wait()
+        arrived.clear()
+        one.close()
+    assert got == [AttemptKey("r", 7)] * 2
+    assert not path.exists()
+
+
+async def test_a_directory_open_to_others_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w").chmod(0o755)
+    with pytest.raises(wake.UnsafeSocketDirectory, match="Remove it"):
+        wake.WakeSocket(tmp_path / "w" / "wake", lambda _key: None)
