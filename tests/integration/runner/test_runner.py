@@ -235,3 +235,32 @@ async def test_many_attempts_side_by_side(tmp_path: Path) -> None:
         await one.until(lambda: all(one.held(key).state == "exited" for key in keys))  # type: ignore[union-attr]
         for key in keys:
             assert (await one.last(key))["outcome"] == "completed"
+
+
+async def test_a_template_that_dies_with_each_spawn_ends_the_attempt(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    ready = '{"type":"ready","protocol":1,"protocol_min":1,"sdk":"0","python":"3","pid":1}'
+    python.write_text(
+        "#!/usr/bin/env python3\nimport socket,sys,struct\n"
+        "s = socket.socket(fileno=int(sys.argv[5]))\n"
+        f"m = {ready!r}.encode()\ns.sendall(struct.pack('>I', len(m)) + m)\ns.recv(1)\n"
+    )
+    python.chmod(0o755)
+    async with agent(tmp_path / "s") as one:
+        update(tmp_path / "environments.toml", Environment("dies", str(python), str(one.root)))
+        await one.runner.start(assignment(environment="dies"))
+        await one.until_state(KEY, "exited")
+        (fact,) = await one.facts(KEY)
+    assert (fact["outcome"], fact["error"]["class"]) == ("crashed", "TemplateLost")
+
+
+async def test_a_fault_of_the_disk_is_raised_and_the_start_can_be_repeated(tmp_path: Path) -> None:
+    async with agent(tmp_path / "s") as one:
+        blocker = one.dir.runs / RUN
+        blocker.write_text("in the way")
+        with pytest.raises(OSError, match="Not a directory"):
+            await one.runner.start(assignment())
+        blocker.unlink()
+        await one.runner.start(assignment())
+        await one.until_state(KEY, "exited")
+        assert (await one.last(KEY))["outcome"] == "completed"

@@ -5,12 +5,22 @@ import os
 import signal
 from pathlib import Path
 
+import jsonschema
 import pytest
 
-from headway_agent.runner.api import AttemptKey
+from headway_agent.runner.api import Assignment, AttemptKey
+from support.attempts import ROOT
 from support.runners import RUN, agent, assignment
 
 pytestmark = pytest.mark.process
+
+SCHEMA = json.loads((ROOT / "proto/headway_api/ipc/v1/frames.schema.json").read_text())
+FRAME = jsonschema.Draft202012Validator(SCHEMA)
+
+
+def of(name: str) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": SCHEMA["$defs"]})
+
 
 FLOWS = """
 import pathlib
@@ -49,7 +59,7 @@ def leaves() -> None:
 """
 
 
-def grant(name: str, fence: int = 1, **parameters: object) -> object:
+def grant(name: str, fence: int = 1, **parameters: object) -> Assignment:
     return assignment(
         fence=fence, changes={"entrypoint": f"flows_here:{name}", "parameters": parameters}
     )
@@ -112,3 +122,21 @@ async def test_an_unknown_entry_point_is_refused_by_a_fact(tmp_path: Path) -> No
         await one.runner.start(grant("nowhere"))
         await one.until_state(key, "exited")
         assert (await one.last(key))["outcome"] == "refused"
+
+
+async def test_every_file_keeps_the_contract(tmp_path: Path) -> None:
+    key = AttemptKey(RUN, 1)
+    async with agent(tmp_path / "s", template_arguments=()) as one:
+        (one.root / "flows_here.py").write_text(FLOWS)
+        await one.runner.start(grant("sums", count=3))
+        await one.until_state(key, "exited")
+        for fact in await one.facts(key):
+            FRAME.validate(fact)
+        for line in await one.runner.lines(key, 0):
+            of("output_line").validate(json.loads(line.content))
+        of("start").validate(json.loads((one.dir.run_dir(key) / "start.json").read_bytes()))
+        refused = AttemptKey(RUN, 2)
+        await one.runner.start(assignment(fence=2, environment="unknown"))
+        await one.until_state(refused, "exited")
+        for fact in await one.facts(refused):
+            FRAME.validate(fact)
