@@ -160,6 +160,7 @@ async def main():
     outcome = process.finish()
     assert outcome.outcome == "cancelled"
     assert outcome.outcomes() == ["cancelled", "cancelled"]
+    assert outcome.ended["error"]["class"] == "headway.Cancelled"
     assert (project.root / "cleaned").exists()
 
 

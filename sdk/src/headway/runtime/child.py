@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import platform
@@ -132,6 +133,10 @@ class Attempt:
         if isinstance(error, EntrypointError | ParameterError):
             self._report.attempt_failed("refused", error)
         elif self._cancellation.requested or isinstance(error, Cancelled | KeyboardInterrupt):
-            self._report.attempt_failed("cancelled", error)
+            asked = isinstance(
+                error, asyncio.CancelledError
+            )  # says less than the error that it stands for
+            shown = Cancelled().with_traceback(error.__traceback__) if asked else error
+            self._report.attempt_failed("cancelled", shown)
         else:
             self._report.attempt_failed("failed", error)
