@@ -304,7 +304,7 @@ class Dispatcher:
         self._wake()
 
     def _set_timer(self) -> None:
-        """One timer: for the earliest due run, for a reason to be told, for a load that was put off."""
+        """One timer: for the earliest due run, for a reason to be told, or for a load that was put off."""
         now = self._time.now()
         wake_at = self._core.next_wake(now)
         waits = [(wake_at - now).total_seconds()] if wake_at is not None else []

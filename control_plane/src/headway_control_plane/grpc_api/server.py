@@ -118,7 +118,7 @@ class AgentServer:
         self.port = _bind(server, self._settings)
         self._unsubscribe.append(self._log.on_commit(self.delivery.on_commit))
         if self._hints is not None:
-            self._unsubscribe.append(self._hints.on_hint(self.delivery.on_hint))
+            self._unsubscribe.append(self._hints.on_remote_hint(self.delivery.on_hint))
         await server.start()
         self._server = server
 
