@@ -77,9 +77,10 @@ def agent() -> None:
 @click.option("--parent-fd", type=int, help="An inherited pipe; its end drains the agent.")
 def start(**given: Any) -> None:
     """Connect and execute until told to drain (Ctrl-C or SIGTERM; a second one stops now)."""
+    settings = _settings(given)
     from headway_agent.main.agent import run  # noqa: PLC0415 (see the module)
 
-    sys.exit(run(_settings(given)))
+    sys.exit(run(settings))
 
 
 @agent.command()
@@ -87,24 +88,28 @@ def start(**given: Any) -> None:
 @click.option("--force", is_flag=True, help="Take a new identity in place of the present one.")
 def enrol(*, force: bool, **given: Any) -> None:
     """Trade a single-use token for this agent's identity."""
+    settings = _settings(given)
     from headway_agent.main.enrolment import run  # noqa: PLC0415 (see the module)
 
-    sys.exit(run(_settings(given), force=force))
+    sys.exit(run(settings, force=force))
 
 
 @agent.command()
 @_options(_COMMON, _CODE)
 def doctor(**given: Any) -> None:
     """Check everything the agent needs, hop by hop, and say what to do next."""
+    settings = _settings(given)
     from headway_agent.main.doctor import run  # noqa: PLC0415 (see the module)
 
-    sys.exit(run(_settings(given)))
+    sys.exit(run(settings))
 
 
 def _settings(given: dict[str, Any]) -> "Settings":
-    from headway_agent.settings import BadSetting, Options, load  # noqa: PLC0415 (see the module)
+    from headway_agent.settings import BadSetting, Options, load, prepare_grpc  # noqa: PLC0415 (see the module)
 
     try:
-        return load(Options(**given))
+        settings = load(Options(**given))
     except BadSetting as error:
         raise click.UsageError(str(error)) from error
+    prepare_grpc()  # after the flows' environment was read: this is the agent's own affair
+    return settings

@@ -88,6 +88,14 @@ def load(options: Options, environ: Mapping[str, str] | None = None) -> Settings
     )
 
 
+def prepare_grpc() -> None:
+    """Must run before gRPC is imported. The agent starts programs and never forks itself, so gRPC's fork handlers
+    would only be in the way; what it says of itself below an error is nothing that an operator can use.
+    """
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+
 def read_token(settings: Settings) -> str | None:
     """The enrolment token from its file or descriptor; None when neither was named. It is never an argument, for
     every user of the machine can read those.

@@ -31,7 +31,7 @@ class Rules:
     policy: Policy = field(default_factory=Policy)
     # Longest wait for Welcome after a dial.
     dial_timeout: float = 20.0
-    # A drain without --drain-wait gives facts on disk this long to reach the log; they survive on disk anyway.
+    # A drain without --drain-wait gives facts and lines on disk this long to reach the log; they survive there anyway.
     flush_timeout: float = 3.0
 
 
@@ -46,6 +46,8 @@ class Session:
     # Attempts whose files are not wholly acknowledged, and those of them that hold a process.
     held: frozenset[Attempt] = frozenset()
     running: frozenset[Attempt] = frozenset()
+    # Everything durable is acknowledged.
+    flushed: bool = True
     # Granted, and waiting for a trusted lease or a free slot; in order.
     deferred: tuple[Attempt, ...] = ()
     # Highest fence seen of each run that is held or deferred.
@@ -106,6 +108,8 @@ class Holding:
 
     held: frozenset[Attempt]
     running: frozenset[Attempt]
+    # Whether everything durable is acknowledged.
+    flushed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +322,13 @@ def _holding(state: Session, now: float, given: Holding) -> tuple[Session, Effec
     runs: dict[str, int] = {}
     for run, fence in (*given.held, *state.deferred):
         runs[run] = max(fence, runs.get(run, 0))
-    state = replace(state, held=given.held, running=given.running, fences=MappingProxyType(runs))
+    state = replace(
+        state,
+        held=given.held,
+        running=given.running,
+        flushed=given.flushed,
+        fences=MappingProxyType(runs),
+    )
     if _drained(state, now):
         return _end(state, "drained")
     return _take(state, now)
@@ -353,17 +363,19 @@ def _drain(state: Session, now: float, *, wait: bool) -> tuple[Session, Effects]
 
 def _drained(state: Session, now: float) -> bool:
     """A waiting drain ends with the last acknowledged attempt. The other one leaves running attempts to their
-    supervisors: it waits for finished ones to be acknowledged alone, and not for long.
+    supervisors: it only lets what is durable reach the log, and not for long.
     """
     if not state.draining:
         return False
     if state.drain_wait:
         return not state.held and not state.deferred
-    return state.held <= state.running or now >= state.flush_until
+    can_flush = state.phase is Phase.OPEN and not state.flushed
+    return not can_flush or now >= state.flush_until
 
 
 def _end(state: Session, reason: str) -> tuple[Session, Effects]:
     ended = replace(state, phase=Phase.ENDED, deferred=())
-    if state.phase is not Phase.OPEN:
+    if state.phase is Phase.WAITING:
         return ended, (End(reason),)
+    # While CONNECTING too: Hello may have arrived, and a session without Goodbye is missed until its lease ends.
     return ended, (SendGoodbye(reason, handover=bool(state.held)), End(reason))

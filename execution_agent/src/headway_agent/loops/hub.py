@@ -148,8 +148,12 @@ class Hub:
     def look(self) -> None:
         """Takes in what the runner holds now."""
         held = self.attempts.held()
-        all_held = frozenset(h.key for h in held)
-        running = frozenset(h.key for h in held if h.alive or h.state == "assigned")
+        here = [h for h in held if h.state != "closed"]
+        all_held = frozenset(h.key for h in here)
+        running = frozenset(
+            h.key for h in here if h.state == "assigned" or (h.alive and h.state == "running")
+        )
+        flushed = all(h.acked_seq >= h.last_seq and h.acked_line >= h.last_line for h in here)
         waiting = {*self.session.deferred}
         self._granted = {k: v for k, v in self._granted.items() if k in waiting}
         self._graces = {k: v for k, v in self._graces.items() if k in all_held or k in waiting}
@@ -162,8 +166,8 @@ class Hub:
         self.tell_lines(
             lines.Holding(tuple(lines.Have(h.key, h.last_line, h.acked_line) for h in held))
         )
-        self.tell_cancels(cancel.Running(running))
-        self.tell_session(session.Holding(all_held, running))
+        self.tell_cancels(cancel.Running(frozenset(h.key for h in held if h.alive)))
+        self.tell_session(session.Holding(all_held, running, flushed=flushed))
 
     def act(self, action: Action) -> None:
         self.actions.put_nowait(action)

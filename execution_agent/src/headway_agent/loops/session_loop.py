@@ -104,23 +104,23 @@ class SessionLoop:
         hub.close_asked.clear()
         # The runner's view first: Hello tells all that is held.
         hub.look()
+        hello = await self._hello()
         sent_at = hub.clock.boottime()
-        await stream.send(await self._hello(), hub.encoder.permits)
+        outbox.put_urgent(hello)
         reader = asyncio.create_task(self._read(stream, sent_at), name="read")
         writer = asyncio.create_task(self._write(stream, outbox), name="write")
         closer = asyncio.create_task(hub.close_asked.wait(), name="close")
-        tasks: tuple[asyncio.Task[Any], ...] = (reader, writer, closer)
+        ender = asyncio.create_task(hub.ended.wait(), name="end")
+        tasks: tuple[asyncio.Task[Any], ...] = (reader, writer, closer, ender)
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if writer.done() and writer.exception() is None:
-                # The last words are out; the control plane ends the stream when it has read them.
+            if ender.done():
+                # The control plane ends the stream once it has read our last words.
                 await asyncio.wait({reader}, timeout=PARTING_S)
-                return
-            if closer.done():
+            elif closer.done():
                 raise GivenUp(hub.close_reason)
-            for ended in (reader, writer):
-                if ended.done():
-                    ended.result()
+            else:
+                await (reader if reader.done() else writer)
         finally:
             for task in tasks:
                 task.cancel()
