@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.background import BackgroundTask
 
-from headway_control_plane.application.errors import Missing
+from headway_control_plane.application.errors import InvalidRequest, Missing, Problem
 from headway_control_plane.application.ports import START, Cursor
 from headway_control_plane.domain.streams import Stream, StreamKind
 from headway_control_plane.http_api.auth import CallerDependency, ServicesDependency
@@ -59,14 +59,21 @@ _STREAM_DOCUMENT: dict[str, Any] = {
     responses=errors(400, 404, 410, 422),
 )
 async def read_events(
+    *,
     caller: CallerDependency,
     services: ServicesDependency,
     after: After = None,
     limit: Limit = 100,
     stream: StreamName = None,
     run: OfRun = None,
+    newest: Annotated[
+        bool, Query(description="The newest events of the log instead of those behind `after`.")
+    ] = False,
 ) -> EventsShape:
     """Read the log in order: no gap, no event twice. From its beginning if `after` is left out."""
+    if newest:
+        _require_alone(after, stream, run)
+        return await _newest(services, caller.ws, limit)
     streams = await _streams(services, caller.ws, stream, run)
     return await _page(services, caller.ws, _cursor(after), limit, streams)
 
@@ -129,6 +136,21 @@ async def _hold(
         async with aclosing(stream_events(services, subscription)) as frames:
             async for frame in frames:
                 yield frame
+
+
+def _require_alone(*others: object) -> None:
+    if any(other is not None for other in others):
+        raise InvalidRequest(
+            "The request holds values that can't be accepted.",
+            problems=[Problem("newest", "cannot be combined with after, stream or run")],
+        )
+
+
+async def _newest(services: Services, ws: int, limit: int) -> EventsShape:
+    head = (await services.reader.head(ws)).cursor
+    # The log has no gap, so the newest events are those behind this offset.
+    begin = Cursor(head.epoch, max(head.offset - limit, 0))
+    return await _page(services, ws, begin, limit, None)
 
 
 async def _page(

@@ -9,6 +9,9 @@ try:
 except ImportError:
     sys.exit("The command line of Headway is an extra. Install it with: pip install 'headway[cli]'")
 
+from headway.cli.exits import HELP
+from headway.version import __version__
+
 GROUP = "headway.commands"
 Register = Callable[[click.Group], None]
 
@@ -17,7 +20,8 @@ class Shell(click.Group):
     """Loads a distribution's verbs only when no distribution before it knows the verb: starting must stay fast."""
 
     def __init__(self, sources: list[EntryPoint]) -> None:
-        super().__init__("headway", help="Run Python workflows where your data is.")
+        super().__init__("headway", help="Run Python workflows where your data is.", epilog=HELP)
+        self.params.append(_version_option())
         self._sources = sources
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -47,6 +51,22 @@ class Shell(click.Group):
 def main() -> None:
     """Run the command line."""
     Shell(list(_sources()))()
+
+
+def _version_option() -> click.Option:
+    def show(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+        if wanted:
+            click.echo(f"headway {__version__}")
+            ctx.exit()
+
+    return click.Option(
+        ["--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=show,
+        help="Show the version.",
+    )
 
 
 def _sources() -> Iterator[EntryPoint]:

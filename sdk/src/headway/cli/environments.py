@@ -1,0 +1,68 @@
+"""`environments.toml`, which tells this machine's agent in which Python and under which root to execute.
+
+The agent reads it at each start of an attempt; whoever writes takes the lock beside it and renames a whole file into place.
+"""
+
+import fcntl
+import os
+import tomllib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from headway.cli.errors import CommandError
+from headway.cli.exits import Exit
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Paths are absolute; `env_file` is empty when there is none."""
+
+    python: str
+    root: str
+    env_file: str = ""
+
+
+def record(path: Path, name: str, environment: Environment, *, replace: bool) -> bool:
+    """Write the entry; False when it stood there already.
+
+    Another meaning of the name is not overwritten unasked: the deployments that use it would run something else.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        content = _read(path)
+        entries: dict[str, Any] = content.setdefault("environments", {})
+        known = entries.get(name)
+        if known == asdict(environment):
+            return False
+        if known is not None and not replace:
+            raise CommandError(
+                f"The environment {name!r} stands for {known.get('python')} in {known.get('root')} on this machine.",
+                hint="Give this one a name of its own: --environment NAME; or change that one: --replace-environment",
+                code=Exit.REFUSED,
+            )
+        entries[name] = asdict(environment)
+        fresh = path.with_suffix(f".{os.getpid()}")
+        fresh.write_text(tomli_w.dumps(content), encoding="utf-8")
+        fresh.replace(path)
+    return True
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise CommandError(
+            f"{path} cannot be read: {error}.", hint="Repair it, or move it away and deploy again."
+        ) from error
+    if not isinstance(content.get("environments", {}), dict):
+        raise CommandError(
+            f"{path}: `environments` must be a table.",
+            hint="Repair it, or move it away and deploy again.",
+        )
+    return content

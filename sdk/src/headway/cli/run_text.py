@@ -1,0 +1,142 @@
+"""A run in words: rows of lists, the card of one run, the line that ends a wait."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from headway.cli import text
+from headway.cli.output import Cell, State
+
+HEADS = ("run", "state", "flow", "name", "reason", "created", "took", "tasks")
+_SHORTEST = 13  # the digits of an id that hold its millisecond
+
+
+def rows(runs: Sequence[Mapping[str, Any]], now: datetime) -> list[list[Cell]]:
+    """One row a run. Ids are cut to what tells them apart; such a beginning is accepted by every verb."""
+    ids = shorten([run["id"] for run in runs])
+    return [
+        [
+            short,
+            State(run["state"]),
+            text.printable(run["flow"]),
+            text.printable(run["name"]),
+            text.printable(run["reason_text"]) or "-",
+            text.age(run["created_at"], now),
+            text.duration(run["duration_us"]),
+            text.tasks(run["tasks"]),
+        ]
+        for short, run in zip(ids, runs, strict=True)
+    ]
+
+
+def shorten(ids: Sequence[str]) -> list[str]:
+    """Return the shortest beginnings, not below the time part, that are all different."""
+    length = _SHORTEST
+    while length < 36 and len({each[:length] for each in ids}) < len(set(ids)):
+        length += 1
+    return [each[:length].rstrip("-") for each in ids]
+
+
+def card(run: Mapping[str, Any], now: datetime) -> list[tuple[str, Cell]]:
+    """Everything about one run, field by field."""
+    fields: list[tuple[str, Cell]] = [
+        ("run", run["id"]),
+        ("state", State(run["state"])),
+        ("reason", text.printable(run["reason_text"]) or "-"),
+        ("name", text.printable(run["name"])),
+        ("flow", text.printable(f"{run['flow']} · {run['deployment']['name']}")),
+        ("pool", run["pool"]["name"]),
+        ("agent", run["agent"]["name"] if run["agent"] else "-"),
+        (
+            "attempt",
+            f"{run['attempt']} ({run['attempts_failed']} failed, {run['retries']} retries)",
+        ),
+        ("tasks", _sums(run["tasks"])),
+        ("tags", ", ".join(map(text.printable, run["tags"])) or "-"),
+        ("priority", str(run["priority"])),
+        ("created", _instant(run["created_at"], now)),
+        ("due", _instant(run["due_at"], now)),
+        ("started", _instant(run["started_at"], now)),
+        ("ended", _instant(run["ended_at"], now)),
+        ("took", text.duration(run["duration_us"])),
+        ("parameters", _parameters(run["parameters"])),
+    ]
+    return [*fields, *_result(run.get("result"))]
+
+
+def error_lines(error: Mapping[str, Any] | None) -> list[str]:
+    """What was raised: the class and message, then the user's own frames."""
+    if error is None:
+        return []
+    message = error["message"]
+    told = text.printable(message.splitlines()[0]) if message else "(message withheld by the pool)"
+    lines = [f"{error['class']}: {told}"]
+    frames = error["traceback"] or []
+    own = [frame for frame in frames if frame.get("user")] or frames
+    for frame in own[-5:]:
+        lines.append(f"  {frame.get('file')}:{frame.get('line')} in {frame.get('function')}")
+        if frame.get("code"):
+            lines.append(f"    {text.printable(str(frame['code']))}")
+    return lines
+
+
+def verdict(run: Mapping[str, Any]) -> str:
+    """The line that ends a wait."""
+    took = text.duration(run["duration_us"])
+    reason = f": {text.printable(run['reason_text'])}" if run["reason_text"] else ""
+    return f"{run['state']} after {took}{reason}"
+
+
+def next_step(run: Mapping[str, Any]) -> str:
+    """What a person does after this end; empty when there is nothing to do."""
+    match run["state"]:
+        case "failed" | "crashed":
+            return f"headway runs logs {run['id']}"
+        case "paused":
+            return f"headway runs release {run['id']}"
+        case "scheduled" if run["reason"] == "no agent":
+            return f"start an agent for the pool: headway agent start --pool {run['pool']['name']}"
+        case _:
+            return ""
+
+
+def log_line(line: Mapping[str, Any]) -> str:
+    """One line of output: time, level where it says something, text."""
+    level = line["level"] if line["level"] not in ("", "INFO") else ""
+    head = f"{text.clock(line['at'])} {level:<8}" if level else text.clock(line["at"])
+    return f"{head} {text.printable(line['text'])}".rstrip()
+
+
+def call_line(task: Mapping[str, Any], now: datetime) -> str:
+    """One call: name, how long, which try."""
+    began = text.parse_time(task["started_at"])
+    ended = text.parse_time(task["ended_at"]) if task["ended_at"] else now
+    took = text.duration(int((ended - began).total_seconds() * 1_000_000))
+    tries = f"  try {task['tries'] + 1}" if task["status"] == "retrying" else ""
+    return f"{text.printable(task['name']) or '(name withheld)'}  {took}{tries}"
+
+
+def _sums(sums: Mapping[str, int]) -> str:
+    told = [f"{count} {name}" for name, count in sums.items() if name != "total" and count]
+    return f"{sums['total']} ({', '.join(told)})" if told else "-"
+
+
+def _instant(at: str | None, now: datetime) -> str:
+    return f"{at}  ({text.age(at, now)})" if at else "-"
+
+
+def _parameters(parameters: Mapping[str, Any] | None) -> str:
+    if parameters is None:
+        return "(withheld)"
+    pairs: Iterable[str] = (f"{name}={value!r}" for name, value in parameters.items())
+    return text.printable(", ".join(pairs)) or "-"
+
+
+def _result(result: Mapping[str, Any] | None) -> list[tuple[str, Cell]]:
+    if result is None:
+        return []
+    preview = result["preview"]
+    shown = (
+        text.printable(preview) if preview is not None else f"(withheld) sha256 {result['digest']}"
+    )
+    return [("result", shown)]

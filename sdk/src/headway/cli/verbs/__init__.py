@@ -1,0 +1,1 @@
+"""One file a group of verbs. Each is imported when it is used."""

@@ -1,0 +1,177 @@
+"""`headway runs ...`: list, show, follow, cancel, release."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from headway.cli import run_text
+from headway.cli.client import Client, Json
+from headway.cli.moments import instant, now
+from headway.cli.output import json_option, print_fields, print_json, print_json_line, print_table
+from headway.cli.progress import Watch
+from headway.cli.text import STYLES
+from headway.cli.waiting import stay
+
+_STATES = (
+    "scheduled", "pending", "running", "paused", "cancelling", "completed", "failed", "crashed", "cancelled",
+)  # fmt: skip
+assert set(_STATES) <= set(STYLES)
+
+
+@click.group()
+def runs() -> None:
+    """List, show, follow, cancel runs.
+
+    ID is the id of a run or any beginning of it that no other run has.
+    """
+
+
+@runs.command("ls")
+@click.option(
+    "--state", "states", multiple=True, type=click.Choice(_STATES), help="Any of these. Repeatable."
+)
+@click.option("--deployment", help="Name or id.")
+@click.option("--flow")
+@click.option("--tag", "tags", multiple=True, help="All of these. Repeatable.")
+@click.option("-q", "--search", help="Text in the name or the flow.")
+@click.option("--since", help="Made at or after: 2026-11-22T08:00Z, or 30m, 24h, 7d ago.")
+@click.option("--until", help="Made before, written like --since.")
+@click.option("-n", "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@json_option
+def list_runs(
+    states: tuple[str, ...], tags: tuple[str, ...], limit: int, output: str, **filters: Any
+) -> None:
+    """List runs, newest first."""
+    client = Client.of_profile()
+    found = list(
+        client.pages(
+            "/runs",
+            limit,
+            state=list(states),
+            tag=list(tags),
+            deployment=filters["deployment"],
+            flow=filters["flow"],
+            q=filters["search"],
+            since=instant(filters["since"]),
+            until=instant(filters["until"]),
+        )
+    )
+    if output == "json":
+        print_json(found)
+        return
+    filtered = any((states, tags, *filters.values()))
+    empty = (
+        "No run matches. Leave out a filter to see more."
+        if filtered
+        else "There is no run yet. Start one: headway run DEPLOYMENT"
+    )
+    print_table(run_text.HEADS, run_text.rows(found, now()), empty=empty)
+
+
+@runs.command()
+@click.argument("run_id", metavar="ID")
+@json_option
+def show(run_id: str, output: str) -> None:
+    """Show a run: state, reason, parameters, error or result."""
+    client = Client.of_profile()
+    run = client.get(f"/runs/{client.find_run(run_id)}")
+    if output == "json":
+        print_json(run)
+        return
+    print_fields(run_text.card(run, now()))
+    for line in run_text.error_lines(run["error"]):
+        click.echo(line)
+    step = run_text.next_step(run)
+    if step:
+        click.echo(f"Next: {step}", err=True)
+
+
+@runs.command()
+@click.argument("run_id", metavar="ID")
+@click.option("--timeout", type=click.FloatRange(min=0), help="Most seconds to wait.")
+@json_option
+def watch(run_id: str, timeout: float | None, output: str) -> None:
+    """Show a run's progress until its end; the exit code tells how it went."""
+    client = Client.of_profile()
+    run = client.get(f"/runs/{client.find_run(run_id)}")
+    sys.exit(stay(client, run, output, watch=True, timeout=timeout))
+
+
+@runs.command()
+@click.argument("run_id", metavar="ID")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
+@click.option("--attempt", type=click.IntRange(1), help="The newest if left out.")
+@click.option(
+    "--level",
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]),
+    help="Least severe.",
+)
+@click.option("-q", "--search", help="Text in the line.")
+@json_option
+def logs(run_id: str, follow: bool, output: str, **filters: Any) -> None:
+    """Print the lines of a run's output."""
+    client = Client.of_profile()
+    found = client.find_run(run_id)
+    lines = _follow(client, found) if follow else _read(client, found, filters)
+    printed = False
+    for line in lines:
+        printed = True
+        if output == "json":
+            print_json_line(line)
+        else:
+            click.echo(run_text.log_line(line))
+    if not printed:
+        click.echo(
+            "No lines. The pool may keep them with the agent (its permits lack `log`).", err=True
+        )
+
+
+@runs.command()
+@click.argument("run_ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--reason", default="", help="Kept in the log.")
+@json_option
+def cancel(run_ids: tuple[str, ...], reason: str, output: str) -> None:
+    """Ask for the end of runs. What is running is told to stop, then made to."""
+    _each(run_ids, "cancel", output, {"reason": reason})
+
+
+@runs.command()
+@click.argument("run_ids", metavar="ID...", nargs=-1, required=True)
+@json_option
+def release(run_ids: tuple[str, ...], output: str) -> None:
+    """Let paused runs go on."""
+    _each(run_ids, "release", output, None)
+
+
+def _each(run_ids: tuple[str, ...], action: str, output: str, body: Json | None) -> None:
+    client = Client.of_profile()
+    changed = [client.post(f"/runs/{client.find_run(each)}/{action}", body) for each in run_ids]
+    if output == "json":
+        print_json(changed)
+        return
+    print_table(run_text.HEADS, run_text.rows(changed, now()), empty="")
+
+
+def _read(client: Client, run_id: str, filters: dict[str, Any]) -> Iterator[Json]:
+    after = 0
+    while True:
+        page = client.get(
+            f"/runs/{run_id}/logs",
+            after_line=after,
+            limit=1000,
+            attempt=filters["attempt"],
+            level=filters["level"],
+            q=filters["search"],
+        )
+        yield from page["lines"]
+        after = page["last_line"]
+        if not page["more"]:
+            return
+
+
+def _follow(client: Client, run_id: str) -> Iterator[Json]:
+    run = client.get(f"/runs/{run_id}")
+    for snapshot in Watch(client, run, timeout=None, calls=False):
+        yield from snapshot.new_lines
