@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from headway_agent.spool.frames import read
+from headway.runtime.frames_log import read
 
 
 @dataclass(frozen=True)

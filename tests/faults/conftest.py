@@ -1,0 +1,18 @@
+"""One Headway for each worker's fault tests: starting it takes longer than a trial."""
+
+import pytest
+
+from support.stack import stack
+
+
+def pytest_addoption(parser):
+    parser.addoption("--fault-seeds", type=int, default=25, help="how many seeded kills to try")
+
+
+@pytest.fixture(scope="session")
+def headway(tmp_path_factory):
+    with stack(tmp_path_factory.mktemp("h")) as running:
+        running.deploy("effects:many_steps", "many-steps")
+        running.deploy("effects:one_step", "one-step")
+        running.deploy("effects:waits_for", "waits-for")
+        yield running
