@@ -23,6 +23,7 @@ from headway_agent.runner.environments import (
 from headway_agent.runner.processes import NOBODY, ProcessId
 from headway_agent.runner.template import child_env
 from headway_agent.spool.retention import KeptRun, choose, delete_leftovers, delete_run, size_of
+from support.attempts import is_alive, wait_dead
 from support.runners import assignment
 
 DEADLINE = 20.0
@@ -235,6 +236,30 @@ def test_leftovers_are_the_session_and_the_marked() -> None:
     assert other.poll() is None
     other.kill()
     dies(other)
+
+
+@pytest.mark.process
+def test_a_dead_leader_that_nobody_collected_still_names_its_session() -> None:
+    body = (
+        "import os, sys, time\n"
+        "child = os.fork()\n"
+        "print(child, flush=True) if child else None\n"
+        "time.sleep(600)"
+    )
+    command = [sys.executable, "-c", body]
+    leader = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+    assert leader.stdout
+    child = int(leader.stdout.readline())
+    leader.stdout.close()
+    who = ProcessId(leader.pid, start_time(leader.pid))
+    leader.kill()
+    wait_dead(leader.pid)
+    assert not is_alive(leader.pid)
+    assert is_alive(child)
+    clock = iter(range(1000))
+    assert processes.end_leftovers(who, b"MARK=none", 100, lambda: next(clock))
+    assert not is_alive(child)
+    dies(leader)
 
 
 @pytest.mark.process

@@ -109,8 +109,9 @@ def _leftovers(leader: ProcessId, marker: bytes) -> Iterator[int]:
     except OSError:
         return
     # A session keeps its leader's pid from being used again while it has a member. So either the leader's pid is free
-    # or ours, or somebody else has it and our session is empty.
-    session_is_ours = leader.pid > 0 and (_stat(leader.pid) is None or _same(leader))
+    # or ours (dead and perhaps not yet collected), or somebody else has it and our session is empty.
+    holder = _stat(leader.pid)
+    session_is_ours = leader.pid > 0 and (holder is None or holder.start_time == leader.start_time)
     for pid in map(int, names):
         stat = _stat(pid)
         if stat is None or stat.state in "ZX":

@@ -12,14 +12,19 @@ from typing import Any
 
 from headway_agent.clock import Clock
 from headway_agent.runner import adoption, processes, start_file
-from headway_agent.runner.adoption import Evidence
 from headway_agent.runner.attempt import Attempt
 from headway_agent.runner.environments import Refused
 from headway_agent.runner.launch import Launcher
 from headway_agent.runner.template import SpawnRefused, TemplateLost
 from headway_agent.spool import records
 from headway_agent.spool.agent_db import AgentDb
-from headway_agent.spool.frames import WriterAlive, append_last, create_with, sync_directory
+from headway_agent.spool.frames import (
+    WriterAlive,
+    append_last,
+    create_with,
+    sync_directory,
+    writer_alive,
+)
 
 log = logging.getLogger(__name__)
 MOST_STEPS = 5
@@ -42,10 +47,10 @@ class Settler:
         """Looks and acts until there is nothing more to do now."""
         async with attempt.lock:
             for _ in range(MOST_STEPS):
-                evidence = await asyncio.to_thread(attempt.look)
                 if attempt.state == "closed":
-                    self._end_unwanted(attempt, evidence)
+                    await self._end_unwanted(attempt)
                     return
+                evidence = await asyncio.to_thread(attempt.look)
                 step = adoption.next_step(evidence)
                 if step == "start" and not may_start:
                     return
@@ -182,9 +187,12 @@ class Settler:
             await self._db.run(records.exited(*attempt.key))
         return True
 
-    def _end_unwanted(self, attempt: Attempt, evidence: Evidence) -> None:
-        """Nobody wants the facts of a closed attempt, but its processes must end."""
-        attempt.alive = evidence.writer_alive and evidence.log != "exited"
+    async def _end_unwanted(self, attempt: Attempt) -> None:
+        """Nobody wants the facts of a closed attempt, but its processes must end. Its files are read only if one lives."""
+        attempt.alive = await asyncio.to_thread(writer_alive, attempt.facts.path)
+        if attempt.alive:
+            await asyncio.to_thread(attempt.scan)
+            attempt.alive = attempt.facts.exited is None
         if not attempt.alive:
             attempt.stop_watching()
         elif attempt.unwatch is None:

@@ -64,7 +64,7 @@ class OutputLog:
     def __init__(self, path: str | Path) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._waiting: list[dict[str, Any]] = []
-        self._dropped = 0
+        self.dropped = 0
         self._end = 0
         self.lines = 0
 
@@ -84,7 +84,7 @@ class OutputLog:
 
     def write(self, now_us: int, *, room: bool) -> bool:
         """Writes what is waiting, or drops it when there is no `room`; whether the file grew."""
-        if not self._waiting and not (self._dropped and room):
+        if not self._waiting and not (self.dropped and room):
             return False
         written = 0
         if room:
@@ -106,15 +106,15 @@ class OutputLog:
         os.close(self._fd)
 
     def _mark_gap(self, now_us: int) -> None:
-        if self._dropped:
-            text = f"[{self._dropped} lines dropped: the disk was full]"
+        if self.dropped:
+            text = f"[{self.dropped} lines dropped: the disk was full]"
             gap = {"at_us": now_us, "source": "log", "level": "WARNING", "call": "", "text": text}
-            self._waiting.insert(0, gap | {"dropped": self._dropped})
-            self._dropped = 0
+            self._waiting.insert(0, gap | {"dropped": self.dropped})
+            self.dropped = 0
 
     def _drop(self, entries: list[dict[str, Any]]) -> None:
         # A marker that could not be written counts as the lines that it stands for.
-        self._dropped += sum(entry.get("dropped", 1) for entry in entries)
+        self.dropped += sum(entry.get("dropped", 1) for entry in entries)
 
     def _append(self, lines: list[bytes]) -> int:
         """Writes whole lines and says how many; fewer than given when the disk is full or faulty."""

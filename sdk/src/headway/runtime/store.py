@@ -26,12 +26,13 @@ class Store:
         self._fault = faults
 
     def save(self, now: float, now_us: int, *, ending: bool = False) -> bool:
-        """Writes what is waiting; whether all facts are durable now. `ending`: the whole reserve is theirs."""
+        """Writes what is waiting; whether all facts are durable now. `ending`: the whole reserve may go."""
         if self.look_at is not None and now >= self.look_at:
             self._look(now)
-        grew = self.output.write(now_us, room=self.look_at is None)
+        grew = False
         if not self.blocked or ending:
-            grew |= self._commit(now, ending=ending)
+            grew = self._commit(now, ending=ending)
+        grew |= self.output.write(now_us, room=ending or self.look_at is None)
         if grew:
             self._wake.send()
         return not self.writer.pending_bytes

@@ -334,6 +334,8 @@ class Supervisor:
             "started_at_us": self._started_at_us,
         }
         frame |= {"signal": -code} if code < 0 else {"exit_code": code}
+        if self._store.output.dropped:  # not even their marker found room
+            frame["dropped_lines"] = self._store.output.dropped
         if outcome == ended:  # this fact alone decides what becomes of the run
             frame |= {
                 name: self._ended[name] for name in ("result", "error") if name in self._ended
