@@ -7,13 +7,22 @@ import json
 import os
 import select
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+
+def _options(words: list[str]) -> Iterator[tuple[str, str]]:
+    """Read `--name value` and `--name=value`."""
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        yield name, value if equals else next(rest)
 
 
 def main(words: list[str]) -> None:
     home = Path(os.environ["HEADWAY_HOME"])
-    options = dict(zip(words[2::2], words[3::2], strict=True))
-    token_file = options.get("--enrolment-token-file")
+    options = dict(_options(words[2:]))
+    token_file = options.get("--token-file")
     told = {
         "pid": os.getpid(),
         "words": words[:2],
@@ -23,10 +32,11 @@ def main(words: list[str]) -> None:
     }
     with (home / "started").open("a") as file:
         file.write(json.dumps(told) + "\n")
-    ready = int(options["--ready-fd"])
-    os.write(ready, b"ready\n")
-    os.close(ready)
-    select.select([int(options["--lifeline-fd"])], [], [])
+    if "--ready-fd" in options:
+        os.write(int(options["--ready-fd"]), b"ready\n")
+        os.close(int(options["--ready-fd"]))
+    lifeline = options.get("--lifeline-fd") or options["--parent-fd"]
+    select.select([int(lifeline)], [], [])
     print(f"{words[0]} drained", flush=True)
 
 

@@ -1,7 +1,7 @@
 """A process around a service of the control plane, to be told to stop. Usage: serving.py LIFELINE READY MODE
 
 Answers each HTTP request with "hello"; in mode `slow` after the request was told of on standard output and a line came
-on standard input; in mode `broken` it breaks by itself.
+on standard input; in mode `broken` it breaks by itself, in mode `stuck` it never leaves.
 """
 
 import asyncio
@@ -29,6 +29,8 @@ async def service() -> AsyncIterator[Callable[[], Awaitable[object]]]:
             print(server.port, flush=True)
             yield breaks if sys.argv[3] == "broken" else server.until_broken
     finally:
+        if sys.argv[3] == "stuck":
+            await asyncio.Event().wait()
         print("left", flush=True)
 
 
@@ -39,4 +41,9 @@ async def breaks() -> None:
 if __name__ == "__main__":
     logging.basicConfig(format="%(message)s", stream=sys.stdout)
     logging.getLogger("headway_control_plane").setLevel("INFO")
-    asyncio.run(run_until_stopped(service(), lifeline=int(sys.argv[1]), ready=int(sys.argv[2])))
+    limit = 0.1 if sys.argv[3] == "stuck" else 60
+    asyncio.run(
+        run_until_stopped(
+            service(), drain_timeout=limit, lifeline=int(sys.argv[1]), ready=int(sys.argv[2])
+        )
+    )

@@ -45,6 +45,18 @@ class Access:
         return f"headway_enrol_{self.enrolments}"
 
 
+def stand_in(installation: Installation) -> Installation:
+    """Let the stand-in play the parts; an agent counts as connected once it has told of its start."""
+
+    async def connected(_profile: Profile, _certificate: Path | None) -> frozenset[str]:
+        started = installation.settings.home / "started"
+        lines = started.read_text().splitlines() if started.exists() else []
+        return frozenset(line for line in lines if json.loads(line)["words"][0] == "agent")
+
+    program = (sys.executable, str(SUPPORT / "program.py"))
+    return replace(installation, program=program, connected=connected)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -66,10 +78,7 @@ class Running:
     """An `up` in this process, what it says, and the starts of its parts."""
 
     def __init__(self, settings: Settings, access: Access) -> None:
-        made = install(settings, Path.cwd(), lambda _: access)
-        self.installation: Installation = replace(
-            made, program=(sys.executable, str(SUPPORT / "program.py"))
-        )
+        self.installation = stand_in(install(settings, Path.cwd(), lambda _: access))
         self._said: asyncio.Queue[str] = asyncio.Queue()
         self.task: asyncio.Task[int] | None = None
 
@@ -98,7 +107,7 @@ async def test_it_brings_everything_up_and_takes_it_down(settings: Settings) -> 
         [server], [agent] = running.starts("server"), running.starts("agent")
         require_current(server["database_url"])
 
-        assert agent["options"]["--url"] == settings.grpc_url
+        assert agent["options"]["--server"] == settings.grpc_url
         assert agent["options"]["--root"] == str(Path.cwd())
         assert agent["token"] == "headway_enrol_1"
         assert not running.installation.enrolment_file.exists()
@@ -164,15 +173,13 @@ def test_a_second_up_in_one_home_is_refused(settings: Settings) -> None:
 
 UP = """
 import asyncio, sys
-from dataclasses import replace
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from test_up import Access, SUPPORT
+from test_up import Access, stand_in
 from headway_control_plane.main.up import install, up
 from headway_control_plane.settings import Settings
 
-installation = install(Settings.read(), Path.cwd(), lambda _: Access())
-installation = replace(installation, program=(sys.executable, str(SUPPORT / "program.py")))
+installation = stand_in(install(Settings.read(), Path.cwd(), lambda _: Access()))
 sys.exit(asyncio.run(up(installation, say=lambda text: print(text, flush=True))))
 """
 

@@ -119,3 +119,13 @@ def test_what_breaks_ends_the_process_with_the_reason(serve: Callable[..., Servi
 
     assert (out, code) == ("left\n", 1)
     assert "a loop died" in err
+
+
+def test_a_drain_that_does_not_end_is_cut_short(serve: Callable[..., Serving]) -> None:
+    serving = serve("stuck")
+    os.read(serving.ready, 100)
+    serving.close_lifeline()
+    out, err, code = serving.end()
+
+    assert code == 1
+    assert "not drained after 0.1 s" in out + err

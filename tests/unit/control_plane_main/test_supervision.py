@@ -58,7 +58,13 @@ def test_each_part_starts_once_all_before_it_are_ready() -> None:
         (3, BecameReady("agent")),
     )
 
-    assert history == [(Start("db"),), (), (Start("server"),), (Start("agent"),), (AllReady(),)]
+    assert history == [
+        (Start("db"),),
+        (),
+        (Tell("db", "is ready"), Start("server")),
+        (Tell("server", "is ready"), Start("agent")),
+        (Tell("agent", "is ready"), AllReady()),
+    ]
     assert state.phase is Phase.SERVING
 
 

@@ -13,6 +13,7 @@ from headway_control_plane.application.ports import Hints, Log, LogReader
 from headway_control_plane.background.projector import Projector
 from headway_control_plane.background.service import Service, Work
 from headway_control_plane.background.supervisor import Supervisor
+from headway_control_plane.background.sweeper import Sweeper, SweeperSettings
 from headway_control_plane.db.credential_store import CredentialStore
 from headway_control_plane.db.pool import Database
 from headway_control_plane.db.roles import Role
@@ -85,27 +86,34 @@ async def control_plane(settings: Settings) -> AsyncIterator[UntilBroken]:
 @asynccontextmanager
 async def _loops(core: Core, shards: ShardLeases, agents: AgentServer) -> AsyncIterator[Supervisor]:
     """Run the services, each woken by what concerns it; at the end give the shards back."""
-    dispatcher, dispatching = _dispatcher(core, shards)
+    clock = core.sources.clock
+    dispatcher = Dispatcher(DispatchRows(core.database), core.log, shards, clock)
+    dispatching = _service(core, dispatcher, prompt=True)
     engine = ProjectionEngine(
         core.database, Reader(core.database, role=Role.PROJECTOR), [TaskTimeline()]
     )
     await engine.prepare()
-    projector = Projector(engine, shards, core.sources.clock)
+    projector = Projector(engine, shards, clock)
     projecting = _service(core, projector)
+    sweeper = Sweeper(core.database, core.log, shards, clock, _sweeper_settings(core.settings))
     delivering = _service(core, agents.delivery, prompt=True)
 
+    dispatcher.on_wake(dispatching.wake)
     engine.on_mark(projecting.wake)
     agents.on_wake(delivering.wake)
     shards.on_change(dispatcher.on_shards)
+    shards.on_change(sweeper.on_shards)
     listeners = [
+        core.log.on_commit(sweeper.on_commit),
         core.log.on_commit(dispatcher.on_commit),
         core.log.on_commit(projector.on_commit),
-        core.hints.on_hint(dispatcher.on_hint),
+        core.hints.on_remote_hint(dispatcher.on_hint),
         core.hints.on_hint(projector.on_hint),
     ]
     leasing = _service(core, shards, prompt=True)
     try:
-        async with Supervisor([leasing, dispatching, projecting, delivering]) as supervisor:
+        services = [leasing, dispatching, _service(core, sweeper), projecting, delivering]
+        async with Supervisor(services) as supervisor:
             yield supervisor
     finally:
         for end in listeners:
@@ -114,17 +122,13 @@ async def _loops(core: Core, shards: ShardLeases, agents: AgentServer) -> AsyncI
         await shards.retire()
 
 
-def _dispatcher(core: Core, shards: ShardLeases) -> tuple[Dispatcher, Service]:
-    woken: list[Service] = []
-    dispatcher = Dispatcher(
-        DispatchRows(core.database),
-        core.log,
-        shards,
-        core.sources.clock,
-        wake=lambda: woken[0].wake(),  # noqa: PLW0108  # the list is still empty here
+def _sweeper_settings(settings: Settings) -> SweeperSettings:
+    return SweeperSettings(
+        policy=make_policy(settings),
+        interval=timedelta(seconds=settings.sweep_interval),
+        grace=timedelta(seconds=settings.reconnect_cap),
+        brake_hold=timedelta(seconds=settings.brake_limit),
     )
-    woken.append(_service(core, dispatcher, prompt=True))
-    return dispatcher, woken[0]
 
 
 def _service(core: Core, work: Work, *, prompt: bool = False) -> Service:

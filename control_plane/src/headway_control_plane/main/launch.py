@@ -16,7 +16,8 @@ class Launch:
         log: File that takes what the process prints.
         environment: The process's whole environment; None passes ours on.
         lifeline_is_stdin: The lifeline is the process's standard input.
-        is_ready: Asked again and again instead of waiting for the line, for a process that cannot write one.
+        is_ready: Asked again and again instead of waiting for the line, for a process that does not write one.
+        ask_every: Seconds between two questions.
         kill_signal: The signal for "stop now".
     """
 
@@ -24,7 +25,8 @@ class Launch:
     log: Path
     environment: Mapping[str, str] | None = None
     lifeline_is_stdin: bool = False
-    is_ready: Callable[[], bool] | None = None
+    is_ready: Callable[[], Awaitable[bool]] | None = None
+    ask_every: float = 0.02
     kill_signal: int = signal.SIGKILL
 
 

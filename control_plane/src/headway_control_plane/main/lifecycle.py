@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 _log = logging.getLogger(__name__)
 
 STOPPED_NOW = 130
+NOT_DRAINED = 1
 
 
 class StopRequest:
@@ -47,12 +48,14 @@ class StopRequest:
 async def run_until_stopped(
     service: AbstractAsyncContextManager[Callable[[], Awaitable[object]]],
     *,
+    drain_timeout: float,
     lifeline: int | None = None,
     ready: int | None = None,
 ) -> None:
     """Enter the service, say that it serves, wait for a stop request, leave it.
 
-    Entering yields a function that waits for as long as the service is whole and raises what broke it.
+    Entering yields a function that waits for as long as the service is whole and raises what broke it. Leaving that
+    takes longer than the drain's time is cut short: whatever stands in its way, a process that was told to end ends.
     """
     stop = StopRequest(lifeline)
     async with service as until_broken:
@@ -61,10 +64,18 @@ async def run_until_stopped(
         broken = asyncio.ensure_future(until_broken())
         stopped = asyncio.ensure_future(stop.wait())
         done, pending = await asyncio.wait({broken, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        asyncio.get_running_loop().call_later(drain_timeout, _cut_short, drain_timeout)
         for task in pending:
             task.cancel()
         for task in done:
             task.result()
+
+
+def _cut_short(seconds: float) -> None:
+    _log.error(
+        "not drained after %g s: leaving at once; nothing that was acknowledged is lost", seconds
+    )
+    os._exit(NOT_DRAINED)
 
 
 def announce_ready(descriptor: int) -> None:

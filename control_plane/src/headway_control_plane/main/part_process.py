@@ -10,7 +10,6 @@ from typing import IO, Self
 from headway_control_plane.main.launch import Launch
 from headway_control_plane.main.supervision import Manner
 
-_POLL_SECONDS = 0.02
 _LOG_LIMIT = 8 * 1024 * 1024
 
 
@@ -49,8 +48,8 @@ class PartProcess:
         """Wait until the process serves; False when it will not say so any more."""
         if self._launch.is_ready is None:
             return await self._ours.read_ready()
-        while not self._launch.is_ready():  # noqa: ASYNC110  # PostgreSQL says so in a file alone
-            await asyncio.sleep(_POLL_SECONDS)
+        while not await self._launch.is_ready():  # noqa: ASYNC110  # in another process, which tells only when asked
+            await asyncio.sleep(self._launch.ask_every)
         return True
 
     def stop(self, manner: Manner) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from dataclasses import replace
 
 from headway_control_plane.settings import Settings, variable_name
 
@@ -21,6 +22,22 @@ def require_free_ports(settings: Settings) -> None:
                 f"Stop what uses it, or choose another port: headway up --{name}-port {port + 10} "
                 f"(or set {variable_name(f'{name}_port')})"
             )
+
+
+def with_chosen_ports(settings: Settings) -> Settings:
+    """Choose a free port wherever the settings leave it to the system: all parts must know the same one."""
+    return replace(
+        settings,
+        http_port=settings.http_port or _free_port(settings.http_host),
+        grpc_port=settings.grpc_port or _free_port(settings.grpc_host),
+    )
+
+
+def _free_port(host: str) -> int:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.bind(address)
+        return int(probe.getsockname()[1])
 
 
 def _why_not(host: str, port: int) -> str | None:

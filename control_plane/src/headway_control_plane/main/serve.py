@@ -24,6 +24,13 @@ def serve(settings: Settings, *, lifeline: int | None, ready: int | None) -> Non
     require_current(settings.migration_url)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run_until_stopped(control_plane(settings), lifeline=lifeline, ready=ready))
+            runner.run(
+                run_until_stopped(
+                    control_plane(settings),
+                    drain_timeout=settings.drain_timeout,
+                    lifeline=lifeline,
+                    ready=ready,
+                )
+            )
     finally:
         end_telemetry()

@@ -184,8 +184,8 @@ def _on_ready(state: State, now: float, name: str) -> tuple[State, Effects]:
     part = _find(state, name)
     if part.status is not Status.STARTING:
         return state, ()
-    news = (Tell(name, "is back"),) if part.was_ready else ()
-    return _put(state, replace(part, status=Status.READY, was_ready=True, deadline=now)), news
+    news = Tell(name, "is back" if part.was_ready else "is ready")
+    return _put(state, replace(part, status=Status.READY, was_ready=True, deadline=now)), (news,)
 
 
 def _on_death(state: State, now: float, name: str, how: str) -> tuple[State, Effects]:

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -15,8 +15,9 @@ from headway_control_plane.clock import SystemClock
 from headway_control_plane.db.embedded import EmbeddedPostgres, find_binaries
 from headway_control_plane.db.errors import DatabaseProblem
 from headway_control_plane.db.migrate import migrate
+from headway_control_plane.main.agents_seen import connected_agents
 from headway_control_plane.main.launch import CannotPrepare, Launch, Part
-from headway_control_plane.main.ports import require_free_ports
+from headway_control_plane.main.ports import require_free_ports, with_chosen_ports
 from headway_control_plane.main.profile import Profile, write_private
 from headway_control_plane.main.supervision import Patience
 from headway_control_plane.main.supervisor import Supervisor
@@ -37,6 +38,8 @@ class Access(Protocol):
     async def enrolment_token(self) -> str: ...
 
 
+# Marks of the agents' present connections.
+Connected = Callable[[Profile, Path | None], Awaitable[frozenset[str]]]
 MakeAccess = Callable[[Settings], Access]
 
 
@@ -49,6 +52,7 @@ class Installation:
     access: Access
     postgres: EmbeddedPostgres | None
     program: tuple[str, ...] = PROGRAM
+    connected: Connected = connected_agents
 
     @property
     def profile_path(self) -> Path:
@@ -78,11 +82,15 @@ class Installation:
             await asyncio.to_thread(postgres.prepare)
         except DatabaseProblem as problem:
             raise CannotPrepare(str(problem)) from problem
+
+        async def takes_connections() -> bool:
+            return postgres.is_ready()
+
         return Launch(
             command=lambda _lifeline, _ready: postgres.command(),
             log=postgres.log,
             lifeline_is_stdin=True,
-            is_ready=postgres.is_ready,
+            is_ready=takes_connections,
             kill_signal=signal.SIGQUIT,  # to its watchdog, which must not die before it
         )
 
@@ -96,12 +104,12 @@ class Installation:
         except UNAVAILABLE as problem:
             raise CannotPrepare(str(problem)) from problem
         Profile(self.settings.http_url, token).write(self.profile_path)
+        start = [*self.program, "server", "start"]
         return Launch(
             command=lambda lifeline, ready: [
-                *self.program,
-                "server",
-                "start",
-                *_descriptors(lifeline, ready),
+                *start,
+                f"--lifeline-fd={lifeline}",
+                f"--ready-fd={ready}",
             ],
             log=self.settings.home / "log" / "control-plane.log",
             environment=child_environment(self.settings),
@@ -112,27 +120,26 @@ class Installation:
             write_private(self.enrolment_file, await self.access.enrolment_token())
         except UNAVAILABLE as problem:
             raise CannotPrepare(str(problem)) from problem
-        where = [
-            "--url",
-            self.settings.grpc_url,
-            "--home",
-            str(self.agent_home),
-            "--root",
-            str(self.root),
-        ]
-        token = ["--enrolment-token-file", str(self.enrolment_file)]
+        before = await self._connections()
+
+        async def has_connected() -> bool:
+            return bool(await self._connections() - before)
+
+        server = ["--server", self.settings.grpc_url, "--state-dir", str(self.agent_home)]
+        code = ["--root", str(self.root), "--token-file", str(self.enrolment_file)]
+        start = [*self.program, "agent", "start", *server, *code]
         return Launch(
-            command=lambda lifeline, ready: [
-                *self.program,
-                "agent",
-                "start",
-                *where,
-                *token,
-                *_descriptors(lifeline, ready),
-            ],
+            command=lambda lifeline, _ready: [*start, "--parent-fd", str(lifeline)],
             log=self.settings.home / "log" / "agent.log",
             environment=child_environment(self.settings),
+            is_ready=has_connected,
+            ask_every=0.1,
         )
+
+    async def _connections(self) -> frozenset[str]:
+        profile = Profile.read(self.profile_path)
+        assert profile is not None, "the control plane was prepared first"
+        return await self.connected(profile, self.settings.tls_certificate)
 
     async def _forget_enrolment(self) -> None:
         self.enrolment_file.unlink(missing_ok=True)
@@ -140,6 +147,7 @@ class Installation:
 
 def install(settings: Settings, root: Path, make_access: MakeAccess) -> Installation:
     """Claim the home and check all that can be checked before anything is started."""
+    settings = with_chosen_ports(settings)
     if settings.database_url:
         require_free_ports(settings)
         return Installation(settings, root, make_access(settings), None)
@@ -153,13 +161,29 @@ def install(settings: Settings, root: Path, make_access: MakeAccess) -> Installa
         raise
 
 
-async def up(installation: Installation, *, say: Say, patience: Patience | None = None) -> int:
-    """Run all parts until Ctrl-C or TERM; return the exit code."""
+async def up(
+    installation: Installation,
+    *,
+    say: Say,
+    on_ready: Callable[[Supervisor], None] | None = None,
+    patience: Patience | None = None,
+) -> int:
+    """Run all parts until Ctrl-C or TERM; return the exit code.
+
+    `on_ready` is called once, when everything answers, in place of the words that tell a person so.
+    """
+
+    def ready() -> None:
+        if on_ready is None:
+            welcome(installation, say)
+        else:
+            on_ready(supervisor)
+
     supervisor = Supervisor(
         installation.parts(),
         clock=SystemClock(),
         tell=lambda name, news: say(f"{name} {news}"),
-        on_ready=lambda: _welcome(installation, say),
+        on_ready=ready,
         patience=patience,
     )
     _interrupt_on_signals(supervisor, say)
@@ -184,14 +208,11 @@ def _interrupt_on_signals(supervisor: Supervisor, say: Say) -> None:
         loop.add_signal_handler(number, on_signal)
 
 
-def _welcome(installation: Installation, say: Say) -> None:
+def welcome(installation: Installation, say: Say) -> None:
+    """Say where everything is and how it is stopped."""
     settings = installation.settings
     say("")
     say(f"Headway is ready: {settings.http_url}")
     say(f"  agent      runs flows under {installation.root}")
     say(f"  data, logs {settings.home}")
     say("  stop       Ctrl-C")
-
-
-def _descriptors(lifeline: int, ready: int) -> list[str]:
-    return ["--lifeline-fd", str(lifeline), "--ready-fd", str(ready)]

@@ -19,6 +19,7 @@ def configure_logging(form: str, level: str, stream: IO[str] | None = None) -> N
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it greets at each look
 
 
 class TextFormatter(logging.Formatter):

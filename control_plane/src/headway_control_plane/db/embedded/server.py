@@ -131,8 +131,9 @@ class EmbeddedPostgres:
         if process is None:
             return
         assert process.stdin is not None
-        process.stdin.close()
+        process.terminate()  # the watchdog, which stops the server fast
         process.wait(timeout)
+        process.stdin.close()
 
     def release(self) -> None:
         """Stop the server and give the home back."""

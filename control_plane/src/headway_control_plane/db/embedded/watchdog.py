@@ -2,8 +2,7 @@
 
 Started by file name with an isolated interpreter (standard library only, nothing of ours) in a session of its own.
 Standard input is the owner's pipe: its end, for whatever reason, kill -9 of the owner included, means stop. The
-command is a direct child, so that its exit is always collected and no zombie blocks the next start. TERM means stop as
-well, QUIT means stop now.
+command is a direct child, so that its exit is always collected and no zombie blocks the next start.
 
 Usage: watchdog.py COMMAND [ARGUMENT ...]
 """
@@ -14,51 +13,51 @@ import signal
 import sys
 import time
 
-# PostgreSQL's own words: INT is a fast stop, QUIT an immediate one. KILL is for a server that answers neither.
-ESCALATION = ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+# PostgreSQL's own words: TERM lets its clients finish, INT ends their sessions, QUIT ends it without a checkpoint.
+# KILL is for a server that answers none of them. With each its patience in seconds.
+ESCALATION = (
+    (0, float("inf")),
+    (signal.SIGTERM, 5.0),
+    (signal.SIGINT, 15.0),
+    (signal.SIGQUIT, 5.0),
+    (signal.SIGKILL, 5.0),
+)
+RUNNING, OWNER_LEFT, STOP, STOP_NOW = range(4)
+DEMANDS = {signal.SIGTERM: STOP, signal.SIGINT: STOP, signal.SIGHUP: STOP, signal.SIGQUIT: STOP_NOW}
 OWNER = 0
 
 
 class Watchdog:
-    """The child, and the two things that can happen: it exits, or the owner leaves."""
+    """A child and the step of the escalation that it has been brought to."""
 
     def __init__(self, command: list[str]) -> None:
-        self._stop_wanted = False
-        self._in_haste = False
+        self._demanded = RUNNING
         self._wake_reader = self._listen_to_signals()
         self._child = os.fork()
         if self._child == 0:
             _become(command)
 
     def run(self) -> int:
-        """Return the child's exit code, 128 + n when signal n ended it."""
-        code = self._wait(None, [OWNER, self._wake_reader])
-        for stop_signal, patience in ESCALATION:
-            if code is not None:
-                break
-            if self._in_haste and stop_signal == signal.SIGINT:
-                continue
-            os.kill(self._child, stop_signal)
-            code = self._wait(patience, [self._wake_reader], hurried=stop_signal != signal.SIGINT)
-        return 1 if code is None else code
+        """Return the child's exit code, negative when a signal ended it."""
+        level = RUNNING
+        while (code := self._wait(level)) is None:
+            level = min(max(level + 1, self._demanded), len(ESCALATION) - 1)
+            os.kill(self._child, ESCALATION[level][0])
+        return code
 
-    def _wait(
-        self, patience: float | None, sources: list[int], *, hurried: bool = False
-    ) -> int | None:
-        """Wait for the child's exit; None when it is time for the next, harder step."""
-        deadline = None if patience is None else time.monotonic() + patience
+    def _wait(self, level: int) -> int | None:
+        """Wait for the child's exit; None when it is time for a harder step."""
+        deadline = time.monotonic() + ESCALATION[level][1]
+        sources = [self._wake_reader, OWNER] if level == RUNNING else [self._wake_reader]
         while (code := self._exit_code()) is None:
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
+            left = deadline - time.monotonic()
+            if self._demanded > level or left <= 0:
                 return None
-            if (self._stop_wanted and deadline is None) or (self._in_haste and not hurried):
-                return None
-            ready, _, _ = select.select(sources, [], [], left)
+            ready, _, _ = select.select(sources, [], [], None if level == RUNNING else left)
             if self._wake_reader in ready:
                 os.read(self._wake_reader, 512)
             if OWNER in ready and not os.read(OWNER, 512):
-                return None
+                self._demanded = max(self._demanded, OWNER_LEFT)
         return code
 
     def _exit_code(self) -> int | None:
@@ -70,17 +69,16 @@ class Watchdog:
         os.set_blocking(writer, False)
         signal.set_wakeup_fd(writer)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        for number in STOP_SIGNALS:
-            signal.signal(number, self._on_stop)
+        for number in DEMANDS:
+            signal.signal(number, self._on_signal)
         return reader
 
-    def _on_stop(self, number: int, _frame: object) -> None:
-        self._stop_wanted = True
-        self._in_haste = self._in_haste or number == signal.SIGQUIT
+    def _on_signal(self, number: int, _frame: object) -> None:
+        self._demanded = max(self._demanded, DEMANDS[signal.Signals(number)])
 
 
 def _become(command: list[str]) -> None:
-    for number in (signal.SIGCHLD, *STOP_SIGNALS):
+    for number in (signal.SIGCHLD, *DEMANDS):
         signal.signal(number, signal.SIG_DFL)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, OWNER)

@@ -9,7 +9,8 @@ import click
 
 from headway_control_plane.db.errors import DatabaseProblem
 from headway_control_plane.main.ports import PortTaken
-from headway_control_plane.settings import BadSetting, meanings
+from headway_control_plane.observability.logging import configure_logging
+from headway_control_plane.settings import BadSetting, Settings, meanings
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -45,3 +46,13 @@ def problems_as_messages() -> Iterator[None]:
         yield
     except (DatabaseProblem, PortTaken, BadSetting) as problem:
         raise click.ClickException(str(problem)) from problem
+
+
+@contextmanager
+def log_to_home(settings: Settings, name: str) -> Iterator[None]:
+    """Write this process's own log to a file beside those of its parts: the terminal is for people."""
+    path = settings.home / "log" / f"{name}.log"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as stream:
+        configure_logging(settings.log_format, settings.log_level, stream)
+        yield

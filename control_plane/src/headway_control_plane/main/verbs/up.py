@@ -12,6 +12,7 @@ from headway_control_plane.main.up import install, up
 from headway_control_plane.main.verbs.options import (
     address_options,
     home_option,
+    log_to_home,
     problems_as_messages,
     setting,
 )
@@ -36,5 +37,7 @@ def register(group: click.Group) -> None:
 def up_command(root: Path, **options: Any) -> None:
     """Run Headway on this machine: database, control plane and an agent for the current folder."""
     with problems_as_messages():
-        installation = install(Settings.read(**options), root.resolve(), local_access)
-        sys.exit(asyncio.run(up(installation, say=click.echo)))
+        settings = Settings.read(**options)
+        installation = install(settings, root.resolve(), local_access)
+        with log_to_home(settings, "up"):
+            sys.exit(asyncio.run(up(installation, say=click.echo)))

@@ -1,0 +1,42 @@
+"""`headway demo`."""
+
+import asyncio
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from headway_control_plane.main.demo import demo
+from headway_control_plane.main.stores import local_access
+from headway_control_plane.main.up import install
+from headway_control_plane.main.verbs.options import (
+    address_options,
+    home_option,
+    log_to_home,
+    problems_as_messages,
+    setting,
+)
+from headway_control_plane.settings import Settings
+
+
+def register(group: click.Group) -> None:
+    group.add_command(demo_command)
+
+
+@click.command("demo")
+@home_option
+@address_options
+@setting("postgres_bin", click.Path(file_okay=False, path_type=Path))
+@click.option("--keep", is_flag=True, help="Leave everything serving afterwards, until Ctrl-C.")
+def demo_command(*, keep: bool, home: Path | None, **options: Any) -> None:
+    """Start everything in a folder of its own, run an example and show what came out."""
+    with problems_as_messages(), ExitStack() as stack:
+        if home is None:
+            home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headway-demo-")))
+        settings = Settings.read(home=home, **options)
+        installation = install(settings, Path.cwd(), local_access)
+        stack.enter_context(log_to_home(settings, "demo"))
+        sys.exit(asyncio.run(demo(installation, keep=keep, say=click.echo)))
