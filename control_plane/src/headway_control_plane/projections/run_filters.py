@@ -113,9 +113,8 @@ def _walk_tag(ws: int, wanted: RunFilter, walk: Walk) -> Select[tuple[UUID]]:
 
 def _walk_states(ws: int, wanted: RunFilter, walk: Walk) -> Select[tuple[UUID]]:
     states = [str(state) for state in wanted.states or ALL_STATES]
-    wanted_state = func.unnest(cast(states, ARRAY(Text))).table_valued(
-        column("status", Text), name="wanted"
-    )
+    unnested = func.unnest(cast(states, ARRAY(Text)))
+    wanted_state = unnested.table_valued(column("status", Text), name="wanted").render_derived()
     key = run.c.run
     of_one_state = select(key).where(run.c.ws == ws, run.c.status == wanted_state.c.status)
     if wanted.deployment:

@@ -124,7 +124,7 @@ class LiveHub:
                         subscription.put(news)
         except EpochChanged:
             _log.info("the log of workspace %d has another epoch; its pages reconnect", ws)
-        except Exception:  # whatever it is, pages must not wait on a follower that is gone
+        except Exception:  # noqa: BLE001 - logged; pages must not wait on a follower that is gone
             _log.exception("cannot follow the log of workspace %d; its pages reconnect", ws)
         finally:
             if self._followers.get(ws) is asyncio.current_task():

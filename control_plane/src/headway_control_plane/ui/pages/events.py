@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from headway_control_plane.application.ports import START, Cursor, Recorded
+from headway_control_plane.application.ports import Cursor, Recorded
 from headway_control_plane.projections.events import BadStream, parse_stream, view_event
 from headway_control_plane.ui.pages.site import Site, number_of
 from headway_control_plane.ui.services import Viewer
@@ -35,8 +35,9 @@ async def events_page(site: Site, request: Request, viewer: Viewer) -> Response:
             newer = link("/events", {"stream": stream, "version": str(events[-1].version)})
         older = link("/events", {"stream": stream}) if number_of(request, "version") else None
     else:
-        before = _before(request, freshness.head)
-        events = await site.services.reader.read_before(viewer.ws, before, PAGE)
+        last = _last(request, freshness.head)
+        after = Cursor(last.epoch, max(0, last.offset - PAGE))
+        events = await site.services.reader.read(viewer.ws, after, min(PAGE, last.offset))
         if events and events[0].cursor.offset > 1:
             older = link("/events", {"before": str(events[0].cursor)})
         if events and events[-1].cursor.offset < freshness.head.offset:
@@ -57,21 +58,15 @@ async def events_page(site: Site, request: Request, viewer: Viewer) -> Response:
     return await site.show(request, viewer, "events.html", values, freshness=freshness)
 
 
-def _before(request: Request, head: Cursor) -> Cursor:
-    """Return the cursor below which events are shown: a page that ends with `at`, or that begins below `before`."""
+def _last(request: Request, head: Cursor) -> Cursor:
+    """Return the last event of the page: below `before`, around `at`, or the newest."""
     params = request.query_params
     if "before" in params:
-        return Cursor.parse(params["before"])
-    beyond = Cursor(head.epoch, head.offset + 1)
-    if "at" not in params:
-        return beyond
-    text = params["at"].strip().lstrip("@")
-    at = (
-        Cursor.parse(text)
-        if ":" in text
-        else Cursor(head.epoch, int(text) if text.isdigit() else 0)
-    )
-    if at <= START:
-        return beyond
+        before = Cursor.parse(params["before"])
+        return Cursor(before.epoch, max(0, before.offset - 1))
+    text = params.get("at", "").strip().lstrip("@")
+    if not text:
+        return head
+    at = Cursor.parse(text if ":" in text else f"{head.epoch}:{text}")
     # Half a page beyond, so that what surrounds the event is seen.
-    return min(Cursor(at.epoch, at.offset + PAGE // 2), beyond)
+    return Cursor(at.epoch, min(at.offset + PAGE // 2, max(at.offset, head.offset)))

@@ -206,6 +206,7 @@ async def _task_values(
         attempts=attempt_lanes(run, attempts, axis, now, asked.fence),
         lanes=[replace(lane, selected=lane.key == asked.task) for lane in lanes],
         now=None if run.is_terminal else percent(axis.place(now)),
+        head=axis.head(),
         lead=lead_words(run, attempts, axis),
         folded=folded,
     )

@@ -27,7 +27,7 @@ from headway_control_plane.projections.runs import (
 from headway_control_plane.ui import words
 from headway_control_plane.ui.pages.site import PROJECTION, Site
 from headway_control_plane.ui.services import Viewer
-from headway_control_plane.ui.views.parts import Tab, link, run_row
+from headway_control_plane.ui.views.parts import Tab, first_lines, link, run_row
 
 PAGE = 40
 MOST_KEPT = 200
@@ -95,10 +95,12 @@ async def runs_page(site: Site, request: Request, viewer: Viewer) -> Response:
         views = list(page.items) if page else []
         kept = await _kept(connection, viewer.ws, request, views, now)
         freshness = await checkpoints.freshness(connection, viewer.ws, PROJECTION)
+    texts = {view.error_text for view in (*views, *kept) if view.error_text}
+    errors = first_lines(await site.services.reader.blobs(viewer.ws, texts))
     query = {"state": state, "q": params.get("q", ""), "since": since}
     values = {
-        "rows": [run_row(view, now) for view in views],
-        "kept": [run_row(view, now) for view in kept],
+        "rows": [run_row(view, now, errors) for view in views],
+        "kept": [run_row(view, now, errors) for view in kept],
         "tabs": _tabs(query, counts),
         "state": state,
         "text": params.get("q", ""),

@@ -38,12 +38,23 @@ class Axis:
         """Return where an instant lies, 0 to 100, clamped to the picture."""
         return min(100.0, max(0.0, (at - self.start) / self.length * 100))
 
+    @property
+    def is_short(self) -> bool:
+        """Whether labels count from the start instead of naming the time of day."""
+        return self.length < timedelta(minutes=1)
+
+    def head(self) -> str:
+        """Say what the labels mean."""
+        if self.is_short:
+            return f"from {self.start.astimezone(UTC):%H:%M:%S} UTC"
+        return "times in UTC"
+
     def ticks(self) -> list[Tick]:
         """Return round instants, at most seven; those of an axis under a minute are seconds from its start."""
         step = next(
             (s for s in _STEPS if self.length / s <= _MOST_TICKS), self.length / _MOST_TICKS
         )
-        if self.length < timedelta(minutes=1):
+        if self.is_short:
             return [
                 Tick(percent(self.place(self.start + step * n)), _offset(step * n, step))
                 for n in range(int(self.length / step) + 1)

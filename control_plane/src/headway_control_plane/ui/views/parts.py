@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,9 +32,11 @@ class RunRow:
     tasks_href: str
 
 
-def run_row(view: RunView, now: datetime) -> RunRow:
-    """Shape one run for a list."""
+def run_row(view: RunView, now: datetime, errors: Mapping[bytes, str] | None = None) -> RunRow:
+    """Shape one run for a list; `errors` holds first lines of error messages by their digest."""
     word, at = run_age(view)
+    message = (errors or {}).get(view.error_text, "")
+    reason = view.reason.text or "completed"
     return RunRow(
         id=view.id,
         href=f"/runs/{view.id}",
@@ -41,7 +44,7 @@ def run_row(view: RunView, now: datetime) -> RunRow:
         flow=view.flow,
         name=view.name,
         deployment=view.deployment.name,
-        reason=view.reason.text or "completed",
+        reason=f"{reason}: {message}" if message and view.reason.code == "error" else reason,
         reason_href="/agents#pools" if view.reason.code in _BLOCKED_BY_AGENTS else None,
         age=moment(at, now),
         age_word=word,
@@ -49,6 +52,20 @@ def run_row(view: RunView, now: datetime) -> RunRow:
         tasks=task_words(view),
         tasks_href=f"/runs/{view.id}#tasks",
     )
+
+
+def first_lines(contents: Mapping[bytes, bytes]) -> dict[bytes, str]:
+    """Return the first line of each error's message, for lists."""
+    lines = {}
+    for digest, content in contents.items():
+        try:
+            told = json.loads(content)
+        except ValueError:
+            continue  # the run's own page shows what it is
+        message = told.get("message") if isinstance(told, dict) else None
+        if isinstance(message, str) and message.strip():
+            lines[digest] = message.strip().splitlines()[0][:300]
+    return lines
 
 
 _BLOCKED_BY_AGENTS = frozenset(
@@ -73,7 +90,7 @@ def task_words(view: RunView) -> str:
     if sums is None or not sums.total:
         return ""
     text = f"{sums.done:,}/{sums.total:,}"
-    return f"{text} · {sums.failed:,} failed" if sums.failed else text
+    return f"{sums.failed:,} failed · {text}" if sums.failed else text
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,16 +47,16 @@ def error_card(run: RunView, error: ErrorView | None, *, permitted: bool) -> Err
     if error is None and run.state not in {RunStatus.FAILED, RunStatus.CRASHED}:
         return None
     name = error.error_class if error else ""
-    message = (error.message if error else None) or ""
+    message = ((error.message if error else None) or "").strip()
     frames = _frames(error.traceback if error else None)
     own = [frame for frame in frames if frame.user]
-    first_line = message.strip().splitlines()[0] if message.strip() else ""
+    first_line, _, rest = message.partition("\n")
     title = (
         f"{name}: {first_line}" if name and first_line else name or first_line or run.reason.text
     )
     return ErrorCard(
         title=title,
-        message=message if message.strip() != first_line else "",
+        message=rest.strip("\n"),
         place=own[-1].place if own else "",
         frames=frames,
         next_step=next_step(run),
@@ -123,7 +123,7 @@ def run_facts(run: RunView, now: datetime) -> list[Fact]:
     """Return the facts of a run that are not in its answer."""
     retry = ""
     if run.retries:
-        retry = f"{run.attempts_failed} of {run.retries} used"
+        retry = f"{min(run.attempts_failed, run.retries)} of {run.retries} used"
     return compact(
         [
             Fact("id", words.short_id(str(run.id)), mono=True, copy=str(run.id)),

@@ -7,7 +7,7 @@ picture needs no script and no inline style to fit any width.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from headway_control_plane.projections.attempts import AttemptView
@@ -71,9 +71,9 @@ class Picture:
     attempts: Sequence[Lane]
     lanes: Sequence[Lane]
     now: str | None
+    head: str = ""
     lead: str = ""
     folded: str = ""
-    notes: Sequence[str] = field(default_factory=tuple)
 
     @property
     def height(self) -> int:
