@@ -15,6 +15,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolTimeout
 
 from headway_control_plane.application.ports import CommitNotice, Log
@@ -37,6 +38,7 @@ class NotifyHints:
         self._log = log
         self._replica = replica.hex
         self._listeners: list[Callable[[int], None]] = []
+        self._remote_listeners: list[Callable[[int], None]] = []
         self._waiting: set[int] = set()
         self._quiet: set[int] = set()
         self._dirty = asyncio.Event()
@@ -47,6 +49,10 @@ class NotifyHints:
     def on_hint(self, listener: Callable[[int], None]) -> Callable[[], None]:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
+
+    def on_remote_hint(self, listener: Callable[[int], None]) -> Callable[[], None]:
+        self._remote_listeners.append(listener)
+        return lambda: self._remote_listeners.remove(listener)
 
     async def start(self) -> None:
         self._end = self._log.on_commit(self._on_commit)
@@ -96,8 +102,7 @@ class NotifyHints:
                         await connection.set_autocommit(True)
                         await work(connection)
                     finally:
-                        # LISTEN and autocommit must not reach the next user.
-                        await connection.close()
+                        await _tidy(connection)
             except (psycopg.OperationalError, PoolTimeout) as error:
                 _log.warning("hints pause, followers poll meanwhile: %s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
@@ -142,5 +147,16 @@ class NotifyHints:
         replica, _, shards = payload.partition(" ")
         if replica == self._replica or shards == "probe":
             return
-        for shard in shards.split(","):
-            self._deliver(int(shard))
+        for shard in map(int, shards.split(",")):
+            self._deliver(shard)
+            for listener in tuple(self._remote_listeners):
+                listener(shard)
+
+
+async def _tidy(connection: Connection) -> None:
+    """Make sure that LISTEN and autocommit do not reach the connection's next user."""
+    if connection.info.transaction_status is TransactionStatus.IDLE:
+        await connection.execute("UNLISTEN *")
+        await connection.set_autocommit(False)
+    else:
+        await connection.close()

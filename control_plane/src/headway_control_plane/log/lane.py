@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import psycopg
 from psycopg import errors
+from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from headway_control_plane.db.pool import Connection, Pool
@@ -145,10 +146,13 @@ class Lane:
         return self._connection
 
     async def _let_go(self) -> None:
-        """Give the connection up for good: nobody else may find the lane's settings on it."""
+        """Give the connection back; one that is not as it was taken is closed first."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            await connection.close()
+            if connection.info.transaction_status is TransactionStatus.IDLE:
+                await connection.set_autocommit(False)
+            else:
+                await connection.close()
             await self._pool.putconn(connection)
 
     def _fail(self, items: Sequence[Item], error: Exception) -> None:
