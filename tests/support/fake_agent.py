@@ -81,6 +81,8 @@ class FakeAgent:
         self._owns_channel = channel is None
         self._numbers = itertools.count(1)
         self._news = asyncio.Condition()
+        self._reading = asyncio.Event()
+        self._reading.set()
         self._call: grpc.aio.StreamStreamCall | None = None
         self._reader: asyncio.Task[None] | None = None
         self._renewer: asyncio.Task[None] | None = None
@@ -133,6 +135,13 @@ class FakeAgent:
         assert self._call is not None
         await self._call.write(pb.SessionRequest(**message))
 
+    def stop_reading(self) -> None:
+        """Leave what comes down on the way, as a process that hangs does."""
+        self._reading.clear()
+
+    def read_again(self) -> None:
+        self._reading.set()
+
     async def cut(self) -> None:
         """Lose the connection without a word."""
         if self._renewer is not None:
@@ -144,6 +153,7 @@ class FakeAgent:
         if self._reader is not None:
             await asyncio.gather(self._reader, return_exceptions=True)
         self._call = self._reader = None
+        self._reading.set()
 
     async def close(self) -> None:
         await self.cut()
@@ -257,6 +267,7 @@ class FakeAgent:
     async def _read(self, call) -> None:
         try:
             async for message in call:
+                await self._reading.wait()
                 async with self._news:
                     self.inbox.append(message)
                     self._news.notify_all()

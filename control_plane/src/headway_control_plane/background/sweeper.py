@@ -92,6 +92,10 @@ class Sweeper:
     def interval(self) -> float:
         return self._settings.interval.total_seconds()
 
+    def rests(self, shard: int) -> bool:
+        """Whether nothing of this shard is reassigned at present."""
+        return self._resting.get(shard, float("-inf")) > self._clock.monotonic()
+
     def on_shards(self, changed: ShardsChanged) -> None:
         """Somebody was away, we or the owner before us: whoever is still there gets the time to say so."""
         self._gained = (self._gained | changed.gained) - changed.lost

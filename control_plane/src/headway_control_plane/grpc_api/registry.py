@@ -63,12 +63,15 @@ class Registry:
     def __iter__(self) -> Iterator[LiveSession]:
         return iter(tuple(self._sessions.values()))
 
-    def add(self, live: LiveSession) -> None:
-        """Enter a session; a stream that it had before is cut."""
+    def add(self, live: LiveSession) -> bool:
+        """Enter a session; a stream that it had before is cut. False when the session is another agent's."""
         before = self._sessions.get(live.key)
+        if before is not None and before.identity.agent != live.identity.agent:
+            return False
         self._sessions[live.key] = live
         if before is not None:
             before.cut(Cut.REPLACED)
+        return True
 
     def remove(self, live: LiveSession) -> None:
         """Take a session out, unless a newer stream has taken its place."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import NoReturn
 from uuid import UUID
 
 from headway_api.agent.v1 import agent_service_pb2 as pb
@@ -91,7 +92,7 @@ class AgentStream:
         try:
             await asyncio.wait((reader, writer, self._refusal), return_when=asyncio.FIRST_COMPLETED)
             if self._refusal.done():
-                raise self._refusal.result()
+                await self._take_leave(self._refusal.result())
             await (reader if reader.done() else writer)  # raises what broke it
         finally:
             self._timer.cancel()
@@ -191,7 +192,8 @@ class AgentStream:
         services = self._services
         self._session, self._slots = hello.session, hello.slots
         # Entered first: a stream that this session had here before ends now and can answer nothing more.
-        services.registry.add(self)
+        if not services.registry.add(self):
+            raise CUTS[Cut.SESSION_OVER]
         opened = await services.handshake.open(self.identity, hello, self.ledger)
         for run in self.ledger.open:
             services.registry.executes(self, run)
@@ -274,6 +276,12 @@ class AgentStream:
         except Exception:  # noqa: BLE001 - a defect; logged, and the stream is closed
             _log.exception("session %s", self._session)
             self._end(DEFECT)
+
+    async def _take_leave(self, refusal: Refusal) -> NoReturn:
+        if refusal is CUTS[Cut.REVOKED]:
+            # Its runs need not wait for the lease to run out.
+            await self._execute(CloseSession(self.key[1], "revoked"))
+        raise refusal
 
     def _end(self, refusal: Refusal) -> None:
         if not self._refusal.done():
