@@ -8,7 +8,7 @@ import pytest
 
 from headway_agent.spool import migrations, records
 from headway_agent.spool.agent_db import AgentDb, SpoolFault
-from headway_agent.spool.migrations import NewerDatabase
+from headway_agent.spool.errors import NewerDatabase
 from headway_agent.spool.records import Identity, Witnessed
 
 

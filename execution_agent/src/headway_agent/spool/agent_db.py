@@ -13,14 +13,13 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from headway_agent.spool.errors import SpoolFault
 from headway_agent.spool.migrations import migrate
+
+__all__ = ["AgentDb", "SpoolFault"]
 
 MOST_AT_ONCE = 500
 T = TypeVar("T")
-
-
-class SpoolFault(Exception):
-    """agent.db can't be written. The message says what to do."""
 
 
 class AgentDb:

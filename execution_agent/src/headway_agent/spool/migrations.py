@@ -3,6 +3,8 @@
 import sqlite3
 from pathlib import Path
 
+from headway_agent.spool.errors import NewerDatabase
+
 MIGRATIONS = (
     """
     CREATE TABLE attempt (
@@ -40,10 +42,6 @@ MIGRATIONS = (
     ) STRICT, WITHOUT ROWID;
     """,
 )
-
-
-class NewerDatabase(Exception):
-    """A newer agent wrote this file; the message says what to do."""
 
 
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
