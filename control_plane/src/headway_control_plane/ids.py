@@ -2,10 +2,9 @@
 
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
-
-from headway_control_plane.clock import Clock
 
 _TAIL_BITS = 74
 _STEP_BYTES = 4
@@ -18,6 +17,12 @@ class IdSource(Protocol):
     def __call__(self) -> UUID: ...
 
 
+class WallClock(Protocol):
+    """As much of a clock as an id needs."""
+
+    def now(self) -> datetime: ...
+
+
 class Uuid7Source:
     """UUIDv7 (RFC 9562) that only ever grow within this process, even when the clock goes back.
 
@@ -25,7 +30,7 @@ class Uuid7Source:
     for each further id of the same millisecond, so that ids stay both ordered and hard to guess.
     """
 
-    def __init__(self, clock: Clock, entropy: Callable[[int], bytes]) -> None:
+    def __init__(self, clock: WallClock, entropy: Callable[[int], bytes]) -> None:
         self._clock = clock
         self._entropy = entropy
         self._lock = threading.Lock()

@@ -9,9 +9,6 @@ from typing import Any
 
 import click
 
-from headway_control_plane.main.demo import demo
-from headway_control_plane.main.stores import local_access
-from headway_control_plane.main.up import install
 from headway_control_plane.main.verbs.options import (
     address_options,
     home_option,
@@ -33,6 +30,10 @@ def register(group: click.Group) -> None:
 @click.option("--keep", is_flag=True, help="Leave everything serving afterwards, until Ctrl-C.")
 def demo_command(*, keep: bool, home: Path | None, **options: Any) -> None:
     """Start everything in a folder of its own, run an example and show what came out."""
+    from headway_control_plane.main.demo import demo  # noqa: PLC0415  # slow; see verbs/__init__.py
+    from headway_control_plane.main.stores import local_access  # noqa: PLC0415  # slow; see verbs/__init__.py
+    from headway_control_plane.main.up import install  # noqa: PLC0415  # slow; see verbs/__init__.py
+
     with problems_as_messages(), ExitStack() as stack:
         if home is None:
             home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headway-demo-")))

@@ -4,8 +4,6 @@ from typing import Any
 
 import click
 
-from headway_control_plane.db.migrate import migrate
-from headway_control_plane.main.serve import serve
 from headway_control_plane.main.verbs.options import address_options, problems_as_messages, setting
 from headway_control_plane.settings import Settings
 
@@ -26,6 +24,8 @@ def server_group() -> None:
 @click.option("--ready-fd", type=int, hidden=True, help="Write a line here when ready.")
 def start(lifeline_fd: int | None, ready_fd: int | None, **options: Any) -> None:
     """Serve the REST API, the UI and the agents until told to stop (TERM or Ctrl-C)."""
+    from headway_control_plane.main.serve import serve  # noqa: PLC0415  # slow; see verbs/__init__.py
+
     with problems_as_messages():
         settings = _with_database(Settings.read(**options))
         serve(settings, lifeline=lifeline_fd, ready=ready_fd)
@@ -35,6 +35,8 @@ def start(lifeline_fd: int | None, ready_fd: int | None, **options: Any) -> None
 @setting("database_url")
 def migrate_command(**options: Any) -> None:
     """Bring the database to the schema of this version. Forward only; safe to run twice or twice at once."""
+    from headway_control_plane.db.migrate import migrate  # noqa: PLC0415  # slow; see verbs/__init__.py
+
     with problems_as_messages():
         done = migrate(_with_database(Settings.read(**options)).migration_url)
     if done.changed:

@@ -7,8 +7,6 @@ from typing import Any
 
 import click
 
-from headway_control_plane.main.stores import local_access
-from headway_control_plane.main.up import install, up
 from headway_control_plane.main.verbs.options import (
     address_options,
     home_option,
@@ -36,6 +34,9 @@ def register(group: click.Group) -> None:
 )
 def up_command(root: Path, **options: Any) -> None:
     """Run Headway on this machine: database, control plane and an agent for the current folder."""
+    from headway_control_plane.main.stores import local_access  # noqa: PLC0415  # slow; see verbs/__init__.py
+    from headway_control_plane.main.up import install, up  # noqa: PLC0415  # slow; see verbs/__init__.py
+
     with problems_as_messages():
         settings = Settings.read(**options)
         installation = install(settings, root.resolve(), local_access)
