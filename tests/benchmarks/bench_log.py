@@ -20,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import psycopg
 import uvloop
-from headway_control_plane.application.ports import AttemptFacts, FactsBatch
+
+from headway_control_plane.application.ports import AttemptFacts
 from headway_control_plane.db.embedded import EmbeddedPostgres
 from headway_control_plane.db.migrate import migrate
 from headway_control_plane.domain.streams import Stream, StreamKind

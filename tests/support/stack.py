@@ -12,7 +12,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -91,13 +91,20 @@ class Api:
 class Stack:
     """`headway up` in a home of its own. Parts are found by their command lines among its descendants."""
 
-    def __init__(self, home: Path, *, root: Path = FLOWS, **variables: str) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        root: Path = FLOWS,
+        pace: Mapping[str, str] = SHORT,
+        **variables: str,
+    ) -> None:
         self.home = home
         http, grpc = free_ports(2)
         self.grpc_port = grpc
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("HEADWAY_")},
-            **SHORT,
+            **pace,
             "HEADWAY_HOME": str(home),
             "HEADWAY_HTTP_PORT": str(http),
             "HEADWAY_GRPC_PORT": str(grpc),

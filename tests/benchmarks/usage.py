@@ -1,0 +1,34 @@
+"""CPU that processes have used: of a whole Headway by part, of a PostgreSQL server."""
+
+from __future__ import annotations
+
+import resource
+from contextlib import suppress
+
+import psutil
+from support.stack import Stack
+
+
+def own_cpu() -> float:
+    """CPU seconds of this process."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def tree_cpu(pid: int) -> float:
+    """CPU seconds of a process and all below it, the ended ones included."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        times = process.cpu_times()
+        own = times.user + times.system + times.children_user + times.children_system
+        return own + sum(tree_cpu(child.pid) for child in process.children())
+    return 0.0
+
+
+def cpu_by_part(stack: Stack) -> dict[str, float]:
+    """CPU seconds of database, server and agent, and of everything together.
+
+    Supervisors are nobody's to wait for, so what flows used is in none of these.
+    """
+    parts = {name: tree_cpu(stack.part(name).pid) for name in ("postgres", "server", "agent")}
+    return parts | {"all": tree_cpu(stack.process.pid)}
