@@ -247,7 +247,7 @@ class World:
                 parameters=Blob.of(json.dumps(parameters).encode()),
                 labels=Blob.of(json.dumps(labels).encode()),
                 **changes,
-            )  # fmt: skip
+            )
         )
         return run
 

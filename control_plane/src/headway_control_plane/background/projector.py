@@ -46,8 +46,9 @@ class Projector:
             self._engine.mark(notice.ws)
 
     def on_hint(self, shard: int) -> None:
-        """Listen to other replicas, and to shards gained: look there at the next turn. The caller wakes the service."""
+        """Listen to other replicas: look there at the next turn."""
         self._hinted.add(shard)
+        self._engine.wake()
 
     async def run_once(self) -> bool:
         """Look where the log may be ahead, if it is time to; then take one turn."""

@@ -36,6 +36,9 @@ from headway_control_plane.projections.engine import ProjectionEngine
 from headway_control_plane.projections.reading import Reads
 from headway_control_plane.projections.task_timeline import TaskTimeline
 from headway_control_plane.settings import Settings, is_loopback
+from headway_control_plane.ui.routes import routes as ui_routes
+from headway_control_plane.ui.services import Services as PageServices
+from headway_control_plane.ui.sessions import CookieSessions
 
 UntilBroken = Callable[[], Awaitable[object]]
 
@@ -77,22 +80,22 @@ async def control_plane(settings: Settings) -> AsyncIterator[UntilBroken]:
             terms=LeaseTerms(ttl=timedelta(seconds=settings.replica_ttl)),
         )
         agents = _agent_server(core, shards)
-        loops = await enter(_loops(core, shards, agents))
+        engine = ProjectionEngine(database, Reader(database, role=Role.PROJECTOR), [TaskTimeline()])
+        await engine.prepare()
+        loops = await enter(_loops(core, shards, agents, engine))
         await enter(agents)
-        http = await enter(_http_server(core))
+        http = await enter(_http_server(core, engine))
         yield lambda: _first_to_break(loops.wait, http.until_broken)
 
 
 @asynccontextmanager
-async def _loops(core: Core, shards: ShardLeases, agents: AgentServer) -> AsyncIterator[Supervisor]:
+async def _loops(
+    core: Core, shards: ShardLeases, agents: AgentServer, engine: ProjectionEngine
+) -> AsyncIterator[Supervisor]:
     """Run the services, each woken by what concerns it; at the end give the shards back."""
     clock = core.sources.clock
     dispatcher = Dispatcher(DispatchRows(core.database), core.log, shards, clock)
     dispatching = _service(core, dispatcher, prompt=True)
-    engine = ProjectionEngine(
-        core.database, Reader(core.database, role=Role.PROJECTOR), [TaskTimeline()]
-    )
-    await engine.prepare()
     projector = Projector(engine, shards, clock)
     projecting = _service(core, projector)
     sweeper = Sweeper(core.database, core.log, shards, clock, _sweeper_settings(core.settings))
@@ -160,24 +163,29 @@ def _agent_server(core: Core, shards: ShardLeases) -> AgentServer:
 
 
 @asynccontextmanager
-async def _http_server(core: Core) -> AsyncIterator[HttpServer]:
-    """Serve the REST API; event streams are told to end before connections are waited for."""
+async def _http_server(core: Core, engine: ProjectionEngine) -> AsyncIterator[HttpServer]:
+    """Serve REST API and UI; event streams are told to end before connections are waited for."""
     settings, closing = core.settings, asyncio.Event()
     reads = Reads(core.database)
+    credentials = CredentialStore(core.database)
+    sessions = CookieSessions(credentials, reads, core.sources.clock, secure=_over_tls(settings))
     services = Services(
         log=core.log,
         reader=core.reader,
         reads=reads,
         catalogue=RowCatalogue(reads),
-        credentials=CredentialStore(core.database),
+        credentials=credentials,
         ids=core.sources.ids,
         clock=core.sources.clock,
         entropy=core.sources.entropy,
+        sessions=sessions,
         options=HttpOptions(hosts=_host_names(settings)),
         closing=closing,
     )
+    app = create_app(services)
+    app.router.routes.extend(ui_routes(_pages(core, services, sessions, engine)))
     server = HttpServer(
-        create_app(services),
+        app,
         settings.http_host,
         settings.http_port,
         drain_timeout=settings.drain_timeout / 2,
@@ -188,6 +196,28 @@ async def _http_server(core: Core) -> AsyncIterator[HttpServer]:
             yield server
         finally:
             closing.set()
+
+
+def _pages(
+    core: Core, api: Services, sessions: CookieSessions, engine: ProjectionEngine
+) -> PageServices:
+    return PageServices(
+        reads=api.reads,
+        reader=api.reader,
+        log=api.log,
+        catalogue=api.catalogue,
+        engine=engine,
+        sessions=sessions,
+        ids=core.sources.ids,
+        clock=core.sources.clock,
+        entropy=core.sources.entropy,
+        closing=api.closing,
+    )
+
+
+def _over_tls(settings: Settings) -> bool:
+    """Whether browsers reach us over TLS, ours or a proxy's: then their cookies never travel without it."""
+    return _tls_files(settings) is not None or settings.public_url.startswith("https://")
 
 
 async def _first_to_break(*waits: UntilBroken) -> None:

@@ -58,6 +58,10 @@ class ProjectionEngine:
         """Name whom to wake when a workspace has news."""
         self._on_mark = wake
 
+    def wake(self) -> None:
+        """Have a turn taken soon, although no workspace is marked yet."""
+        self._on_mark()
+
     def mark(self, ws: int) -> None:
         """Give a workspace a turn. Marks before that turn fold into it."""
         if ws not in self._queued:

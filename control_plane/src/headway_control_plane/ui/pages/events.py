@@ -25,9 +25,9 @@ async def events_page(site: Site, request: Request, viewer: Viewer) -> Response:
     newer, older = None, None
     if stream:
         try:
-            after = number_of(request, "version")
+            version = number_of(request, "version")
             events = await site.services.reader.read_stream(
-                viewer.ws, parse_stream(stream), after, PAGE
+                viewer.ws, parse_stream(stream), version, PAGE
             )
         except BadStream as error:
             problem = str(error)
