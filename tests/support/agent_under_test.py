@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from headway_agent.clock import SystemClock
-from headway_agent.connection.channel import parse_target
+from headway_agent.connection.channel import Target, parse_target
 from headway_agent.connection.enrol import enrol
 from headway_agent.connection.identity import Assertions
 from headway_agent.connection.messages import Introduction, Witness
@@ -84,9 +84,10 @@ async def running_agent(
     clock: SystemClock | None = None,
     tap: Path | None = None,
     host: str = "secret-host",
+    target: Target | None = None,
 ) -> AsyncIterator[Running]:
     clock = clock or SystemClock()
-    target = parse_target(server.address)
+    target = target or parse_target(server.address)
     identity = await enrol(target, TOKEN, "")
     assertions = Assertions(identity, clock.now_us, lambda: str(uuid4()))
     who = Introduction(uuid4(), "0.1.0", host)

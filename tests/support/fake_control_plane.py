@@ -123,7 +123,8 @@ class FakeControlPlane(AgentServiceServicer):
         self._server: grpc.aio.Server | None = None
         self.port = 0
 
-    async def start(self, port: int = 0) -> None:
+    async def start(self, port: int = 0, tls: tuple[bytes, bytes] | None = None) -> None:
+        """`tls` is the key and the certificate, as PEM."""
         self._server = grpc.aio.server(
             options=[
                 ("grpc.so_reuseport", 0),
@@ -132,7 +133,11 @@ class FakeControlPlane(AgentServiceServicer):
             ]
         )
         add_AgentServiceServicer_to_server(self, self._server)
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
+        if tls is None:
+            self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
+        else:
+            credentials = grpc.ssl_server_credentials([tls])
+            self.port = self._server.add_secure_port(f"127.0.0.1:{port}", credentials)
         await self._server.start()
 
     async def stop(self) -> None:
@@ -194,7 +199,10 @@ class FakeControlPlane(AgentServiceServicer):
             code, detail, metadata = self.refuse
             await context.abort(code, detail, metadata)
         token = dict(context.invocation_metadata())["authorization"].removeprefix("Bearer ")
-        claims = jwt.decode(token, options={"verify_signature": False})
+        try:
+            claims = jwt.decode(token, options={"verify_signature": False})
+        except jwt.InvalidTokenError as error:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error), time)
         public = self.keys.get(claims["sub"])
         if public is None:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no such agent", time)
