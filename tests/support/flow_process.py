@@ -33,7 +33,8 @@ Frame = dict[str, Any]
 class FlowProcess:
     """One attempt under way."""
 
-    def __init__(self, start: dict[str, Any]) -> None:
+    def __init__(self, start: dict[str, Any], *, confirms: bool = True) -> None:
+        self._confirms = confirms
         ours, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
@@ -57,6 +58,8 @@ class FlowProcess:
                     with self._news:
                         self.frames.append(frame)
                         self._news.notify_all()
+                    if self._confirms and frame.get("durable") == "sync":
+                        self.confirm(frame["call"])
             except (OSError, ValueError):
                 return  # the test has hung up
 
@@ -71,6 +74,11 @@ class FlowProcess:
 
     def cancel(self) -> None:
         os.kill(self.process.pid, signal.SIGUSR1)
+
+    def confirm(self, call: str) -> None:
+        """What the supervisor says once the call's end is on disk."""
+        body = json.dumps({"type": "durable", "call": call}).encode()
+        self._sock.sendall(len(body).to_bytes(4, "big") + body)
 
     def hang_up(self) -> None:
         """The supervisor is gone."""
@@ -129,7 +137,9 @@ class Project:
         text = header + textwrap.dedent(source)
         (self.root / f"{module}.py").write_text(text, encoding="utf-8", errors="surrogatepass")
 
-    def start(self, parameters: dict[str, Any] | None = None, **changes: Any) -> FlowProcess:
+    def start(
+        self, parameters: dict[str, Any] | None = None, *, confirms: bool = True, **changes: Any
+    ) -> FlowProcess:
         fence = len(self.logs) + 1
         run_dir = self.runs / str(fence)
         run_dir.mkdir(parents=True)
@@ -150,7 +160,7 @@ class Project:
             "run_dir": str(run_dir),
             **changes,
         }
-        return FlowProcess(start)
+        return FlowProcess(start, confirms=confirms)
 
     def keep(self, frames: list[Frame]) -> None:
         """Writes an attempt's facts to its frames.log, as a supervisor does."""

@@ -1,4 +1,4 @@
-"""The flow process's end of the channel to its supervisor: it only sends, from any thread, and never waits for an answer."""
+"""The flow process's end of the channel to its supervisor. Any thread sends; only a call with `durable="sync"` waits for an answer."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 from headway.runtime.cancellation import Cancellation
+from headway.runtime.framing import FrameSplitter
 
 SUPERVISOR_LOST = 70
 """Exit code of a flow process whose supervisor is gone: nobody would record what it goes on to do."""
 
+_READ = 4096
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -47,6 +49,10 @@ class Channel:
         self._on_lost = on_lost
         # Reentrant, for a finalizer that logs may run inside `send`; each sendall is one step, so frames stay whole.
         self._lock = threading.RLock()
+        # Whoever waits for an answer reads for all who wait: there is no thread for it.
+        self._reading = threading.Lock()
+        self._answers = FrameSplitter()
+        self._durable: set[str] = set()
 
     def send(self, frame: dict[str, Any]) -> None:
         """Sends one frame whole. All its text must be clean already."""
@@ -57,3 +63,31 @@ class Channel:
                 self._sock.sendall(len(body).to_bytes(4, "big") + body)
             except OSError:
                 self._on_lost()
+
+    def wait_durable(self, call: str) -> None:
+        """Returns once the supervisor has said that the call's end is on disk. A cancel waits meanwhile."""
+        with self._cancellation.held:
+            while not self._is_durable(call):
+                pass  # another thread's answer came; between two looks that thread gets its turn
+
+    def _is_durable(self, call: str) -> bool:
+        """Whether the answer is there, after waiting for one more if it was not."""
+        with self._reading:
+            if call not in self._durable:
+                self._read_answers()
+            if call not in self._durable:
+                return False
+            self._durable.remove(call)
+            return True
+
+    def _read_answers(self) -> None:
+        try:
+            data = self._sock.recv(_READ)
+        except OSError:
+            data = b""
+        if not data:
+            self._on_lost()
+        for raw in self._answers.feed(data):
+            answer = json.loads(raw)
+            if answer.get("type") == "durable":
+                self._durable.add(answer["call"])

@@ -29,6 +29,7 @@ class Reporter:
         self, channel: Channel, clock: Clock, describe: ErrorDescriber, write_result: ResultWriter
     ) -> None:
         self._send = channel.send
+        self._wait_durable = channel.wait_durable
         self.clock = clock
         self._describe = describe
         self._write_result = write_result
@@ -68,7 +69,7 @@ class Reporter:
         )
 
     def completed(self, call: Call, target: Target, started_us: int, value: Any) -> dict[str, Any]:
-        """Gives the `result` it has sent."""
+        """Gives the `result` it has sent; under `durable="sync"` once it is on disk."""
         result = self._result(
             value,
             target.name,
@@ -80,6 +81,8 @@ class Reporter:
         if target.durable == "sync":
             frame["durable"] = "sync"
         self._send(frame)
+        if target.durable == "sync":
+            self._wait_durable(call.key)
         return result
 
     def failed(
