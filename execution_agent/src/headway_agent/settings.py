@@ -37,7 +37,9 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`server` is empty when nobody named it: then the enrolment did. `base_env` is what flows inherit from."""
+    """`server` is empty when nobody named it: then the enrolment did. `reconnect_cap`: longest pause between dials; the control plane's
+    `reassign_after` is to be three times as long, or more. `base_env` is what flows inherit from.
+    """
 
     server: str
     insecure: bool
@@ -56,6 +58,7 @@ class Settings:
     log_level: str
     drain_wait: bool
     parent_fd: int | None
+    reconnect_cap: float
     base_env: Mapping[str, str] = field(repr=False)
 
 
@@ -84,6 +87,7 @@ def load(options: Options, environ: Mapping[str, str] | None = None) -> Settings
         log_level=_level(options.log_level or env.get("HEADWAY_LOG_LEVEL", "INFO")),
         drain_wait=options.drain_wait or _flag(env, "HEADWAY_AGENT_DRAIN_WAIT"),
         parent_fd=options.parent_fd,
+        reconnect_cap=_seconds(env, "HEADWAY_RECONNECT_CAP", 15.0),
         base_env=env,
     )
 
@@ -124,6 +128,17 @@ def _flag(env: Mapping[str, str], name: str) -> bool:
     if value not in ("", "0", "1", "true", "false"):
         raise BadSetting(f"{name} is {value!r}: write true or false.")
     return value in ("1", "true")
+
+
+def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
+    text = env.get(name, "")
+    try:
+        seconds = float(text) if text else default
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 3_600:
+        raise BadSetting(f"{name} is {text!r}: write seconds, above 0 and below an hour.")
+    return seconds
 
 
 def _slots(options: Options, env: Mapping[str, str]) -> int:

@@ -17,9 +17,9 @@ from headway_agent.connection.identity import Assertions, Identity
 from headway_agent.connection.messages import Introduction
 from headway_agent.connection.stream import GrpcStream
 from headway_agent.connection.tap import Tap
+from headway_agent.core.backoff import Policy
 from headway_agent.core.session import Rules
 from headway_agent.loops.attempts_loop import AttemptsLoop
-from headway_agent.loops.housekeeping_loop import HousekeepingLoop
 from headway_agent.loops.hub import Hub
 from headway_agent.loops.log_loop import LogLoop
 from headway_agent.loops.record_loop import RecordLoop
@@ -79,12 +79,18 @@ async def serve(settings: Settings) -> None:
         try:
             await converse(settings, clock, db, runner, identity, tap)
         except Failure as failure:
-            token = read_token(settings) if failure.reaction is Reaction.REENROL else None
+            token = _new_token(settings) if failure.reaction is Reaction.REENROL else None
             if not token:
                 raise
             log.warning("%s; enrolling again", failure)
             identity = await enrol_agent(db, settings, token, clock.now_us)
             await converse(settings, clock, db, runner, identity, tap)
+
+
+def _new_token(settings: Settings) -> str | None:
+    """A token file may hold a fresh token by now, or be gone; a descriptor was read once and for all."""
+    file = settings.token_file
+    return read_token(settings) if file is not None and file.is_file() else None
 
 
 @contextlib.asynccontextmanager
@@ -113,7 +119,9 @@ async def converse(
     new_id = uuid.uuid4  # noqa: TID251 (the composition root brings ids in)
     assertions = Assertions(identity, clock.now_us, lambda: str(new_id()))
     who = Introduction(new_id(), version("headway-agent"), settings.host)
-    hub = Hub(Rules(settings.slots), who, runner, clock, random.SystemRandom())
+    cap = settings.reconnect_cap
+    rules = Rules(settings.slots, Policy(first=min(1.0, cap), cap=cap))
+    hub = Hub(rules, who, runner, clock, random.SystemRandom())
     witnesses = DbWitnesses(db, clock.now_us)
     session_loop = SessionLoop(
         hub, lambda: GrpcStream(target, assertions, tap), assertions, witnesses, new_id
@@ -129,6 +137,5 @@ async def converse(
                 Loop("watch", WatchLoop(hub).run),
                 Loop("report", ReportLoop(hub).run),
                 Loop("log", LogLoop(hub).run),
-                Loop("housekeeping", HousekeepingLoop(runner, hub.ended).run),
             ]
         )
