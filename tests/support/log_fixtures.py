@@ -1,6 +1,5 @@
 """A log on a real database, and short ways to fill it."""
 
-import asyncio
 import hashlib
 import itertools
 import json
@@ -13,6 +12,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
+
 from headway_api.event.v1 import attempt_pb2
 from headway_control_plane.application.ports import (
     AttemptFacts,

@@ -5,6 +5,7 @@ import json
 from datetime import timedelta
 
 import pytest
+
 from headway_control_plane.application.ports import Dedupe, IdempotencyConflict, UnknownWorkspace
 from headway_control_plane.domain.commands import (
     CancelRun,

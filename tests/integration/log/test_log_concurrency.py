@@ -4,6 +4,7 @@ import asyncio
 import threading
 
 import pytest
+
 from headway_control_plane.application.ports import FactsVerdict as V
 from headway_control_plane.application.ports import Unavailable
 from headway_control_plane.domain.commands import LoseAttempt

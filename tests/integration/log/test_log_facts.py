@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from headway_api.event.v1 import attempt_pb2
 from headway_control_plane.application.ports import AttemptFacts, Fact, FactsBatch
 from headway_control_plane.application.ports import FactsVerdict as V

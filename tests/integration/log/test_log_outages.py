@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+
 from headway_control_plane.application.ports import Dedupe, Unavailable
 from headway_control_plane.application.ports import FactsVerdict as V
 from headway_control_plane.log.invariants import check

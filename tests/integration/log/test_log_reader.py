@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from headway_control_plane.application.ports import (
     START,
     Bookmark,

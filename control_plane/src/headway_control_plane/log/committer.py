@@ -93,9 +93,11 @@ class Committer:
             lane.line.close()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=grace)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            while late:
+                # More than once: a cancellation that meets a dying connection comes out as the connection's error.
+                for task in late:
+                    task.cancel()
+                _, late = await asyncio.wait(late, timeout=1.0)
 
     async def __aenter__(self) -> Self:
         await self.start()

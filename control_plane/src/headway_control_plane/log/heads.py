@@ -70,6 +70,7 @@ class HeadWatch:
         self._hinted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._endings: list[Callable[[], None]] = []
+        self._stopping = False
 
     @contextmanager
     def watch(self, ws: int) -> Iterator[Watched]:
@@ -85,6 +86,7 @@ class HeadWatch:
 
     async def start(self) -> None:
         """Listen to commits and hints, and sweep."""
+        self._stopping = False
         if self._log is not None:
             self._endings.append(self._log.on_commit(self._on_commit))
         if self._hints is not None:
@@ -92,6 +94,7 @@ class HeadWatch:
         self._task = asyncio.create_task(self._run(), name="head watch")
 
     async def stop(self) -> None:
+        self._stopping = True
         for end in self._endings:
             end()
         self._endings.clear()
@@ -123,7 +126,8 @@ class HeadWatch:
             self._note(ws, Cursor(epoch, offset))
 
     async def _run(self) -> None:
-        while True:
+        # A cancellation that meets a dying connection comes out as the connection's error; hence the flag.
+        while not self._stopping:
             try:
                 async with asyncio.timeout(self._interval):
                     await self._hinted.wait()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from types import TracebackType
 from typing import Self
 from uuid import UUID
@@ -44,6 +45,7 @@ class NotifyHints:
         self._dirty = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._end: Callable[[], None] | None = None
+        self._stopping = False
         self.heard = asyncio.Event()  # set while LISTEN is known to work
 
     def on_hint(self, listener: Callable[[int], None]) -> Callable[[], None]:
@@ -55,6 +57,7 @@ class NotifyHints:
         return lambda: self._remote_listeners.remove(listener)
 
     async def start(self) -> None:
+        self._stopping = False
         self._end = self._log.on_commit(self._on_commit)
         self._tasks = [
             asyncio.create_task(self._keep(self._speak), name="hints out"),
@@ -62,6 +65,7 @@ class NotifyHints:
         ]
 
     async def stop(self) -> None:
+        self._stopping = True
         if self._end is not None:
             self._end()
             self._end = None
@@ -95,7 +99,8 @@ class NotifyHints:
 
     async def _keep(self, work: Callable[[Connection], Awaitable[None]]) -> None:
         """Run one direction on a connection of its own; after a loss, again with a new one."""
-        while True:
+        # A cancellation that meets a dying connection comes out as the connection's error; hence the flag.
+        while not self._stopping:
             try:
                 async with self._database.pool(Role.COMMITTER).connection() as connection:
                     try:
@@ -104,6 +109,8 @@ class NotifyHints:
                     finally:
                         await _tidy(connection)
             except (psycopg.OperationalError, PoolTimeout) as error:
+                if self._stopping:
+                    return
                 _log.warning("hints pause, followers poll meanwhile: %s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
 
@@ -131,15 +138,18 @@ class NotifyHints:
         await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
         probe = f"{self._replica} probe"
         await connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, probe])
-        async for notify in connection.notifies(timeout=_PROBE_SECONDS):
-            if notify.payload == probe:
-                self.heard.set()
-                break
+        # Closed explicitly: a suspended generator keeps the connection's lock.
+        async with aclosing(connection.notifies(timeout=_PROBE_SECONDS)) as heard:
+            async for notify in heard:
+                if notify.payload == probe:
+                    self.heard.set()
+                    break
         if not self.heard.is_set():
             raise psycopg.OperationalError("LISTEN hears nothing; is there a transaction pooler?")
         try:
-            async for notify in connection.notifies():
-                self._hear(notify.payload)
+            async with aclosing(connection.notifies()) as heard:
+                async for notify in heard:
+                    self._hear(notify.payload)
         finally:
             self.heard.clear()
 
