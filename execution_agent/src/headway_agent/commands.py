@@ -75,6 +75,12 @@ def agent() -> None:
 )
 @click.option("--drain-wait", is_flag=True, help="A drain waits for running attempts to end.")
 @click.option("--parent-fd", type=int, help="An inherited pipe; its end drains the agent.")
+@click.option(
+    "--allow-faults",
+    type=_FILE,
+    hidden=True,
+    help="For tests: kill at the point that this file names.",
+)
 def start(**given: Any) -> None:
     """Connect and execute until told to drain (Ctrl-C or SIGTERM; a second one stops now)."""
     settings = _settings(given)

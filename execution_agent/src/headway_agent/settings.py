@@ -33,12 +33,13 @@ class Options:
     log_level: str | None = None
     drain_wait: bool = False
     parent_fd: int | None = None
+    allow_faults: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`server` is empty when nobody named it: then the enrolment did. `reconnect_cap`: longest pause between dials; the control plane's
-    `reassign_after` is to be three times as long, or more. `base_env` is what flows inherit from.
+    `reassign_after` is to be three times as long, or more. `base_env` is what flows inherit from. `allow_faults` is for tests.
     """
 
     server: str
@@ -59,6 +60,7 @@ class Settings:
     drain_wait: bool
     parent_fd: int | None
     reconnect_cap: float
+    allow_faults: Path | None
     base_env: Mapping[str, str] = field(repr=False)
 
 
@@ -87,6 +89,7 @@ def load(options: Options, environ: Mapping[str, str] | None = None) -> Settings
         log_level=_level(options.log_level or env.get("HEADWAY_LOG_LEVEL", "INFO")),
         drain_wait=options.drain_wait or _flag(env, "HEADWAY_AGENT_DRAIN_WAIT"),
         parent_fd=options.parent_fd,
+        allow_faults=options.allow_faults or _path(env, "HEADWAY_AGENT_ALLOW_FAULTS"),
         reconnect_cap=_seconds(env, "HEADWAY_RECONNECT_CAP", 15.0),
         base_env=env,
     )

@@ -97,7 +97,12 @@ def _new_token(settings: Settings) -> str | None:
 async def _runner(
     state_dir: StateDir, db: AgentDb, settings: Settings, clock: SystemClock
 ) -> AsyncIterator[Runner]:
-    launch = LaunchOptions(settings.environments, settings.roots, settings.base_env)
+    launch = LaunchOptions(
+        settings.environments,
+        settings.roots,
+        settings.base_env,
+        fault_file=settings.allow_faults,
+    )
     runner = Runner(state_dir, db, RunnerOptions(launch), clock)
     try:
         await runner.open()

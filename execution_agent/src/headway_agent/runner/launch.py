@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from headway_agent.clock import Clock
-from headway_agent.runner import environments, start_file
+from headway_agent.runner import environments, faults, start_file
 from headway_agent.runner.attempt import Attempt
 from headway_agent.runner.processes import ProcessId
 from headway_agent.runner.state_dir import StateDir
@@ -17,8 +17,8 @@ from headway_agent.runner.wake import socket_path
 
 @dataclass(frozen=True, slots=True)
 class LaunchOptions:
-    """`base_env` is the agent's own environment. `template_arguments` and `start_extra` (more fields of start.json) are
-    for tests.
+    """`base_env` is the agent's own environment. `template_arguments`, `start_extra` (more fields of start.json) and
+    `fault_file` (see `faults`) are for tests.
     """
 
     environments_file: Path
@@ -26,6 +26,7 @@ class LaunchOptions:
     base_env: Mapping[str, str]
     template_arguments: tuple[str, ...] = ()
     start_extra: Mapping[str, Any] = field(default_factory=dict)
+    fault_file: Path | None = None
 
 
 class Launcher:
@@ -35,17 +36,25 @@ class Launcher:
         self._dir = state_dir
         self._options = options
         self._wake_path = socket_path(state_dir.path)
-        self._templates = Templates(Options(state_dir.logs, options.template_arguments), clock)
+        arguments = (
+            *options.template_arguments,
+            *(["--allow-faults"] if options.fault_file else []),
+        )
+        self._templates = Templates(Options(state_dir.logs, arguments), clock)
 
     async def launch(self, attempt: Attempt) -> ProcessId:
         """Gives the supervisor. Raises Refused, SpawnRefused or TemplateLost."""
-        kind = await asyncio.to_thread(self._prepare, attempt)
-        return await self._templates.spawn(kind, attempt.run_dir)
+        fault = faults.take(self._options.fault_file)
+        kind = await asyncio.to_thread(self._prepare, attempt, fault)
+        faults.reached("before_spawn", fault)
+        process = await self._templates.spawn(kind, attempt.run_dir)
+        faults.reached("after_spawn", fault)
+        return process
 
     async def close(self) -> None:
         await self._templates.close()
 
-    def _prepare(self, attempt: Attempt) -> Kind:
+    def _prepare(self, attempt: Attempt, fault: Mapping[str, Any]) -> Kind:
         """Checks that the attempt may run and writes its start.json."""
         assignment = attempt.assignment
         file = self._options.environments_file
@@ -61,5 +70,6 @@ class Launcher:
             store=self._dir.store,
             wake=self._wake_path,
         )
-        start_file.write(attempt.run_dir, start | dict(self._options.start_extra))
+        extra = dict(self._options.start_extra) | ({"fault": dict(fault)} if fault else {})
+        start_file.write(attempt.run_dir, start | extra)
         return Kind(environment, env, file.stat().st_mtime_ns)
