@@ -53,13 +53,13 @@ class SchedulingSettings:
 
 @dataclass(frozen=True, slots=True)
 class Scheduling:
-    """What runs. `until_broken` waits for as long as all of it is whole and raises what broke."""
+    """What runs."""
 
     shards: ShardLeases
     dispatcher: Dispatcher
     sweeper: Sweeper
     server: AgentServer
-    until_broken: Callable[[], Awaitable[None]]
+    supervisor: Supervisor
 
 
 @asynccontextmanager
@@ -113,7 +113,7 @@ async def scheduling(
     )
     try:
         async with supervisor, server:
-            yield Scheduling(shards, dispatcher, sweeper, server, supervisor.wait)
+            yield Scheduling(shards, dispatcher, sweeper, server, supervisor)
     finally:
         for end in ends:
             end()
@@ -175,6 +175,10 @@ class Replica:
     parts: Scheduling
     ids: Uuid7Source
     url: str
+
+    async def freeze(self) -> None:
+        """Stop all loops without giving anything back, as a process that is killed or hangs."""
+        await self.parts.supervisor.stop()
 
     @property
     def target(self) -> str:

@@ -111,9 +111,7 @@ class Dispatcher:
     def on_hint(self, shard: int) -> None:
         """Another replica committed in this shard: what we know of it may be old."""
         if shard in self._shards.held():
-            self._to_load.update(ws for ws, of in self._shard_of.items() if of == shard)
-            if not any(of == shard for of in self._shard_of.values()):
-                self._gained.add(shard)  # a workspace that did not exist when we took the shard
+            self._gained.add(shard)  # its workspaces are looked up too: one may be new
             self._wake()
 
     def on_shards(self, changed: ShardsChanged) -> None:
@@ -150,7 +148,7 @@ class Dispatcher:
         if now - self._loaded_all_at >= self.interval * 0.8:
             self._gained |= self._shards.held().keys()
             self._loaded_all_at = now
-        if self._gained:
+        if self._loadable() and self._gained:
             shards, self._gained = self._gained, set()
             try:
                 found, database_time = await self._rows.workspaces(shards)
@@ -161,11 +159,13 @@ class Dispatcher:
                 self._time.observe(database_time)
             self._shard_of |= found
             self._to_load |= found.keys()
-        if self._loadable():
+        if self._loadable() and self._to_load:
             await self._load_some()
 
     def _loadable(self) -> bool:
-        return bool(self._to_load) and self._clock.monotonic() >= self._load_again_at
+        """Whether something is to be loaded and the pause after the last load is over."""
+        wanted = bool(self._to_load or self._gained)
+        return wanted and self._clock.monotonic() >= self._load_again_at
 
     async def _load_some(self) -> None:
         chosen = set(list(self._to_load)[: self._settings.workspaces_a_load])
@@ -308,7 +308,7 @@ class Dispatcher:
         now = self._time.now()
         wake_at = self._core.next_wake(now)
         waits = [(wake_at - now).total_seconds()] if wake_at is not None else []
-        if self._to_load:
+        if self._to_load or self._gained:
             waits.append(self._load_again_at - self._clock.monotonic())
         if not waits:
             return
