@@ -77,7 +77,7 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def running_agent(
-    server: FakeControlPlane,
+    address: FakeControlPlane | str,
     runner: Any,
     *,
     slots: int = 4,
@@ -85,10 +85,12 @@ async def running_agent(
     tap: Path | None = None,
     host: str = "secret-host",
     target: Target | None = None,
+    token: str = TOKEN,
 ) -> AsyncIterator[Running]:
     clock = clock or SystemClock()
-    target = target or parse_target(server.address)
-    identity = await enrol(target, TOKEN, "")
+    address = address if isinstance(address, str) else address.address
+    target = target or parse_target(address)
+    identity = await enrol(target, token, "")
     assertions = Assertions(identity, clock.now_us, lambda: str(uuid4()))
     who = Introduction(uuid4(), "0.1.0", host)
     hub = Hub(Rules(slots, policy=QUICK), who, runner, clock, random.Random(7))

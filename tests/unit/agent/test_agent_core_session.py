@@ -188,8 +188,8 @@ def test_a_planned_move_needs_no_backoff() -> None:
 
 def test_a_dial_without_welcome_is_given_up() -> None:
     state = dialled()
-    assert step(state, 19.9, Tick())[1] == ()
-    assert isinstance(step(state, 20.0, Tick())[1][0], Close)
+    assert step(state, 9.9, Tick())[1] == ()
+    assert isinstance(step(state, 10.0, Tick())[1][0], Close)
 
 
 def test_what_the_control_plane_asks_for_beats_our_backoff() -> None:

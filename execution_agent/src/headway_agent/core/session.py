@@ -30,7 +30,7 @@ class Rules:
     slots: int
     policy: Policy = field(default_factory=Policy)
     # Longest wait for Welcome after a dial.
-    dial_timeout: float = 20.0
+    dial_timeout: float = 10.0
     # A drain without --drain-wait gives facts and lines on disk this long to reach the log; they survive there anyway.
     flush_timeout: float = 3.0
 
