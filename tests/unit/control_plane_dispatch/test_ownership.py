@@ -145,3 +145,10 @@ def test_never_two_who_trust_the_same_shard(seed: int) -> None:
         owns[name] = look(owns[name], table, name, now)
         assert len(owns[name].epochs) <= max(len(own.epochs), owns[name].share)
     assert None not in table.owner.values()
+
+
+@pytest.mark.parametrize("seconds", [3, 15, 60])
+def test_a_lease_of_any_length_is_renewed_twice_before_it_ends(seconds: int) -> None:
+    terms = LeaseTerms.scaled(timedelta(seconds=seconds))
+    assert 2 * terms.renew_interval < terms.ttl - terms.margin < terms.ttl
+    assert terms.claim_interval < terms.renew_interval

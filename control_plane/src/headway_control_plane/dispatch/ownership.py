@@ -18,6 +18,14 @@ class LeaseTerms:
     margin: timedelta = timedelta(seconds=2)
     claim_interval: timedelta = timedelta(seconds=1)  # between looks while the share is not reached
 
+    @classmethod
+    def scaled(cls, ttl: timedelta) -> LeaseTerms:
+        """A lease of another length, with everything else in the same proportion: a renewal must come before it ends."""
+        scale = ttl / cls().ttl
+        return cls(
+            ttl, cls().renew_interval * scale, cls().margin * scale, cls().claim_interval * scale
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Ownership:

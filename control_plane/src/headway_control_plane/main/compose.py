@@ -77,7 +77,7 @@ async def control_plane(settings: Settings) -> AsyncIterator[UntilBroken]:
             database,
             sources.clock,
             replica=replica,
-            terms=LeaseTerms(ttl=timedelta(seconds=settings.replica_ttl)),
+            terms=LeaseTerms.scaled(timedelta(seconds=settings.replica_ttl)),
         )
         agents = _agent_server(core, shards)
         engine = ProjectionEngine(database, Reader(database, role=Role.PROJECTOR), [TaskTimeline()])
