@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headway_agent.runner.api import Assignment, AttemptKey, AttemptState, Fact, Held, Line
+from headway_agent.spool.errors import SpoolFault
 
 
 @dataclass
@@ -35,6 +36,9 @@ class FakeRunner:
         self.killed: list[AttemptKey] = []
         self.fenced_keys: list[AttemptKey] = []
         self.forgotten: list[str] = []
+        # Attempts whose files can't be read; how many writes fail before one succeeds.
+        self.unreadable: set[AttemptKey] = set()
+        self.failing_writes = 0
         self.news = asyncio.Event()
         self.changed = asyncio.Condition()
 
@@ -115,6 +119,8 @@ class FakeRunner:
     async def facts(
         self, key: AttemptKey, after_seq: int, max_items: int = 256, max_bytes: int = 262_144
     ) -> list[Fact]:
+        if key in self.unreadable:
+            raise OSError(5, "Input/output error")
         found: list[Fact] = []
         size = 0
         for seq, frame in enumerate(self.attempts[key].facts[after_seq:], after_seq + 1):
@@ -132,6 +138,9 @@ class FakeRunner:
         return [Line(n, c) for n, c in self.attempts[key].lines if n > after_line][:max_items]
 
     async def acked(self, key: AttemptKey, seq: int) -> None:
+        if self.failing_writes:
+            self.failing_writes -= 1
+            raise SpoolFault("no space left")
         attempt = self.attempts[key]
         attempt.acked_seq = max(attempt.acked_seq, seq)
         await self._settle(attempt)

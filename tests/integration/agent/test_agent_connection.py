@@ -1,8 +1,10 @@
 """The agent's loops against a control plane over a real socket."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -434,3 +436,72 @@ async def test_grants_beyond_the_slots_wait(server: FakeControlPlane, runner: Fa
         run_to_end(runner, runner.holds(*first), 0)
         await runner.until(lambda: len(runner.started) == 2)
     assert tuple(runner.started[1].key) == second
+
+
+async def test_a_grant_that_cannot_be_read_stops_nothing(
+    server: FakeControlPlane, runner: FakeRunner
+) -> None:
+    odd, good = uuid4(), (str(uuid4()), 1)
+    async with running_agent(server, runner):
+        await server.until(lambda: server.streams)
+        reference = wire.AttemptRef(run=odd.bytes, fence=1)
+        for parameters in (b"[1]", b"{", b"\xff"):
+            server.stream.send(assign=wire.Assign(attempt=reference, parameters=parameters))
+        server.stream.send(assign=wire.Assign(attempt=wire.AttemptRef(run=b"short", fence=1)))
+        server.assign(good)
+        await runner.until(lambda: runner.started)
+        # What has no such way out costs the stream, and no more.
+        server.stream.send(forget=wire.Forget(run=b"short"))
+        await server.until(lambda: len(server.streams) == 2)
+    assert [tuple(a.key) for a in runner.started] == [good]
+
+
+async def test_a_file_that_cannot_be_read_holds_up_no_other(
+    server: FakeControlPlane, runner: FakeRunner
+) -> None:
+    broken, sound = (runner.holds(str(uuid4())) for _ in range(2))
+    runner.unreadable.add(broken.key)
+    async with running_agent(server, runner) as agent:
+        await agent.opened()
+        for held in (broken, sound):
+            run_to_end(runner, held, 3)
+        await runner.until(lambda: sound.state == "closed")
+        assert server.stored(tuple(broken.key)).last_seq == 0
+        runner.unreadable.clear()
+        runner.news.set()
+        await runner.until(lambda: broken.state == "closed")
+
+
+async def test_a_full_disk_is_waited_out(
+    server: FakeControlPlane, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headway_agent.loops.faults.PAUSE_S", 0.01)
+    runner.failing_writes = 5
+    held = runner.holds(str(uuid4()))
+    async with running_agent(server, runner):
+        await server.until(lambda: server.streams)
+        run_to_end(runner, held, 3)
+        await runner.until(lambda: held.state == "closed")
+    assert runner.failing_writes == 0
+
+
+async def test_the_tap_shows_all_that_is_sent(
+    server: FakeControlPlane, runner: FakeRunner, tmp_path: Path
+) -> None:
+    held = runner.holds(str(uuid4()))
+    tap = tmp_path / "tap.jsonl"
+    async with running_agent(server, runner, tap=tap):
+        await server.until(lambda: server.streams)
+        runner.print(held, "a line")
+        error = {"class": "E", "message": "why", "traceback": []}
+        runner.write(held, call(1, outcome="failed", error=error), EXITED)
+        await runner.until(lambda: held.state == "closed")
+    sent = [json.loads(line)["sent"] for line in tap.read_text().splitlines()]
+    assert len(sent) == len(server.received)
+    assert next(iter(sent[0])) == "hello"
+    facts = [f for s in sent if "facts" in s for a in s["facts"]["attempts"] for f in a["facts"]]
+    assert facts[0]["payload"]["name"] == "task-1"
+    assert '"why"' in json.dumps(sent).replace("\\", "")
+    (lines,) = [s["logs"]["content"] for s in sent if "logs" in s]
+    assert json.loads(lines[0])["text"] == "a line"
+    assert tap.stat().st_mode & 0o077 == 0

@@ -276,3 +276,29 @@ async def test_a_second_agent_on_the_same_directory_is_told_so(
                 assert await second.wait() == 1
         assert await agent.end(first) == 0
     assert "Another agent" in agent.log.read_text()
+
+
+async def test_a_second_signal_stops_a_waiting_drain(
+    server: FakeControlPlane, agent: AgentProcess, tmp_path: Path
+) -> None:
+    attempt = (str(uuid4()), 1)
+    gate, done = tmp_path / "gate", tmp_path / "done"
+    os.mkfifo(gate)
+    async with agent.running("--drain-wait") as process:
+        await server.until(lambda: server.streams, 30)
+        given = {"gate": str(gate), "done": str(done)}
+        server.assign(attempt, entrypoint="flows:waits", parameters=given)
+        await server.until(lambda: "AttemptStarted" in server.stored(attempt).types, 30)
+        process.send_signal(signal.SIGINT)
+        await server.until(lambda: any(m.HasField("slots") for m in server.received))
+        assert process.returncode is None
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(20):
+            assert await process.wait() == 0
+    assert server.received[-1].goodbye.reason == "stopped"
+    # The flow was left alone: it ends by itself, and the next agent tells.
+    gate.write_text("go")
+    async with agent.running() as process:
+        await server.until(lambda: server.stored(attempt).exited, 30)
+        assert await agent.end(process) == 0
+    assert done.exists()

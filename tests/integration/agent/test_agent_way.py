@@ -202,6 +202,8 @@ async def test_enrolment_keeps_the_key_to_its_owner(
     with contextlib.closing(AgentDb.open(path)) as db:
         first = await identity_of(db, settings, lambda: 1)
         assert await identity_of(db, settings, lambda: 1) == first
+        with pytest.raises(BadSetting, match="another"):
+            await identity_of(db, dataclasses.replace(settings, pool="another"), lambda: 1)
     assert path.stat().st_mode & 0o077 == 0
     # The machine's name is the customer's: it is no default.
     assert server.enrolled.name.startswith("agent-")

@@ -26,10 +26,8 @@ def assignment_of(assign: wire.Assign) -> Assignment:
 
 
 def _parameters(content: bytes) -> dict[str, Any]:
-    """The control plane checks parameters before it takes a run, so anything but an object is a broken message;
-    the stream that brought it ends, and the next one brings it anew.
-    """
+    """The control plane checks parameters before it takes a run: anything but an object is a broken message."""
     parameters = json.loads(content) if content else {}
     if not isinstance(parameters, dict):
-        raise TypeError("Assign.parameters is no JSON object")
+        raise ValueError("Assign.parameters is no JSON object")  # noqa: TRY004 (as every other unreadable message)
     return parameters

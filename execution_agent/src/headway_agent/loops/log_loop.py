@@ -1,6 +1,7 @@
 """Sends lines of output, where the pool permits it: after facts, in what is left of the window."""
 
 import json
+import logging
 from collections.abc import Sequence
 
 import zstandard
@@ -11,6 +12,8 @@ from headway_agent.core.lines import Want
 from headway_agent.loops.hub import Hub
 from headway_agent.loops.waiting import wait_for
 from headway_agent.runner.api import AttemptKey, Line
+
+log = logging.getLogger(__name__)
 
 PAUSE_S = 0.1
 """Between two rounds, so that a slow trickle of lines is not a batch a line."""
@@ -31,7 +34,10 @@ class LogLoop:
             for want in lines.plan(hub.lines):
                 if self._facts_wait():
                     break
-                sent = await self._send(want) or sent
+                try:
+                    sent = await self._send(want) or sent
+                except OSError as error:
+                    log.warning("output can't be read: %s", error, extra={"run": want.attempt[0]})
             if sent:
                 # Whatever wakes us meanwhile is seen after the pause.
                 await wait_for(hub.ended, PAUSE_S)

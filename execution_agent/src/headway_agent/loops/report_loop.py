@@ -1,5 +1,6 @@
 """Sends facts: reads what the plan wants, encodes it, and lets credits and answers decide the rest."""
 
+import logging
 from dataclasses import dataclass, field
 
 from headway_agent.connection import messages
@@ -12,6 +13,8 @@ from headway_agent.loops.hub import Hub
 from headway_agent.loops.waiting import wait_for
 from headway_agent.runner.api import AttemptKey, Fact
 from headway_api.agent.v1 import agent_service_pb2 as wire
+
+log = logging.getLogger(__name__)
 
 LINGER_S = 0.05
 LOOK_BACK = 256
@@ -88,7 +91,11 @@ class ReportLoop:
         for want in plan.wants:
             if draft.full:
                 break
-            await self._read(want, draft)
+            try:
+                await self._read(want, draft)
+            except OSError as error:
+                # One attempt's file is no reason to keep quiet about the others; its own is tried again.
+                log.warning("facts can't be read: %s", error, extra={"run": want.attempt[0]})
         # What was read is of no use if meanwhile the stream ended or an answer moved the position.
         fresh = hub.reporting.open and all(
             (p := self._position(span.attempt)) is not None and p.sent == span.first - 1

@@ -141,7 +141,12 @@ class SessionLoop:
 
     async def _read(self, stream: Stream, sent_at: float) -> None:
         async for message in stream.messages():
-            self._heard(message, sent_at)
+            try:
+                self._heard(message, sent_at)
+            except ValueError as error:
+                # Another stream may bring it whole; and it is no reason to end what runs.
+                text = "the control plane sent what can't be read"
+                raise Failure(Reaction.RETRY, text, str(error)) from error
 
     def _heard(self, message: wire.SessionResponse, sent_at: float) -> None:
         hub = self._hub
@@ -154,7 +159,7 @@ class SessionLoop:
                     session.Renewed(said.id, said.ttl_ms / 1_000, said.renew_interval_ms / 1_000)
                 )
             case "assign":
-                hub.granted(assignment_of(message.assign))
+                self._assigned(message.assign)
             case "ack":
                 self._acked(message.ack)
             case "log_ack":
@@ -170,6 +175,15 @@ class SessionLoop:
             case None:
                 # A newer control plane says something that this version has no word for.
                 log.info("message of an unknown kind ignored")
+
+    def _assigned(self, assign: wire.Assign) -> None:
+        try:
+            assignment = assignment_of(assign)
+        except ValueError as error:
+            # It would come again with each stream: the run waits for its deadline instead, all others go on.
+            log.warning("a grant can't be read and is not taken: %s", error)
+        else:
+            self._hub.granted(assignment)
 
     def _welcomed(self, welcome: wire.Welcome, sent_at: float) -> None:
         hub = self._hub

@@ -51,6 +51,11 @@ async def identity_of(db: AgentDb, settings: Settings, now_us: Callable[[], int]
     """The identity in agent.db, or a new one where a token is at hand."""
     identity = await load_identity(db)
     if identity is not None:
+        if settings.pool and identity.pool != settings.pool:
+            raise BadSetting(
+                f"This agent is enrolled in the pool {identity.pool!r}, not {settings.pool!r}: name another --state-dir, "
+                "or enrol it anew with `headway agent enrol --force`."
+            )
         return identity
     token = read_token(settings)
     if not token:
