@@ -1,0 +1,146 @@
+"""Every type of event in every schema version ever released, as bytes, decodes to this day.
+
+A new type or version without a golden file fails here. Write the missing ones with
+
+    python tests/contract/log/test_golden_events.py
+
+Files that are there are never rewritten: they are what the log of somebody holds.
+"""
+
+import dataclasses
+import enum
+import hashlib
+import json
+import typing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from google.protobuf.descriptor import FieldDescriptor as F
+
+from headway_control_plane.domain.streams import Blob
+from headway_control_plane.log.codec import EVENT_TYPES, FACT_TYPES, encode
+from headway_control_plane.log.upcast import UPCASTERS, decode_any
+
+GOLDEN = Path(__file__).parent / "golden"
+MANIFEST = GOLDEN / "manifest.json"
+WHEN = datetime(2026, 11, 22, 12, 30, 0, 123456, tzinfo=UTC)
+
+
+def seed(*words: str) -> bytes:
+    return hashlib.sha256("/".join(words).encode()).digest()
+
+
+def sample_value(hint, *words: str):
+    """A value that tells its field from every other one."""
+    digest = seed(*words)
+    if typing.get_origin(hint) is tuple:
+        return tuple(sorted(f"{words[-1]} {n}" for n in range(2)))
+    if hint is datetime:
+        return WHEN + timedelta(microseconds=digest[0])
+    if hint is UUID:
+        return UUID(bytes=digest[:16])
+    if hint is Blob:
+        return Blob(digest)
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return list(hint)[digest[0] % len(hint)]
+    return {
+        int: int.from_bytes(digest[:3]),
+        bool: True,
+        bytes: digest,
+        str: f"{words[-1]} \u00e9",
+    }[hint]
+
+
+def sample_event(event: type):
+    hints = typing.get_type_hints(event)
+    return event(
+        **{
+            f.name: sample_value(hints[f.name], event.__name__, f.name)
+            for f in dataclasses.fields(event)
+        }
+    )
+
+
+def sample_message(message, *words: str):
+    for field in message.DESCRIPTOR.fields:
+        path = (*words, field.name)
+        if field.type == F.TYPE_MESSAGE:
+            sample_message(getattr(message, field.name), *path)
+        elif field.type == F.TYPE_ENUM:
+            numbers = [value.number for value in field.enum_type.values if value.number]
+            setattr(message, field.name, numbers[seed(*path)[0] % len(numbers)])
+        elif field.type == F.TYPE_BYTES:
+            setattr(message, field.name, seed(*path))
+        elif field.type == F.TYPE_STRING:
+            setattr(message, field.name, f"{field.name} \u00e9")
+        else:
+            setattr(message, field.name, int.from_bytes(seed(*path)[:3]))
+    return message
+
+
+def samples():
+    """Bytes of the newest version of each type."""
+    for name, event in EVENT_TYPES.items():
+        yield name, UPCASTERS.newest(name), encode(sample_event(event)).payload
+    for name, message in FACT_TYPES.items():
+        payload = sample_message(message(), name).SerializeToString(deterministic=True)
+        yield name, UPCASTERS.newest(name), payload
+
+
+def manifest() -> dict[str, str]:
+    return json.loads(MANIFEST.read_text())
+
+
+def wanted() -> set[str]:
+    return {
+        f"{name}.v{version}"
+        for name in (*EVENT_TYPES, *FACT_TYPES)
+        for version in range(1, UPCASTERS.newest(name) + 1)
+    }
+
+
+def test_every_type_and_version_has_its_golden_file():
+    assert wanted() <= manifest().keys(), (
+        f"no golden file for {sorted(wanted() - manifest().keys())}; see this file's first lines"
+    )
+    assert {path.stem for path in GOLDEN.glob("*.bin")} == manifest().keys()
+
+
+def test_no_type_was_ever_taken_away():
+    assert manifest().keys() <= wanted()
+
+
+@pytest.mark.parametrize("name", sorted(wanted()))
+def test_golden_bytes_decode(name):
+    type_, _, version = name.partition(".v")
+    payload = (GOLDEN / f"{name}.bin").read_bytes()
+    assert hashlib.sha256(payload).hexdigest() == manifest()[name], "a golden file was changed"
+    event = decode_any(type_, int(version), payload)
+    expected = (
+        sample_event(EVENT_TYPES[type_])
+        if type_ in EVENT_TYPES
+        else sample_message(FACT_TYPES[type_](), type_)
+    )
+    assert event == expected
+
+
+@pytest.mark.parametrize(("name", "version", "payload"), list(samples()), ids=lambda v: str(v)[:20])
+def test_what_is_written_today_is_what_was_released(name, version, payload):
+    assert payload == (GOLDEN / f"{name}.v{version}.bin").read_bytes()
+
+
+def write_missing() -> None:
+    GOLDEN.mkdir(exist_ok=True)
+    known = manifest() if MANIFEST.exists() else {}
+    for name, version, payload in samples():
+        key = f"{name}.v{version}"
+        if key not in known:
+            (GOLDEN / f"{key}.bin").write_bytes(payload)
+            known[key] = hashlib.sha256(payload).hexdigest()
+    MANIFEST.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    write_missing()
