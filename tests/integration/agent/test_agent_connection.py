@@ -505,3 +505,35 @@ async def test_the_tap_shows_all_that_is_sent(
     (lines,) = [s["logs"]["content"] for s in sent if "logs" in s]
     assert json.loads(lines[0])["text"] == "a line"
     assert tap.stat().st_mode & 0o077 == 0
+
+
+async def test_a_slow_start_takes_its_slot_and_its_cancel_follows(
+    server: FakeControlPlane, runner: FakeRunner
+) -> None:
+    slow, next_one = (str(uuid4()), 1), (str(uuid4()), 1)
+    gate = asyncio.Event()
+    start = runner.start
+
+    async def slowly(assignment: Any) -> None:
+        if tuple(assignment.key) == slow:
+            await gate.wait()
+        await start(assignment)
+
+    runner.start = slowly  # type: ignore[method-assign]
+    async with running_agent(server, runner, slots=1) as agent:
+        await agent.opened()
+        server.assign(slow)
+        server.assign(slow)
+        server.assign(next_one)
+        server.cancel(slow)
+        await agent.until(lambda: agent.hub.session.deferred == (next_one,))
+        runner.news.set()
+        server.stream.send(drain=wire.Drain(reconnect_after_ms=60_000))
+        await agent.until(lambda: agent.hub.session.move_at is not None)
+        assert runner.started == runner.cancelled == []
+        gate.set()
+        await runner.until(lambda: runner.cancelled)
+        assert [tuple(k) for k in runner.cancelled] == [slow]
+        run_to_end(runner, runner.holds(*slow), 0)
+        await runner.until(lambda: len(runner.started) == 2)
+    assert [tuple(a.key) for a in runner.started] == [slow, next_one]

@@ -5,7 +5,6 @@ different runs, so that a slow interpreter delays nobody else.
 import asyncio
 from collections import defaultdict
 
-from headway_agent.core import cancel
 from headway_agent.loops.faults import patiently
 from headway_agent.loops.hub import Action, Cancel, Close, Forget, Hub, Kill, Resume, Start
 
@@ -37,7 +36,7 @@ class AttemptsLoop:
         match action:
             case Start(assignment):
                 await attempts.start(assignment)
-                self._hub.tell_cancels(cancel.Started(assignment.key))
+                self._hub.started(assignment.key)
             case Resume(key):
                 await attempts.resume(key)
             case Cancel(key):

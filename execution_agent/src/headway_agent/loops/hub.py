@@ -5,6 +5,7 @@ All of it happens in one event loop and none of it waits, so a step and its effe
 
 import asyncio
 import logging
+import math
 from dataclasses import dataclass, field
 
 from headway_agent.clock import Clock
@@ -20,7 +21,7 @@ from headway_agent.core.resume import Reporting
 from headway_agent.core.session import Rules, Session
 from headway_agent.loops.outbox import Outbox
 from headway_agent.loops.ports import Random
-from headway_agent.runner.api import Assignment, AttemptKey, Attempts
+from headway_agent.runner.api import Assignment, AttemptKey, Attempts, Held
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,8 @@ class Hub:
         self._granted: dict[Attempt, Assignment] = {}
         self._graces: dict[Attempt, float] = {}
         self._closing: set[Attempt] = set()
+        # Given to the runner, which does not show them yet.
+        self._starting: set[Attempt] = set()
 
     # Inputs -------------------------------------------------------------------------------------------
 
@@ -137,22 +140,27 @@ class Hub:
 
     def cancel_asked(self, attempt: Attempt, reason: str) -> None:
         """A cancel arrived, by itself or with Welcome."""
-        here = attempt in self.session.held
-        if not here and attempt not in self.session.deferred:
+        known = attempt in self.session.held
+        here = known and attempt not in self._starting
+        if not known and attempt not in self.session.deferred:
             log.info("cancel of an attempt that is not here", extra=_ids(attempt))
             return
         log.info("cancel", extra={**_ids(attempt), "reason": reason})
-        grace = self._graces.get(attempt, DEFAULT_GRACE)
+        grace = self._graces.get(attempt, UNKNOWN_GRACE)
         self.tell_cancels(cancel.Asked(attempt, grace, started=here))
+
+    def started(self, attempt: Attempt) -> None:
+        """The runner has the attempt on record."""
+        self._starting.discard(attempt)
+        self.tell_cancels(cancel.Started(attempt))
 
     def look(self) -> None:
         """Takes in what the runner holds now."""
         held = self.attempts.held()
         here = [h for h in held if h.state != "closed"]
-        all_held = frozenset(h.key for h in here)
-        running = frozenset(
-            h.key for h in here if h.state == "assigned" or (h.alive and h.state == "running")
-        )
+        all_held: frozenset[Attempt] = frozenset({*(h.key for h in here), *self._starting})
+        busy = (h.key for h in here if h.state == "assigned" or _executes(h))
+        running: frozenset[Attempt] = frozenset({*busy, *self._starting})
         flushed = all(h.acked_seq >= h.last_seq and h.acked_line >= h.last_line for h in here)
         waiting = {*self.session.deferred}
         self._granted = {k: v for k, v in self._granted.items() if k in waiting}
@@ -188,6 +196,7 @@ class Hub:
             case session.SendGoodbye(reason, handover):
                 self.outbox.put_urgent(messages.goodbye(reason, handover=handover))
             case session.Start(attempt):
+                self._starting.add(attempt)
                 self.act(Start(self._granted.pop(attempt)))
             case session.Ignore(attempt, reason):
                 log.info("grant not taken: %s", reason, extra=_ids(attempt))
@@ -214,8 +223,12 @@ class Hub:
                 log.warning("%s", text, extra=_ids(attempt))
 
 
-DEFAULT_GRACE = 10.0
-"""Both grace periods of an attempt that was adopted: its assignment is not at hand."""
+UNKNOWN_GRACE = math.inf
+"""Of an attempt that was adopted: its assignment is not at hand, so its supervisor is trusted to end it alone."""
+
+
+def _executes(held: Held) -> bool:
+    return held.alive and held.state == "running"
 
 
 def _ids(attempt: Attempt) -> dict[str, object]:
