@@ -11,7 +11,8 @@ def pytest_addoption(parser):
 
 @pytest.fixture(scope="session")
 def headway(tmp_path_factory):
-    with stack(tmp_path_factory.mktemp("h")) as running:
+    home = tmp_path_factory.mktemp("h")
+    with stack(home, HEADWAY_AGENT_ALLOW_FAULTS=str(home / "fault")) as running:
         running.deploy("effects:many_steps", "many-steps")
         running.deploy("effects:one_step", "one-step")
         running.deploy("effects:waits_for", "waits-for")
