@@ -35,7 +35,7 @@ COLUMNS: tuple[tuple[str, type[PackedArray], str], ...] = (
 )
 _NAMES = ", ".join(name for name, _, _ in COLUMNS)
 INSERT_EVENTS: LiteralString = (
-    f"INSERT INTO event ({_NAMES}) "
+    f"INSERT INTO event ({_NAMES}) "  # noqa: S608 - constants
     f"SELECT * FROM unnest({', '.join(f'%b::{type_}[]' for _, _, type_ in COLUMNS)})"
 )
 
@@ -164,7 +164,7 @@ LATE_COLUMNS: tuple[tuple[str, type[PackedArray], str], ...] = (
 )
 _LATE_NAMES = ", ".join(name for name, _, _ in LATE_COLUMNS)
 INSERT_LATE: LiteralString = (
-    f"INSERT INTO late_fact ({_LATE_NAMES}) "
+    f"INSERT INTO late_fact ({_LATE_NAMES}) "  # noqa: S608 - constants
     f"SELECT * FROM unnest({', '.join(f'%b::{type_}[]' for _, _, type_ in LATE_COLUMNS)}) "
     "ON CONFLICT DO NOTHING"
 )

@@ -81,7 +81,7 @@ class OutcomeUnknown(Exception):
 
 
 class Flusher:
-    """Runs flushes on a connection that its caller owns (autocommit, prepared by `prepare`)."""
+    """Runs flushes on a connection that its caller owns, prepared by `prepare`."""
 
     def __init__(
         self, *, policy: Policy, ids: EventIds, settings: Mapping[str, str] | None = None
@@ -90,9 +90,8 @@ class Flusher:
         self._ids = ids
         self._settings = dict(settings or {})
 
-    async def prepare(self, connection: Connection) -> None:
+    def prepare(self, connection: Connection) -> None:
         """Make a connection fit for flushes."""
-        await connection.set_autocommit(True)
         packed.register(connection)
 
     async def run(self, connection: Connection, items: Sequence[Item]) -> Flushed:

@@ -104,7 +104,6 @@ class NotifyHints:
             try:
                 async with self._database.pool(Role.COMMITTER).connection() as connection:
                     try:
-                        await connection.set_autocommit(True)
                         await work(connection)
                     finally:
                         await _tidy(connection)
@@ -164,9 +163,8 @@ class NotifyHints:
 
 
 async def _tidy(connection: Connection) -> None:
-    """Make sure that LISTEN and autocommit do not reach the connection's next user."""
+    """Make sure that LISTEN does not reach the connection's next user."""
     if connection.info.transaction_status is TransactionStatus.IDLE:
         await connection.execute("UNLISTEN *")
-        await connection.set_autocommit(False)
     else:
         await connection.close()

@@ -142,16 +142,14 @@ class Lane:
             await self._let_go()
             connection = await self._pool.getconn()
             self._connection = connection
-            await self._flusher.prepare(connection)
+            self._flusher.prepare(connection)
         return self._connection
 
     async def _let_go(self) -> None:
         """Give the connection back; one that is not as it was taken is closed first."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            if connection.info.transaction_status is TransactionStatus.IDLE:
-                await connection.set_autocommit(False)
-            else:
+            if connection.info.transaction_status is not TransactionStatus.IDLE:
                 await connection.close()
             await self._pool.putconn(connection)
 

@@ -48,13 +48,13 @@ class RowTable:
         moved = [c for c in columns if c not in key and c not in fixed]
         update = ", ".join(f"{c} = excluded.{c}" for c in moved)
         self._upsert = (
-            f"INSERT INTO {name} ({', '.join(columns)}) "
+            f"INSERT INTO {name} ({', '.join(columns)}) "  # noqa: S608 - constants
             f"SELECT {', '.join(values)} FROM {unnest(self.kinds)} AS r ({', '.join(columns)}) "
             f"ON CONFLICT ({', '.join(key)}) DO "
             + (f"UPDATE SET {update}" if update else "NOTHING")
         )
         matches = " AND ".join(f"t.{c} = k.{c}" for c in key)
-        self._delete = f"DELETE FROM {name} t USING {unnest(key_kinds)} AS k ({', '.join(key)}) WHERE {matches}"
+        self._delete = f"DELETE FROM {name} t USING {unnest(key_kinds)} AS k ({', '.join(key)}) WHERE {matches}"  # noqa: S608 - constants
 
     async def upsert(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
         """Insert rows, or move those whose key is there. The order of the rows is the order of the writes."""

@@ -25,7 +25,7 @@ POOLS = RowTable("pool", ("ws", "pool"), {"ws": "int8"} | _POOL, fixed=("name", 
 _POOL_KEYS = unnest(("int8", "uuid"))
 # A session's, a deployment's and an agent's pool come along.
 LOAD_POOLS = (
-    "SELECT p.ws, p.pool, p.version, p.name, p.permits, p.slots, "
+    "SELECT p.ws, p.pool, p.version, p.name, p.permits, p.slots, "  # noqa: S608 - constants
     "(SELECT count(*) FROM slot t WHERE t.ws = p.ws AND t.pool = p.pool), p.created_at "
     f"FROM pool p JOIN (SELECT ws, id FROM {_POOL_KEYS} AS k (ws, id)"
     f" UNION SELECT s.ws, s.pool FROM {_POOL_KEYS} AS k (ws, id) JOIN session s ON s.ws = k.ws AND s.session = k.id"
@@ -65,7 +65,7 @@ DEPLOYMENTS = RowTable(
     fixed=("name", "created_at"),
 )
 LOAD_DEPLOYMENTS = (
-    f"SELECT d.ws, d.deployment, d.version, d.created_at, d.deployed_at, {', '.join(f'd.{c}' for c in _DEPLOYMENT)} "
+    f"SELECT d.ws, d.deployment, d.version, d.created_at, d.deployed_at, {', '.join(f'd.{c}' for c in _DEPLOYMENT)} "  # noqa: S608 - constants
     f"FROM {unnest(('int8', 'uuid'))} AS k (ws, id) JOIN deployment d ON d.ws = k.ws AND d.deployment = k.id"
 )
 
@@ -85,7 +85,7 @@ AGENTS = RowTable(
     fixed=("name", "pool", "public_key", "enrolled_at"),
 )
 LOAD_AGENTS = (
-    f"SELECT a.ws, {', '.join(f'a.{c}' for c in _AGENT)} "
+    f"SELECT a.ws, {', '.join(f'a.{c}' for c in _AGENT)} "  # noqa: S608 - constants
     f"FROM {unnest(('int8', 'uuid'))} AS k (ws, id) JOIN agent a ON a.ws = k.ws AND a.agent = k.id"
 )
 

@@ -50,7 +50,7 @@ _FIXED = (
 RUNS = RowTable("run", ("ws", "run"), {"ws": "int8", "shard": "int2"} | _COLUMNS, fixed=_FIXED)
 RUN_TAGS = RowTable("run_tag", ("ws", "tag", "run"), {"ws": "int8", "tag": "text", "run": "uuid"})
 LOAD_RUNS = (
-    f"SELECT r.ws, d.kind, d.due_at, {', '.join(f'r.{c}' for c in _COLUMNS)} "
+    f"SELECT r.ws, d.kind, d.due_at, {', '.join(f'r.{c}' for c in _COLUMNS)} "  # noqa: S608 - constants
     f"FROM {unnest(('int8', 'uuid'))} AS k (ws, run) JOIN run r ON r.ws = k.ws AND r.run = k.run "
     "LEFT JOIN timer d ON d.ws = k.ws AND d.stream_kind = 6 AND d.stream_id = k.run"
 )

@@ -33,13 +33,13 @@ SESSIONS = RowTable(
     fixed=("shard", "agent", "pool", "host", "agent_version", "opened_at"),
 )
 LOAD_SESSIONS = (
-    f"SELECT s.ws, d.kind, d.due_at, {', '.join(f's.{c}' for c in _COLUMNS)} "
+    f"SELECT s.ws, d.kind, d.due_at, {', '.join(f's.{c}' for c in _COLUMNS)} "  # noqa: S608 - constants
     f"FROM {unnest(('int8', 'uuid'))} AS k (ws, session) JOIN session s ON s.ws = k.ws AND s.session = k.session "
     "LEFT JOIN timer d ON d.ws = k.ws AND d.stream_kind = 5 AND d.stream_id = k.session"
 )
 # Commands that move a session's row lock it, because renewals do not take the head lock. In order, against deadlocks.
 LOCK_SESSIONS = (
-    f"SELECT 1 FROM session WHERE (ws, session) IN (SELECT * FROM {unnest(('int8', 'uuid'))}) "
+    f"SELECT 1 FROM session WHERE (ws, session) IN (SELECT * FROM {unnest(('int8', 'uuid'))}) "  # noqa: S608 - constants
     "ORDER BY ws, session FOR UPDATE"
 )
 
