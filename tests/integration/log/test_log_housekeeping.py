@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+
 from headway_control_plane.application.ports import Dedupe
 from headway_control_plane.db.roles import Role
 from headway_control_plane.log import packed

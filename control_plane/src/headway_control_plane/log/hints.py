@@ -45,7 +45,7 @@ class NotifyHints:
         self._dirty = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._end: Callable[[], None] | None = None
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self.heard = asyncio.Event()  # set while LISTEN is known to work
 
     def on_hint(self, listener: Callable[[int], None]) -> Callable[[], None]:
@@ -57,7 +57,7 @@ class NotifyHints:
         return lambda: self._remote_listeners.remove(listener)
 
     async def start(self) -> None:
-        self._stopping = False
+        self._stopping.clear()
         self._end = self._log.on_commit(self._on_commit)
         self._tasks = [
             asyncio.create_task(self._keep(self._speak), name="hints out"),
@@ -65,7 +65,7 @@ class NotifyHints:
         ]
 
     async def stop(self) -> None:
-        self._stopping = True
+        self._stopping.set()
         if self._end is not None:
             self._end()
             self._end = None
@@ -100,7 +100,7 @@ class NotifyHints:
     async def _keep(self, work: Callable[[Connection], Awaitable[None]]) -> None:
         """Run one direction on a connection of its own; after a loss, again with a new one."""
         # A cancellation that meets a dying connection comes out as the connection's error; hence the flag.
-        while not self._stopping:
+        while not self._stopping.is_set():
             try:
                 async with self._database.pool(Role.COMMITTER).connection() as connection:
                     try:
@@ -108,7 +108,7 @@ class NotifyHints:
                     finally:
                         await _tidy(connection)
             except (psycopg.OperationalError, PoolTimeout) as error:
-                if self._stopping:
+                if self._stopping.is_set():
                     return
                 _log.warning("hints pause, followers poll meanwhile: %s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
