@@ -155,11 +155,19 @@ class _Pool:
     held: set[UUID] = field(default_factory=set)
     served: dict[UUID, int] = field(default_factory=dict)
     told: dict[UUID, tuple[str, str]] = field(default_factory=dict)
+    told_reason: tuple[str, str] = ("", "")
 
     @property
     def free(self) -> int:
         by_sessions = sum(max(0, s.free) for s in self.sessions.values())
         return by_sessions if self.slots == 0 else min(by_sessions, self.slots - len(self.held))
+
+    @property
+    def has_news(self) -> bool:
+        """Whether a waiting run was not yet told why, or told something that is no longer so."""
+        return bool(self.waiting) and (
+            len(self.told) < len(self.waiting) or self.told_reason != self.reason()
+        )
 
     def reason(self) -> tuple[str, str]:
         """Why the waiting runs of this pool wait: the same words everywhere."""
@@ -198,22 +206,22 @@ class Dispatching:
             if pool is not None:
                 self._enqueue(self._pools[ws, pool].waiting[run])
                 touched.add((ws, pool))
-        if any(isinstance(item, Tick) for item in inputs):
+        ticked = any(isinstance(item, Tick) for item in inputs)
+        if ticked:
             touched.update(key for key, pool in self._pools.items() if pool.waiting)
         for key in sorted(touched, key=lambda k: (k[0], k[1].int)):
             pool_state = self._pools.get(key)
             if pool_state is not None:
                 self._give(key, pool_state, now, effects)
-                self._tell(key[0], pool_state, now, effects)
+                if ticked and pool_state.waiting:
+                    self._tell(key[0], pool_state, now, effects)
         return effects
 
     def next_wake(self, now: datetime) -> datetime | None:
         """When the next Tick is due: a run's due time, or a reason that has to be told; None when nothing waits for time alone."""
         wakes = [self._future[0][0]] if self._future else []
-        for pool in self._pools.values():
-            if pool.waiting and any(run not in pool.told for run in pool.waiting):
-                wakes.append(now + TELL_AFTER)
-                break
+        if any(pool.has_news for pool in self._pools.values()):
+            wakes.append(now + TELL_AFTER)
         return min(wakes, default=None)
 
     def waiting(self) -> int:
@@ -341,14 +349,17 @@ class Dispatching:
         return pool.waiting[pool.queues[best[1]].popleft()] if best is not None else None
 
     def _tell(self, ws: int, pool: _Pool, now: datetime, effects: list[Effect]) -> None:
+        if not pool.has_news:
+            return
         reason = pool.reason()
         told = 0
         for run, item in pool.waiting.items():
             if told >= TOLD_MAX:
-                break
+                return  # the rest with the next tick
             why = ("not due", item.due_at.isoformat()) if item.due_at > now else reason
             if pool.told.get(run) == why or (item.due_at <= now < item.due_at + TELL_AFTER):
                 continue
             pool.told[run] = why
             effects.append(Wait(ws, run, *why))
             told += 1
+        pool.told_reason = reason

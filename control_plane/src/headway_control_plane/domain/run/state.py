@@ -47,7 +47,8 @@ class Deadline:
 @dataclass(frozen=True, slots=True)
 class RunState:
     """One run. `version` counts the events of its stream; `fence` the grants; `attempts_failed` those that count
-    against `retries`."""
+    against `retries`.
+    """
 
     run: UUID
     version: int
