@@ -265,6 +265,10 @@ class World:
 
     async def create_run(self, **changes) -> UUID:
         run = self.replica.ids()
+        await self.execute(self.create_command(run, **changes))
+        return run
+
+    def create_command(self, run: UUID, **changes) -> CreateRun:
         values = {
             "run": run,
             "deployment": self.deployment,
@@ -272,8 +276,7 @@ class World:
             "parameters": Blob.of(b'{"n": 1}'),
             "labels": Blob.of(json.dumps({"name": "a run", "tags": []}).encode()),
         }
-        await self.execute(CreateRun(**(values | changes)))
-        return run
+        return CreateRun(**(values | changes))
 
     async def row(self, sql: str, *parameters):
         """One row seen by the superuser."""

@@ -16,19 +16,19 @@ class Supervisor:
     """Keeps a fixed list of services. A process with one loop fewer would look alive and be wrong, so it ends instead."""
 
     def __init__(self, services: Sequence[Service]) -> None:
-        self._services = tuple(services)
+        self.services = tuple(services)
         self._ended: asyncio.Queue[Service] = asyncio.Queue()
         self._stopping = False
 
     def start(self) -> None:
         self._stopping = False
-        for service in self._services:
+        for service in self.services:
             service.start(self._note_end)
 
     async def stop(self) -> None:
         """Stop all, the last started first; all are stopped even when one of them fails on the way."""
         self._stopping = True
-        for service in reversed(self._services):
+        for service in reversed(self.services):
             await service.stop()
 
     async def wait(self) -> None:

@@ -44,7 +44,7 @@ class SweeperSettings:
     interval: timedelta = timedelta(seconds=1)
     grace: timedelta = timedelta(seconds=15)
     brake_hold: timedelta = HOLD
-    orphan_interval: timedelta = timedelta(seconds=60)
+    orphan_interval: timedelta = timedelta(seconds=10)
     most: int = 500
 
 
@@ -124,7 +124,7 @@ class Sweeper:
     async def _push_leases(self, gained: set[int]) -> None:
         extension = self._settings.policy.lease_ttl + self._settings.grace
         parameters = {"shards": list(gained), "extension": extension}
-        async with self._database.transaction(Role.DISPATCHER) as connection:
+        async with self._database.statements(Role.DISPATCHER) as connection:
             await connection.execute(_SQL["push_leases"], parameters)
         until = self._clock.monotonic() + extension.total_seconds()
         self._resting |= dict.fromkeys(gained, until)
@@ -214,6 +214,6 @@ class Sweeper:
                 raise result
 
     async def _read(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
-        async with self._database.transaction(Role.DISPATCHER) as connection:
+        async with self._database.statements(Role.DISPATCHER) as connection:
             cursor = await connection.execute(_SQL[name], parameters)
             return await cursor.fetchall()
