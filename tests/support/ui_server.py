@@ -59,6 +59,7 @@ class UiServer:
     database: Database
     loop: asyncio.AbstractEventLoop
     database_url: str
+    closing: asyncio.Event
 
     def call(self, make: Callable[[], Awaitable]):
         """Run a coroutine in the server's loop."""
@@ -132,7 +133,7 @@ async def ui_services(url: str, *, permits=DATA_CLASSES) -> AsyncIterator[UiServ
         stack.callback(api.closing.set)
         yield UiServer(
             f"http://127.0.0.1:{server.port}", key.text, world, engine, database,
-            asyncio.get_running_loop(), url,
+            asyncio.get_running_loop(), url, api.closing,
         )  # fmt: skip
 
 
@@ -168,7 +169,6 @@ def serve_ui(url: str, **options) -> Iterator[UiServer]:
             asyncio.run(main())
         except BaseException as error:
             outcome.append(error)
-            raise
         finally:
             started.set()
 

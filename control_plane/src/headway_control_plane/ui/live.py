@@ -191,7 +191,7 @@ async def _messages(site: Site, hub: LiveHub, viewer: Viewer, scope: Scope) -> A
                 yield f"event: lines\ndata: {newest}\n\n"
             elif loop.time() - beat_at >= HEARTBEAT_SECONDS:
                 beat_at = loop.time()
-                yield ": beat\n\n"
+                yield "event: beat\ndata: {}\n\n"
 
 
 async def _news(subscription: Subscription, seconds: float) -> None:

@@ -6,7 +6,10 @@ import { all, refreshTimes } from './app.js';
 const scope = document.body.dataset.liveStream;
 const badge = /** @type {HTMLElement} */ (document.getElementById("connection"));
 const stale = /** @type {HTMLElement} */ (document.getElementById("stale"));
+const SILENCE = 40000;
 let stoppedAt = 0;
+let heardAt = 0;
+let over = false;
 let asking = false;
 let again = false;
 
@@ -121,9 +124,12 @@ async function refresh() {
 /** @type {EventSource | undefined} */
 let source;
 
+/** The run has ended; its last lines may still be on their way. */
 function ended() {
-  source?.close();
+  if (over) return;
+  over = true;
   connection("idle", "ended");
+  setTimeout(() => { source?.close(); source = undefined; }, 10000);
 }
 
 function listen() {
@@ -131,6 +137,8 @@ function listen() {
   const lines = /** @type {HTMLElement | null} */ (document.querySelector("[data-follow]"));
   const fence = lines ? new URL(lines.dataset.follow ?? "", location.href).searchParams.get("attempt") : "";
   source = new EventSource(`/ui/live?scope=${encodeURIComponent(scope)}&fence=${fence ?? ""}`);
+  const heard = () => { heardAt = Date.now(); };
+  for (const name of ["hello", "changed", "lines", "beat"]) source.addEventListener(name, heard);
   source.addEventListener("hello", () => {
     const missed = stoppedAt > 0;
     stoppedAt = 0;
@@ -141,15 +149,23 @@ function listen() {
   source.addEventListener("changed", () => void refresh());
   source.addEventListener("lines", () => document.dispatchEvent(new CustomEvent("headway:lines")));
   source.addEventListener("error", () => {
+    if (over) return;
     if (!stoppedAt) stoppedAt = Date.now();
     if (source?.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
   });
 }
 
 setInterval(() => {
+  // A connection that is dead without having ended, after a laptop slept: the server speaks at least every 15 s.
+  if (source && heardAt && Date.now() - heardAt > SILENCE) {
+    stoppedAt = stoppedAt || heardAt;
+    heardAt = Date.now();
+    source.close();
+    listen();
+  }
   // A reconnect within two seconds is nobody's business.
   if (stoppedAt && Date.now() - stoppedAt > 2000) { connection("stopped", "updates stopped"); sayStale(); }
 }, 1000);
 listen();
-addEventListener("pagehide", () => source?.close());
+addEventListener("pagehide", () => { source?.close(); source = undefined; });
 addEventListener("pageshow", (event) => { if (event.persisted) { listen(); void refresh(); } });

@@ -1,0 +1,157 @@
+"""Who gets in, what is withheld, and how many statements a page costs. Over HTTP; no browser is needed for it."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from headway_control_plane.db.pool import BinaryCursor
+from support.browser import login_path
+from support.ui_server import UiServer, serve_ui
+from support.ui_world import DRIFT, tell_nightly
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture(scope="module")
+def closed(postgres_server) -> Iterator[UiServer]:
+    """A pool that lets nothing out but ids, timings, counters and error classes."""
+    permits = ("counter", "error_class", "id", "timing")
+    with postgres_server.database() as scratch, serve_ui(scratch.url, permits=permits) as served:
+        yield served
+
+
+def client(server: UiServer, *, signed_in: bool = True) -> httpx.Client:
+    made = httpx.Client(base_url=server.url, trust_env=False, timeout=20)
+    if signed_in:
+        made.cookies.set("headway_session", server.token)
+    return made
+
+
+def test_nobody_gets_in_without_a_key(server):
+    with client(server, signed_in=False) as anyone:
+        away = anyone.get("/runs?state=failed")
+        assert (away.status_code, away.headers["location"]) == (
+            303,
+            "/login?next=/runs%3Fstate%3Dfailed",
+        )
+        assert anyone.get("/ui/live?scope=runs").status_code == 401
+        assert anyone.post("/runs/x/cancel").status_code == 401
+        refused = anyone.get("/login?token=headway_key_wrong")
+        assert refused.status_code == 401
+        assert "unknown, mistyped, expired or revoked" in refused.text
+
+
+def test_the_address_that_up_prints_signs_in(server):
+    with client(server, signed_in=False) as anyone:
+        answer = anyone.get(login_path(server, "/agents"))
+        assert (answer.status_code, answer.headers["location"]) == (303, "/agents")
+        cookie = answer.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=lax" in cookie
+        assert anyone.get("/agents").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/runs", "/login", "/runs/none", "/ui/0/app.js"])
+def test_every_answer_is_guarded(server, path):
+    with client(server) as user:
+        answer = user.get(path)
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    if "html" in answer.headers["content-type"]:
+        assert "default-src 'self'" in answer.headers["content-security-policy"]
+        assert "unsafe" not in answer.headers["content-security-policy"]
+
+
+def test_forms_of_other_sites_change_nothing(server):
+    with client(server) as user:
+        evil = user.post("/runs/x/cancel", headers={"origin": "http://evil.example"})
+        assert evil.status_code == 403
+        forged = user.post("/runs/x/cancel", data={"form_token": "AAAA"})
+        assert forged.status_code == 403
+        assert "Reload the page" in forged.text
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/runs/nonsense", 404, "is no id of a run"),
+        ("/runs/00000000-0000-7000-8000-000000000000", 404, "There is no run"),
+        ("/deployments/none", 404, "There is no deployment"),
+        ("/runs?after=broken", 400, "The cursor is none of this list"),
+        ("/events?at=9:9", 410, "An older history"),
+        ("/events?at=x:y", 400, "is no cursor"),
+        ("/events?stream=cat/1", 200, "names no stream"),
+        ("/runs?q=deployment:none", 200, "There is no deployment"),
+        ("/runs?q=id:xyz", 200, "is no beginning of an id"),
+    ],
+)
+def test_broken_addresses_say_what_is_wrong(server, path, status, words):
+    with client(server) as user:
+        answer = user.get(path)
+    assert answer.status_code == status
+    assert words in answer.text.replace("&#39;", "'")
+
+
+def test_what_is_withheld_says_why_and_where_it_is(closed):
+    world = closed.world
+
+    async def fill():
+        await world.enrol()
+        await world.deploy("nightly-etl", retries=0)
+        script = await world.start("nightly-etl")
+        script.call("", 0, 1)
+        script.end(2, "failed", ("RuntimeError", "secret"))
+        script.blobs.clear()  # an agent of this pool sends no texts
+        await script.send()
+        return script
+
+    script = closed.call(fill)
+    closed.settle()
+    with client(closed) as user:
+        page = user.get(f"/runs/{script.run}").text.replace("&#34;", '"')
+    assert "(name withheld)" in page
+    assert 'the permits of pool "local" do not name log' in page
+    assert 'the permits of pool "local" do not name error_text' in page
+    assert "frames.log" in page
+
+
+@pytest.fixture
+def statements(monkeypatch):
+    """What the server asks its database, without the settings of transactions."""
+    asked: list[str] = []
+    execute = BinaryCursor.execute
+
+    async def counted(self, query, *arguments, **options):
+        text = query if isinstance(query, str) else bytes(query).decode()
+        if "set_config" not in text:
+            asked.append(text)
+        return await execute(self, query, *arguments, **options)
+
+    monkeypatch.setattr(BinaryCursor, "execute", counted)
+    return asked
+
+
+def test_pages_ask_little(server, statements):
+    world = server.world
+
+    async def fill():
+        await world.enrol("agent-9")
+        await world.deploy("counted", retries=0)
+        script = await world.start("counted")
+        tell_nightly(script, scale=0.01).end(1, "failed", DRIFT)
+        await script.send()
+        return script
+
+    script = server.call(fill)
+    server.settle()
+    limits = {
+        "/runs": 8, f"/runs/{script.run}": 16, "/deployments": 4, "/deployments/counted": 7, "/agents": 4, "/events": 5,
+    }  # fmt: skip
+    with client(server) as user:
+        user.get("/runs")
+        for path, limit in limits.items():
+            statements.clear()
+            assert user.get(path).status_code == 200
+            # Those of the projector and the followers may fall between.
+            own = [text for text in statements if "projection_checkpoint\n" not in text]
+            assert len(own) <= limit, (path, own)
