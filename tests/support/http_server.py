@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import httpx
 import pytest
 from fastapi import FastAPI
+
 from headway_control_plane.application.api_keys import issue_api_key
 from headway_control_plane.application.bootstrap import bootstrap
 from headway_control_plane.clock import SystemClock

@@ -1,6 +1,7 @@
 """`db/tables.py` says what the migrated database is; a migration that moves one without the other fails here."""
 
 import pytest
+
 from headway_control_plane.db.tables import metadata
 from support.postgres import ScratchDatabase
 

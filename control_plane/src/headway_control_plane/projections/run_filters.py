@@ -91,7 +91,7 @@ def residue(wanted: RunFilter) -> Iterator[ColumnElement[bool]]:
         if wanted.deployment:
             yield run.c.deployment == wanted.deployment
         if wanted.tags[1:]:
-            yield run.c.tags.contains(cast(list(wanted.tags[1:]), ARRAY(Text)))
+            yield run.c.tags.bool_op("@>")(cast(list(wanted.tags[1:]), ARRAY(Text)))
     if wanted.flow and (wanted.tags or wanted.deployment):
         yield run.c.flow == wanted.flow
     if wanted.text:

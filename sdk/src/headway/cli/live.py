@@ -47,6 +47,7 @@ def merged(snapshot: Progress) -> Iterator[str]:
     told = [
         (event["occurred_at"], f"{text.clock(event['occurred_at'])} * {_told(event)}")
         for event in snapshot.new_events
+        if event["type"] in _WORDS
     ]
     told += [(line["at"] or "", run_text.log_line(line)) for line in snapshot.new_lines]
     return (line for _, line in sorted(told, key=lambda item: item[0]))
@@ -117,6 +118,7 @@ def _bar(sums: Mapping[str, int]) -> RenderableType:
     return grid
 
 
+# The other events of an attempt say the same a second time.
 _WORDS = {
     "RunCreated": "accepted",
     "RunGranted": "given to an agent (attempt {fence})",
@@ -137,10 +139,7 @@ _WORDS = {
 
 
 def _told(event: Mapping[str, Any]) -> str:
-    words = _WORDS.get(event["type"])
-    if words is None:
-        return text.printable(f"{event['type']} {event['summary']}".rstrip())
-    return text.printable(words.format_map(_Given(event["data"])))
+    return text.printable(_WORDS[event["type"]].format_map(_Given(event["data"])))
 
 
 class _Given(dict[str, Any]):

@@ -76,8 +76,9 @@ def save_profile(profile: Profile) -> Path:
 
 
 def speaks_unicode() -> bool:
-    """Return whether glyphs can be printed."""
-    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    """Return whether glyphs can be printed. Asked of the real stdout: a live display stands before it for a while."""
+    stdout = sys.__stdout__
+    return stdout is not None and (stdout.encoding or "").lower().replace("-", "") == "utf8"
 
 
 def _read(path: Path) -> Profile | None:

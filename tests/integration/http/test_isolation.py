@@ -1,0 +1,161 @@
+"""Two workspaces. Whatever route exists: with the other's ids it answers 404 and not a byte of the other's.
+
+Routes and their id parameters are taken from the application, so a new route is covered, or fails here until it is.
+"""
+
+import json
+from typing import Any
+
+import pytest
+
+from support.http_server import Api, Tenant, enrol
+
+pytestmark = pytest.mark.postgres
+
+SECRET = "canary-of-the-other-workspace"
+PUBLIC = {"/health", "/ready"}
+# Without an id of anything they answer of the caller's own workspace.
+OWN = {
+    ("GET", "/runs"),
+    ("GET", "/runs/counts"),
+    ("GET", "/events"),
+    ("GET", "/deployments"),
+    ("GET", "/pools"),
+    ("GET", "/agents"),
+    ("GET", "/whoami"),
+    ("GET", "/log/head"),
+    ("GET", "/api-keys"),
+    ("POST", "/api-keys"),
+    ("POST", "/pools"),
+}
+BODIES: dict[tuple[str, str], Any] = {
+    ("PUT", "/pools/{id_or_name}"): {"permits": [], "slots": 0},
+}
+
+
+def routes(api: Api) -> list[tuple[str, str]]:
+    return [
+        (method.upper(), path.removeprefix("/api/v1"))
+        for path, operations in api.app.openapi()["paths"].items()
+        for method in operations
+    ]
+
+
+async def fill(tenant: Tenant) -> dict[str, str]:
+    await enrol(tenant)
+    deployment = await tenant.deploy(
+        f"{SECRET}-deployment", description=SECRET, flow=SECRET, tags=[SECRET]
+    )
+    run = await tenant.create_run(
+        deployment["id"], name=SECRET, tags=[SECRET], parameters={"region": SECRET}
+    )
+    pool = (
+        await tenant.client.post("/pools", json={"name": f"{SECRET}-pool", "permits": []})
+    ).json()
+    key = (await tenant.client.post("/api-keys", json={"name": SECRET})).json()
+    agent = (await tenant.client.get("/agents")).json()["items"][0]
+    return {
+        "deployment": deployment["id"],
+        "deployment_name": deployment["name"],
+        "run": run["id"],
+        "pool": pool["id"],
+        "pool_name": pool["name"],
+        "key": key["id"],
+        "agent": agent["id"],
+    }
+
+
+def foreign(path: str, ids: dict[str, str]) -> list[str]:
+    """The path with each of the other's ids that its parameters can take."""
+    kinds = {
+        "{run_id}": ["run"],
+        "{agent_id}": ["agent"],
+        "{key_id}": ["key"],
+        "{id_or_name}": ["deployment", "deployment_name"]
+        if path.startswith("/deployments")
+        else ["pool", "pool_name"],
+    }
+    for parameter, names in kinds.items():
+        if parameter in path:
+            return [path.replace(parameter, ids[name]) for name in names]
+    assert "{" not in path, f"no foreign id is known for {path}: add it here"
+    return []
+
+
+async def test_no_route_answers_with_anything_of_the_other_workspace(api: Api) -> None:
+    ids = await fill(api.other)
+    tried = 0
+    for method, path in routes(api):
+        for target in foreign(path, ids):
+            answer = await api.one.client.request(
+                method, target, json=BODIES.get((method, path)) if method != "GET" else None
+            )
+            assert answer.status_code == 404, (method, target, answer.text)
+            assert SECRET not in answer.text.replace(target.rpartition("/")[2], "")
+            tried += 1
+    assert tried >= 12
+
+
+async def test_ids_of_the_other_workspace_in_queries_and_bodies_are_not_there(api: Api) -> None:
+    ids = await fill(api.other)
+    await api.one.deploy()
+    client = api.one.client
+    answers = [
+        await client.get("/runs", params={"deployment": ids["deployment"]}),
+        await client.get("/runs", params={"deployment": ids["deployment_name"]}),
+        await client.get("/runs/counts", params={"deployment": ids["deployment"]}),
+        await client.get("/agents", params={"pool": ids["pool"]}),
+        await client.get("/events", params={"run": ids["run"]}),
+        await client.get("/events", params={"stream": f"run/{ids['run']}"}),
+        await client.get("/events", params={"stream": f"attempt/{ids['run']}/1"}),
+        await client.get("/events", params={"stream": f"deployment/{ids['deployment']}"}),
+        await client.get("/events", params={"stream": f"pool/{ids['pool']}"}),
+        await client.get("/events", params={"stream": f"agent/{ids['agent']}"}),
+        await client.get("/events/stream", params={"run": ids["run"]}),
+        await client.post("/runs", json={"deployment": ids["deployment"]}),
+        await client.post("/enrolment-tokens", json={"pool": ids["pool"]}),
+        await client.post(
+            "/deployments",
+            json={"name": "n", "flow": "f", "pool": ids["pool"], "entrypoint": "a:b"},
+        ),
+    ]
+    assert [answer.status_code for answer in answers] == [404] * len(answers)
+
+
+async def test_lists_hold_the_callers_own_alone(api: Api) -> None:
+    await fill(api.other)
+    for method, path in sorted(OWN - {("POST", "/api-keys"), ("POST", "/pools")}):
+        answer = await api.one.client.request(method, path)
+        assert answer.status_code == 200, (path, answer.text)
+        assert SECRET not in json.dumps(answer.json())
+
+
+async def test_every_route_wants_a_credential(api: Api) -> None:
+    ids = await fill(api.other)
+    async with api.new_client() as stranger:
+        for method, path in routes(api):
+            if path in PUBLIC:
+                continue
+            target = (foreign(path, ids) or [path])[0]
+            answer = await stranger.request(method, target)
+            assert answer.status_code == 401, (method, path)
+            assert answer.json()["code"] == "not_authenticated"
+            assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_every_route_is_known_to_these_tests(api: Api) -> None:
+    for method, path in routes(api):
+        parametrised = "{" in path
+        known = (
+            parametrised
+            or (method, path) in OWN
+            or path in PUBLIC
+            or (method, path)
+            in {
+                ("GET", "/events/stream"),
+                ("POST", "/runs"),
+                ("POST", "/deployments"),
+                ("POST", "/enrolment-tokens"),
+            }
+        )
+        assert known, f"{method} {path}: say here how it could touch another workspace"
