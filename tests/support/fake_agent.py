@@ -94,10 +94,10 @@ class FakeAgent:
         *held: tuple[UUID, int, int, bool],
         assertion: str | None = None,
         reading: bool = True,
-        renew_every: float | None = None,
+        renew_every: float | None = 0.25,
         **hello,
     ) -> pb.Welcome:
-        """Open a stream and say Hello; return the Welcome. `held`: (run, fence, last seq, alive)."""
+        """Open a stream, say Hello, go on renewing; return the Welcome. `held`: (run, fence, last seq, alive)."""
         self.dial(assertion=assertion, reading=reading)
         await self.hello(*held, **hello)
         welcome = await self.wait_for("welcome")

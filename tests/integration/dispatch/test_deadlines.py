@@ -81,3 +81,17 @@ async def test_attempts_of_a_session_that_another_replica_closed_are_found(datab
             # Committed by a replica that does not own the shard.
             await agent.send(goodbye=pb.Goodbye(reason="gone", handover=False))
             await heir.assigned(run, fence=2)
+
+
+async def test_a_handover_that_nobody_takes_up_ends(database) -> None:
+    async with open_replica(database.url) as replica, new_world(replica) as world:
+        agent, heir = await world.agent(), await world.agent()
+        await agent.connect()
+        run = await world.create_run()
+        await agent.assigned(run)
+        await agent.report(run, 1, 1, [starting(), started()])
+        await agent.send(goodbye=pb.Goodbye(reason="restart", handover=True))
+        await agent.until_ended()
+        await heir.connect(renew_every=0.2)
+        assert await world.status(run) == "running"
+        await heir.assigned(run, fence=2)

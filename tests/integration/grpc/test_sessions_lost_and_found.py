@@ -124,7 +124,7 @@ async def test_a_session_that_returns_before_a_new_grant_takes_up_its_run(world:
 
 async def test_a_renewal_of_a_lost_session_resumes_it(world: World) -> None:
     agent = await world.agent()
-    await agent.connect()
+    await agent.connect(renew_every=None)
     await until_session(world, agent.session, "lost")
     await agent.renew()
     assert await world.session_status(agent.session) == "open"

@@ -55,13 +55,19 @@ def holds(last_seq: int = 5, *, alive: bool = True) -> Opening:
     ],
 )  # fmt: skip
 def test_what_is_to_be_done(said: Opening, row: AttemptRow, commands: list) -> None:
-    assert settle(said, [], [row]) == commands
+    assert settle(said, [], [row]) == ([commands] if commands else [])
 
 
 def test_older_sessions_are_closed_after_their_attempts_were_taken_along() -> None:
     sessions = [SessionRow(HERE, "open", AGENT), SessionRow(OLD, "lost", AGENT)]
-    plan = settle(holds(), sessions, [replace(OPEN, session=OLD)])
-    assert plan == [ReattachAttempt(RUN, 2, HERE), CloseSession(OLD, "superseded")]
+    forgotten = replace(OPEN, run=REPLICA, session=OLD)
+    plan = settle(holds(), sessions, [replace(OPEN, session=OLD), forgotten])
+    assert plan == [
+        [ReattachAttempt(RUN, 2, HERE)],
+        [CloseSession(OLD, "superseded")],
+        # Last: it must not be given to the old session once more.
+        [LoseAttempt(REPLICA, 2, "agent forgot")],
+    ]
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 _SQL = load_queries("headway_control_plane.background", "sweeper.sql")
 ACTOR = "sweeper"
 _LEASE = "lease"
+_KINDS = frozenset({_LEASE, *DeadlineKind})
 
 
 class HeldShards(Protocol):
@@ -142,6 +143,8 @@ class Sweeper:
         return [
             Due(ws, Stream(StreamKind(kind), id_), shard, what, due_at, at)
             for ws, kind, id_, shard, what, due_at, at in rows
+            # What a newer version of us wrote is left to it.
+            if what in _KINDS
         ]
 
     async def _unbraked(self, due: list[Due]) -> list[Due]:

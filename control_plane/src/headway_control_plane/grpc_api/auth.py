@@ -75,7 +75,7 @@ class Authenticator:
         cached = self._cache.get(agent)
         if cached is not None and cached[0] > now:
             return cached[1]
-        async with self._database.transaction(Role.AUTH) as connection:
+        async with self._database.statements(Role.AUTH) as connection:
             cursor = await connection.execute(_SQL["find_agent"], {"agent": agent})
             row = await cursor.fetchone()
         if row is None:

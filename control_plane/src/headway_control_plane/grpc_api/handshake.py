@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ from headway_control_plane.grpc_api.wire import (
 )
 
 _log = logging.getLogger(__name__)
+_TOGETHER = 100
+_ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +70,7 @@ class Handshake:
         opening = Opening(hello, identity.agent, self._replica)
         sessions = await self._store.sessions(identity, hello.session)
         resumed = await self._open_session(identity, opening, sessions)
-        attempts = await self._store.attempts(identity, hello.held)
-        plan = settle(opening, sessions, attempts)
-        if plan:
-            for command in plan:
-                await self._try(identity, command)
-            attempts = await self._store.attempts(identity, hello.held)
+        attempts = await self._settle(identity, opening, sessions)
         _enter(ledger, opening, attempts)
         welcome = await self._welcome(identity, opening, attempts, resumed=resumed)
         return Opened(welcome, tuple(forgettable(opening, attempts)))
@@ -92,6 +90,27 @@ class Handshake:
         if present is not None and await self._renewals.renew((identity.ws, session)) is None:
             raise CUTS[Cut.SESSION_OVER]
         return present is not None
+
+    async def _settle(
+        self, identity: AgentIdentity, opening: Opening, sessions: Sequence[SessionRow]
+    ) -> Sequence[AttemptRow]:
+        """Carry the plan out until nothing is left to do: something may be granted to an older session while it is being closed."""
+        attempts = await self._store.attempts(identity, opening.hello.held)
+        for _ in range(_ROUNDS):
+            plan = settle(opening, sessions, attempts)
+            if not plan:
+                break
+            for stage in plan:
+                await self._together(identity, stage)
+            sessions = await self._store.sessions(identity, opening.hello.session)
+            attempts = await self._store.attempts(identity, opening.hello.held)
+        return attempts
+
+    async def _together(self, identity: AgentIdentity, commands: Sequence[Command]) -> None:
+        """Ask for all of them at once, so that they are committed together."""
+        for start in range(0, len(commands), _TOGETHER):
+            part = commands[start : start + _TOGETHER]
+            await asyncio.gather(*(self._try(identity, command) for command in part))
 
     async def _try(self, identity: AgentIdentity, command: Command) -> None:
         """What is refused was overtaken by something else; the rows are read again and tell what holds."""

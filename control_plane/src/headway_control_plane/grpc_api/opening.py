@@ -77,29 +77,33 @@ class Opening:
 
 def settle(
     opening: Opening, sessions: Iterable[SessionRow], attempts: Iterable[AttemptRow]
-) -> list[Command]:
-    """The commands that follow an opened session, in order.
+) -> list[list[Command]]:
+    """The commands that follow an opened session, in stages; inside a stage order does not matter.
 
-    What the agent holds is attached to this session, before its older sessions are closed. What it was given and never began comes along,
-    to be assigned again: STARTING is on its disk before anything is executed. What it began and no longer knows is lost.
+    What the agent holds is attached to this session before its older sessions are closed. What it was given and never began comes along,
+    to be assigned again: STARTING is on its disk before anything is executed. What it began and no longer knows is lost, and only
+    then, so that it is not given to an older session once more.
     """
     session = opening.hello.session
     held = {item.attempt: item for item in opening.hello.held}
-    commands: list[Command] = []
+    reattach: list[Command] = []
+    lose: list[Command] = []
     for row in attempts:
         item = held.get(row.key)
         if row.is_open and item is None and row.last_seq > 0:
-            commands.append(LoseAttempt(row.run, row.fence, AGENT_FORGOT))
+            lose.append(LoseAttempt(row.run, row.fence, AGENT_FORGOT))
         elif (
             row.session != session
             if row.is_open
             else item is not None and row.can_return and _has_more(item, row)
         ):
-            commands.append(ReattachAttempt(row.run, row.fence, session))
-    commands += [
-        CloseSession(row.session, SUPERSEDED) for row in sessions if row.session != session
+            reattach.append(ReattachAttempt(row.run, row.fence, session))
+    close: list[Command] = [
+        CloseSession(row.session, SUPERSEDED)
+        for row in sessions
+        if row.session != session and row.agent == opening.agent
     ]
-    return commands
+    return [stage for stage in (reattach, close, lose) if stage]
 
 
 def resumes(opening: Opening, attempts: Sequence[AttemptRow]) -> list[pb.Resume]:

@@ -117,7 +117,7 @@ class SessionStore:
 
     async def session_views(self, keys: Iterable[SessionKey]) -> Mapping[SessionKey, SessionView]:
         views: dict[SessionKey, SessionView] = {}
-        async with self._database.transaction(Role.DISPATCHER) as connection:
+        async with self._database.statements(Role.DISPATCHER) as connection:
             cursor = await connection.execute(_SQL["session_attempts"], _columns(keys))
             for ws, session, status, replica, run, fence, _, cancel in await cursor.fetchall():
                 view = views.setdefault((ws, session), SessionView(status, replica))
@@ -133,13 +133,13 @@ class SessionStore:
             "runs": [run for _, run, _ in attempts],
             "fences": [fence for _, _, fence in attempts],
         }
-        async with self._database.transaction(Role.DISPATCHER) as connection:
+        async with self._database.statements(Role.DISPATCHER) as connection:
             cursor = await connection.execute(_SQL["ended_runs"], parameters)
             return [(ws, run) for ws, run in await cursor.fetchall()]
 
     async def renew(self, keys: Collection[SessionKey], ttl: timedelta) -> dict[SessionKey, Lease]:
         """Extend leases; a session that is closed or unknown is absent from the answer."""
-        async with self._database.transaction(Role.DISPATCHER) as connection:
+        async with self._database.statements(Role.DISPATCHER) as connection:
             cursor = await connection.execute(
                 _SQL["renew_sessions"], {**_columns(keys), "ttl": ttl}
             )
@@ -150,7 +150,7 @@ class SessionStore:
         named = list(agents)
         of = {agent: ws for ws, agent in named}
         parameters = {"workspaces": [ws for ws, _ in named], "agents": [a for _, a in named]}
-        async with self._database.transaction(Role.AUTH) as connection:
+        async with self._database.statements(Role.AUTH) as connection:
             cursor = await connection.execute(_SQL["revoked_agents"], parameters)
             return [(of[agent], agent) for (agent,) in await cursor.fetchall()]
 
