@@ -13,11 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from support.stack import Stack, stack
-
 from headway_control_plane.db.embedded import EmbeddedPostgres
 from headway_control_plane.db.migrate import migrate
 from support.postgres import server_programs
+from support.stack import Stack, stack
 
 FLOWS = Path(__file__).with_name("flows")
 

@@ -15,23 +15,23 @@ from uuid import uuid4
 
 import grpc.aio
 import uvloop
-from headway_agent.connection import messages
-from headway_agent.connection.encoder import Encoder
-from headway_api.agent.v1 import agent_service_pb2 as pb
-from headway_api.agent.v1 import agent_service_pb2_grpc as services
-from support.fake_agent import Identity, ref
-from support.log_fixtures import new_fleet, new_ids, open_log
-from support.replica import SchedulingSettings, new_world, open_replica
 
 from benchmarks.bench import Bench
 from benchmarks.facts import ALL, BATCH, frames, log_facts
 from benchmarks.raw_log import event_ids, raw_rate
 from benchmarks.report import Figure, Goal
 from benchmarks.usage import own_cpu, tree_cpu
+from headway_agent.connection import messages
+from headway_agent.connection.encoder import Encoder
+from headway_api.agent.v1 import agent_service_pb2 as pb
+from headway_api.agent.v1 import agent_service_pb2_grpc as services
 from headway_control_plane.application.ports import AttemptFacts
 from headway_control_plane.domain.streams import Stream, StreamKind
 from headway_control_plane.log.columns import EventColumns, Head, Source
 from headway_control_plane.log.facts import prepare
+from support.fake_agent import Identity, ref
+from support.log_fixtures import new_fleet, new_ids, open_log
+from support.replica import SchedulingSettings, new_world, open_replica
 
 SUMMARY = "events a second, durable, from agent streams to the log; CPU of each stage"
 WORKSPACES = 2

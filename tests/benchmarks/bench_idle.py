@@ -6,11 +6,11 @@ import re
 import time
 
 import psycopg
-from support.stack import Stack, local_database_url
 
 from benchmarks.bench import Bench
 from benchmarks.report import Figure, Goal
 from benchmarks.usage import cpu_by_part
+from support.stack import Stack, local_database_url
 
 SUMMARY = "CPU and statements of an idle system: database, server, agent and what supervises them"
 _STATEMENT = re.compile(rb"LOG:  (?:statement|execute [^:]*): ([^\n]*)")
@@ -28,9 +28,7 @@ def measure(bench: Bench) -> list[Figure]:
     most = "; ".join(f"{count}x {text}" for text, count in _most(statements))
     return [
         Figure("CPU, of a core", "%", cpu["all"], goal=Goal(1), note=said),
-        Figure(
-            "statements", "1/s", len(statements) / seconds, goal=Goal(2), note=most
-        ),
+        Figure("statements", "1/s", len(statements) / seconds, goal=Goal(2), note=most),
     ]
 
 

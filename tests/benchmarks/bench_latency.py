@@ -7,13 +7,14 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from support.stack import TERMINAL, Stack
-
 from benchmarks.bench import Bench, elapsed_ms, python_start_ms
 from benchmarks.client import Client
 from benchmarks.report import Figure, Goal, percentile, timed
+from support.stack import TERMINAL, Stack
 
-SUMMARY = "POST /runs to the first line of the flow, template alive (warm) and not yet started (cold)"
+SUMMARY = (
+    "POST /runs to the first line of the flow, template alive (warm) and not yet started (cold)"
+)
 
 
 def measure(bench: Bench) -> list[Figure]:

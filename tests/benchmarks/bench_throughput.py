@@ -7,12 +7,12 @@ import time
 from contextlib import closing
 
 import psycopg
-from support.stack import Stack, local_database_url
 
 from benchmarks.bench import Bench, fork_ms, sync_ms
 from benchmarks.client import Client
 from benchmarks.report import Figure, Goal, percentile
 from benchmarks.usage import cpu_by_part
+from support.stack import Stack, local_database_url
 
 SUMMARY = "no-op runs a second with 8 slots, a process a run"
 _SUBMITTERS = 2
@@ -41,7 +41,9 @@ def measure(bench: Bench) -> list[Figure]:
         begun = time.perf_counter()
         _drive(stack, runs, lambda: number(_OPEN) == 0)
         took = time.perf_counter() - begun
-        used = {part: (after - cpu[part]) / runs * 1e3 for part, after in cpu_by_part(stack).items()}
+        used = {
+            part: (after - cpu[part]) / runs * 1e3 for part, after in cpu_by_part(stack).items()
+        }
         # The look itself counts as one; so does writing's own number.
         writes = number(_WRITES) - writes - 1
         time.sleep(settle)

@@ -9,7 +9,6 @@ from headway_agent.connection import messages
 from headway_agent.connection.encoder import Encoded, Encoder
 from headway_api.agent.v1 import agent_service_pb2 as pb
 from headway_api.common.v1 import data_class_pb2 as classes
-
 from headway_control_plane.application.ports import Fact
 
 BATCH = 256

@@ -14,9 +14,10 @@ from uuid import UUID
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import uvloop
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from benchmarks.facts import BATCH, wire_facts
 from benchmarks.usage import own_cpu
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from headway_api.agent.v1 import agent_service_pb2 as pb
 from support.fake_agent import FakeAgent, Identity, started, starting
 
@@ -50,7 +51,9 @@ async def main(target: str, in_flight: int) -> None:
     work = [(agent, assign) for agent in agents for assign in await _assigned(agent, in_flight)]
     facts = wire_facts()
     for agent, assign in work:
-        await agent.report(UUID(bytes=assign.attempt.run), assign.attempt.fence, 1, [starting(), started()])
+        await agent.report(
+            UUID(bytes=assign.attempt.run), assign.attempt.fence, 1, [starting(), started()]
+        )
     cpu, begun = own_cpu(), time.perf_counter()
     until = begun + seconds
     counts = await asyncio.gather(*(_send(agent, assign, facts, until) for agent, assign in work))

@@ -9,7 +9,6 @@ import time
 from dataclasses import dataclass
 
 import psycopg
-from support.log_fixtures import new_ids
 
 from headway_control_plane.application.ports import AttemptFacts
 from headway_control_plane.domain.streams import Stream, StreamKind
@@ -17,6 +16,7 @@ from headway_control_plane.log import packed
 from headway_control_plane.log.columns import INSERT_EVENTS, EventColumns, Head, Source
 from headway_control_plane.log.event_ids import EventIds
 from headway_control_plane.log.facts import PreparedFacts, prepare
+from support.log_fixtures import new_ids
 
 CONNECTIONS = 2  # as many as the committer has lanes
 BATCH = 1_000

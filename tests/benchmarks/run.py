@@ -57,7 +57,9 @@ def _module(name: str):
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench ARGS=", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=", ".join(NAMES))
-    parser.add_argument("--quick", action="store_true", help="small sizes, to see that all of it works")
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes, to see that all of it works"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     parser.add_argument("--list", action="store_true", help="say what there is")
     options = parser.parse_args()

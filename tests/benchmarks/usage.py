@@ -6,6 +6,7 @@ import resource
 from contextlib import suppress
 
 import psutil
+
 from support.stack import Stack
 
 

@@ -32,7 +32,9 @@ def many_calls(path: str, rounds: int, calls: int) -> None:
     """Time calls one by one, and in turns with them what a call can't do without: one frame encoded and sent."""
     measured: dict[str, list[int]] = {"calls": [], "sends": []}
     for n in range(rounds):
-        measured["calls"] += [_timed(lambda i=i: noop(i)) for i in range(n * calls, (n + 1) * calls)]
+        measured["calls"] += [
+            _timed(lambda i=i: noop(i)) for i in range(n * calls, (n + 1) * calls)
+        ]
         measured["sends"] += _sends(calls)
     Path(path).write_text(json.dumps(measured))
 
@@ -53,6 +55,8 @@ def _sends(count: int) -> list[int]:
     took = []
     with ours, theirs:
         for _ in range(count):
-            took.append(_timed(lambda: ours.sendall(json.dumps(frame, separators=(",", ":")).encode())))
+            took.append(
+                _timed(lambda: ours.sendall(json.dumps(frame, separators=(",", ":")).encode()))
+            )
             theirs.recv(65536)
     return took

@@ -29,9 +29,9 @@ async def test_a_transaction_acts_in_its_role_and_sees_its_workspace(
 ) -> None:
     async with Database(database.url, [Role.APP, Role.COMMITTER], options) as pools:
         async with pools.transaction(Role.APP, ws=7) as connection:
-            assert await settings_of(connection) == ("headway_app", "7", None, "headway", "2s")
+            assert await settings_of(connection) == ("headway_app", "7", "", "headway", "2s")
         async with pools.transaction(Role.COMMITTER, workspaces=[1, 2]) as connection:
-            assert (await settings_of(connection))[:3] == ("headway_committer", None, "{1,2}")
+            assert (await settings_of(connection))[:3] == ("headway_committer", "", "{1,2}")
 
 
 @pytest.mark.parametrize("options", [SMALL, POOLER], ids=["direct", "pooler"])

@@ -66,6 +66,6 @@ class CredentialStore:
         await self._run("return_enrolment_token", id=token_id, agent=agent)
 
     async def _run(self, name: str, /, **values: Any) -> list[Row]:
-        async with self._database.transaction(Role.AUTH) as connection:
+        async with self._database.statements(Role.AUTH) as connection:
             cursor = await connection.execute(SQL[name], values)
             return await cursor.fetchall() if cursor.description else []

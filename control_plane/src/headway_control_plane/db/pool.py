@@ -2,7 +2,7 @@
 
 import asyncio
 import select
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -22,8 +22,9 @@ Row = tuple[Any, ...]
 Connection = AsyncConnection[Row]
 Pool = AsyncConnectionPool[Connection]
 
-_SET_LOCAL = "SELECT set_config(name, value, true) FROM unnest(%s::text[], %s::text[]) AS setting (name, value)"
-_FORGET = "SELECT set_config('app.ws', '', false), set_config('app.workspaces', '', false)"
+# Row-level security reads these; a transaction sets both, so that nothing an earlier one left is ever read.
+_NO_WORKSPACE = {"app.ws": "", "app.workspaces": ""}
+_SEES_ALL_WORKSPACES = frozenset({Role.OWNER, Role.MAINTENANCE, Role.DISPATCHER, Role.AUTH})
 # The pool doubles its pauses without a limit; giving up early lets the next caller try at once.
 _RECONNECT_SECONDS = 10.0
 
@@ -76,22 +77,41 @@ class Database:
 
     @asynccontextmanager
     async def transaction(
-        self, role: Role, *, ws: int | None = None, workspaces: Iterable[int] | None = None
+        self,
+        role: Role,
+        *,
+        ws: int | None = None,
+        workspaces: Iterable[int] | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Connection]:
         """Run a transaction in a role, seeing one workspace (app) or the named ones (committer, projector).
 
-        The settings that row-level security reads end with the transaction. Without a workspace the policies let no
-        tenant's row through.
+        The settings that row-level security reads end with the transaction, as do those of `settings`. Without a
+        workspace the policies let no tenant's row through.
         """
-        async with self._pools[role].connection() as connection, connection.transaction():
-            settings = self.local_settings(role)
-            if ws is not None:
-                settings["app.ws"] = str(ws)
-            if workspaces is not None:
-                settings["app.workspaces"] = "{" + ",".join(map(str, workspaces)) + "}"
-            if settings:
-                await connection.execute(_SET_LOCAL, [list(settings), list(settings.values())])
-            yield connection
+        local = self.local_settings(role)
+        if role not in _SEES_ALL_WORKSPACES:
+            local |= _NO_WORKSPACE
+        if ws is not None:
+            local["app.ws"] = str(ws)
+        if workspaces is not None:
+            local["app.workspaces"] = "{" + ",".join(map(str, workspaces)) + "}"
+        begin = _begin(local | dict(settings or {}))
+        async with self._pools[role].connection() as connection:
+            # One round trip for all of it; that takes a cursor of the simple protocol.
+            await AsyncCursor(connection).execute(begin)
+            yield connection  # the pool commits, or rolls back after an error
+
+    @asynccontextmanager
+    async def statements(self, role: Role) -> AsyncIterator[Connection]:
+        """Lend a connection on which each statement is a transaction of its own, for roles that see all workspaces."""
+        assert role in _SEES_ALL_WORKSPACES, "a workspace is set for a transaction"
+        if self.options.transaction_pooler:
+            async with self.transaction(role) as connection:
+                yield connection
+        else:
+            async with self._pools[role].connection() as connection:
+                yield connection
 
     async def open(self) -> None:
         """Open all pools and wait for their first connections."""
@@ -131,7 +151,6 @@ def _make_pool(url: str, role: Role, options: PoolOptions) -> Pool:
         timeout=options.acquire_timeout,
         reconnect_timeout=_RECONNECT_SECONDS,
         check=_check_if_disturbed,
-        reset=None if options.transaction_pooler else _forget_workspace,
         name=role.value,
         open=False,
     )
@@ -139,6 +158,7 @@ def _make_pool(url: str, role: Role, options: PoolOptions) -> Pool:
 
 def _connect_arguments(role: Role, options: PoolOptions) -> dict[str, Any]:
     arguments: dict[str, Any] = {
+        "autocommit": True,  # transactions are begun in words, settings and all
         "cursor_factory": BinaryCursor,
         "application_name": f"headway {role.name.lower()}",
         "connect_timeout": max(2, int(options.acquire_timeout)),
@@ -186,7 +206,11 @@ async def _check_if_disturbed(connection: Connection) -> None:
         await AsyncConnectionPool.check_connection(connection)
 
 
-async def _forget_workspace(connection: Connection) -> None:
-    """Make sure that no workspace stays with a connection, should somebody have set one beyond a transaction."""
-    await connection.execute(_FORGET)
-    await connection.commit()
+def _begin(settings: Mapping[str, str]) -> bytes:
+    """Return the statements that begin a transaction. Names are ours, values are quoted."""
+    parts = [f"SET LOCAL {name} = {_quoted(value)}" for name, value in settings.items()]
+    return "; ".join(["BEGIN", *parts]).encode()
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

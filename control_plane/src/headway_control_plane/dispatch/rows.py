@@ -74,7 +74,7 @@ class DispatchRows:
             await connection.execute(_SQL["open_waits"], parameters)
 
     async def _read(self, name: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        async with self._database.transaction(Role.DISPATCHER) as connection:
+        async with self._database.statements(Role.DISPATCHER) as connection:
             return await _fetch(connection, name, parameters)
 
 

@@ -93,12 +93,12 @@ class ShardLeases:
         """Give everything up in order, so that others need not wait for our lease to run out."""
         self._own = replace(self._own, epochs={}, trusted_until=float("-inf"))
         self._announce(anew=frozenset())
-        async with self._database.transaction(Role.DISPATCHER) as connection:
+        async with self._database.statements(Role.DISPATCHER) as connection:
             await connection.execute(_SQL["retire_replica"], {"replica": self.replica})
 
     async def _renew(self, asked_at: float) -> LeaseSeen:
         parameters = {"replica": self.replica, "address": self._address, "ttl": self._terms.ttl}
-        async with self._database.transaction(Role.DISPATCHER) as connection:
+        async with self._database.statements(Role.DISPATCHER) as connection:
             cursor = await connection.execute(_SQL["renew_replica"], parameters)
             row = await cursor.fetchone()
         assert row is not None, "an aggregate always answers"
@@ -106,14 +106,14 @@ class ShardLeases:
         return LeaseSeen(asked_at, others, dict(zip(ids, epochs, strict=True)), lapsed=not alive)
 
     async def _take(self, count: int) -> dict[int, int]:
-        async with self._database.transaction(Role.DISPATCHER) as connection:
+        async with self._database.statements(Role.DISPATCHER) as connection:
             cursor = await connection.execute(
                 _SQL["take_shards"], {"replica": self.replica, "count": count}
             )
             return {int(shard): int(epoch) for shard, epoch in await cursor.fetchall()}
 
     async def _release(self, shards: tuple[int, ...]) -> None:
-        async with self._database.transaction(Role.DISPATCHER) as connection:
+        async with self._database.statements(Role.DISPATCHER) as connection:
             await connection.execute(
                 _SQL["release_shards"], {"replica": self.replica, "shards": list(shards)}
             )

@@ -72,7 +72,7 @@ class ProjectionEngine:
     async def sweep(self, shards: Collection[int]) -> None:
         """Mark workspaces of these shards that are behind, with one statement: hints may have been lost."""
         for model in self._models:
-            async with self._database.transaction(Role.DISPATCHER) as connection:
+            async with self._database.statements(Role.DISPATCHER) as connection:
                 found = await connection.execute(
                     checkpoints.SQL["behind"],
                     {"projection": model.name, "shards": sorted(shards)},

@@ -14,7 +14,7 @@ from headway_control_plane.db.pool import Connection, Database
 from headway_control_plane.db.roles import Role
 
 # Queries are planned for their very values: a plan that suits a rare state does not suit a common one.
-_SETTINGS = "SELECT set_config('statement_timeout', %s, true), set_config('plan_cache_mode', 'force_custom_plan', true)"
+_PLANS = {"plan_cache_mode": "force_custom_plan"}
 _DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 
 
@@ -23,13 +23,14 @@ class Reads:
 
     def __init__(self, database: Database, *, limit: timedelta = timedelta(seconds=5)) -> None:
         self._database = database
-        self._limit = str(int(limit.total_seconds() * 1000))
+        self._settings = _PLANS | {"statement_timeout": f"{limit.total_seconds() * 1000:.0f}"}
 
     @asynccontextmanager
     async def workspace(self, ws: int) -> AsyncIterator[Connection]:
         """Open a transaction that sees this workspace alone."""
-        async with self._database.transaction(Role.APP, ws=ws) as connection:
-            await connection.execute(_SETTINGS, [self._limit])
+        async with self._database.transaction(
+            Role.APP, ws=ws, settings=self._settings
+        ) as connection:
             yield connection
 
 
