@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -105,35 +106,61 @@ async def test_mutation_merge_the_head_lock_into_the_insert(log, fleet, database
     """A second writer that waits for the first must see what the first wrote.
 
     Its statements behind the lock have snapshots of their own. Were the guards read in the locking statement, or before
-    it, the same facts would be appended twice, and a fenced attempt's facts would get in behind the loss.
+    it, the same facts would be appended twice. The unique index, the second wall, is taken down for this.
     """
-    gate = Gate(monkeypatch)
-    run, lost = await fleet.granted_run(), await fleet.granted_run()
-    async with open_log(database.url) as other_log:
-        other = Fleet(other_log, fleet.workspace, new_ids())
-        other.agent = fleet.agent
-        gate.armed = True
-        first = asyncio.ensure_future(
-            asyncio.gather(
-                fleet.report(run, 1, 1, calls(1, 3)), fleet.execute(LoseAttempt(lost, 1))
-            )
-        )
-        await asyncio.to_thread(gate.reached.wait, 30)
-        # The first holds the head lock and has not written. The second begins now and waits.
-        second = asyncio.ensure_future(
-            asyncio.gather(
-                other.report(run, 1, 1, calls(1, 3)), other.report(lost, 1, 1, calls(1, 1))
-            )
-        )
-        await until_someone_waits_for_a_lock(database)
-        gate.released.set()
-        first_verdict, _ = await first
-        duplicate, late = await second
-    assert (first_verdict.verdict, duplicate.verdict, late.verdict) == (V.OK, V.OK, V.FENCED)
+    with database.connect() as connection:
+        connection.execute("DROP INDEX event_stream")
+    run = await fleet.granted_run()
+    async with race(log, fleet, database, monkeypatch) as (first, second):
+        first(fleet.report(run, 1, 1, calls(1, 3)))
+        second(lambda other: other.report(run, 1, 1, calls(1, 3)))
+    verdict, duplicate = first.result, second.result
+    assert (verdict.verdict, duplicate.verdict, duplicate.last_seq) == (V.OK, V.OK, 3)
     with database.connect() as connection:
         count = connection.execute("SELECT count(*) FROM event WHERE stream_kind = 7").fetchone()
     assert count == (3,)
     assert await holds(log, fleet) == []
+
+
+async def test_mutation_read_the_fence_before_the_lock(log, fleet, database, monkeypatch):
+    """A stale writer that waited behind the loss of its attempt does not get in."""
+    run = await fleet.granted_run()
+    async with race(log, fleet, database, monkeypatch) as (first, second):
+        first(fleet.execute(LoseAttempt(run, 1)))
+        second(lambda other: other.report(run, 1, 1, calls(1, 1)))
+    assert second.result.verdict is V.FENCED
+    assert await holds(log, fleet) == []
+
+
+class Racer:
+    """One side of a race, with its result once the race is over."""
+
+    task: asyncio.Future
+
+    def __call__(self, work) -> None:
+        self.work = work
+
+    @property
+    def result(self):
+        return self.task.result()
+
+
+@asynccontextmanager
+async def race(log, fleet, database, monkeypatch):
+    """Run what the body hands to `first` until it holds the head lock and has written nothing; then `second`, on another replica, until it waits; then both to their ends."""
+    gate = Gate(monkeypatch)
+    first, second = Racer(), Racer()
+    async with open_log(database.url) as other_log:
+        other = Fleet(other_log, fleet.workspace, new_ids())
+        other.agent = fleet.agent
+        yield first, second
+        gate.armed = True
+        first.task = asyncio.ensure_future(first.work)
+        await asyncio.to_thread(gate.reached.wait, 30)
+        second.task = asyncio.ensure_future(second.work(other))
+        await until_someone_waits_for_a_lock(database)
+        gate.released.set()
+        await asyncio.gather(first.task, second.task)
 
 
 async def test_time_is_taken_after_the_locks(log, fleet, database, monkeypatch):
