@@ -565,3 +565,28 @@ def main():
 """
     )
     assert project.run().of("call.ended")[0]["durable"] == "sync"
+
+
+def test_a_process_that_dies_after_a_call_leaves_it_in_the_journal(project: Project):
+    """The entry goes out with the call's end, not with what comes next: the very next line may be the last."""
+    project.write(
+        MARK
+        + """
+import os
+
+@task
+def once():
+    mark("once")
+    return 1
+
+@flow
+def main(die: bool):
+    value = once()
+    if die:
+        os._exit(9)
+    return value
+"""
+    )
+    project.run({"die": True})
+    assert value(project.run({"die": False})) == 1
+    assert marks(project) == ["once"]
