@@ -13,7 +13,7 @@ from headway_agent.connection.calls import metadata_of, stub_of
 from headway_agent.connection.channel import Target, open_channel
 from headway_agent.connection.errors import TABLE, TIME_KEY
 
-HOP_S = 5.0
+HOP_S = 10.0
 _NOBODY = (("authorization", "Bearer doctor"),)
 
 

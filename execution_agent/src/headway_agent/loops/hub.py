@@ -67,6 +67,11 @@ class Noted:
     lines: dict[Attempt, int] = field(default_factory=dict)
     witness: Witness | None = None
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    writing: bool = False
+
+    @property
+    def settled(self) -> bool:
+        return not (self.writing or self.seqs or self.lines)
 
 
 class Hub:
@@ -161,7 +166,9 @@ class Hub:
         all_held: frozenset[Attempt] = frozenset({*(h.key for h in here), *self._starting})
         busy = (h.key for h in here if h.state == "assigned" or _executes(h))
         running: frozenset[Attempt] = frozenset({*busy, *self._starting})
-        flushed = all(h.acked_seq >= h.last_seq and h.acked_line >= h.last_line for h in here)
+        flushed = self.noted.settled and all(
+            h.acked_seq >= h.last_seq and h.acked_line >= h.last_line for h in here
+        )
         waiting = {*self.session.deferred}
         self._granted = {k: v for k, v in self._granted.items() if k in waiting}
         self._graces = {k: v for k, v in self._graces.items() if k in all_held or k in waiting}

@@ -29,6 +29,7 @@ class RecordLoop:
         seqs, noted.seqs = noted.seqs, {}
         lines, noted.lines = noted.lines, {}
         witness, noted.witness = noted.witness, None
+        noted.writing = True
         async with asyncio.TaskGroup() as group:
             for attempt, seq in seqs.items():
                 group.create_task(patiently(partial(attempts.acked, AttemptKey(*attempt), seq)))
@@ -38,5 +39,6 @@ class RecordLoop:
                 )
             if witness is not None:
                 group.create_task(patiently(partial(self._witnesses.keep, witness)))
+        noted.writing = False
         if seqs or lines:
             self._hub.look()

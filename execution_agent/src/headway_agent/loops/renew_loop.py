@@ -23,3 +23,5 @@ class RenewLoop:
             if at is not None and now >= at:
                 hub.tell_session(session.Tick())
                 hub.tell_cancels(cancel.Tick())
+                # The runner tells of facts and lines; that a process is gone at last may only show here.
+                hub.look()
