@@ -48,7 +48,7 @@ def _explained(error: grpc.aio.AioRpcError) -> Failure:
         return Failure(
             Reaction.EXIT,
             "the enrolment token was not accepted: it is wrong, too old or used already; get a new one with "
-            "`headway pool token <pool>`",
+            "`headway agents token POOL`",
             detail,
         )
     metadata = metadata_of(error.trailing_metadata())

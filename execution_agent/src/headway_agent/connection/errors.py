@@ -56,11 +56,11 @@ TABLE: Mapping[grpc.StatusCode, tuple[Reaction, str]] = {
     _Code.UNAUTHENTICATED: (
         Reaction.REENROL,
         "the control plane does not accept this agent's identity (revoked, or enrolled elsewhere): get a token with "
-        "`headway pool token <pool>` and run `headway agent enrol --force`",
+        "`headway agents token POOL` and run `headway agent enrol --force`",
     ),
     _Code.NOT_FOUND: (
         Reaction.REENROL,
-        "the control plane does not know this agent: get a token with `headway pool token <pool>` and run "
+        "the control plane does not know this agent: get a token with `headway agents token POOL` and run "
         "`headway agent enrol --force`",
     ),
     _Code.PERMISSION_DENIED: (

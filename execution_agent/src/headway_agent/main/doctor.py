@@ -83,7 +83,7 @@ def disk(state_dir: Path) -> Check:
 def identity_in(state_dir: Path) -> tuple[Identity | None, Check]:
     """Reads agent.db beside a running agent."""
     path = state_dir / "agent.db"
-    enrol = "get a token with `headway pool token <pool>` and run `headway agent enrol`"
+    enrol = "get a token with `headway agents token POOL` and run `headway agent enrol`"
     if not path.exists():
         return None, Check("identity", "fail", "this agent is not enrolled", enrol)
     try:

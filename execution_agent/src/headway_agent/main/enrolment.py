@@ -60,7 +60,7 @@ async def identity_of(db: AgentDb, settings: Settings, now_us: Callable[[], int]
     token = read_token(settings)
     if not token:
         raise NotEnrolled(
-            "This agent is not enrolled: get a token with `headway pool token <pool>`, then run "
+            "This agent is not enrolled: get a token with `headway agents token POOL`, then run "
             "`headway agent enrol --server HOST:PORT --token-file FILE`."
         )
     return await enrol_agent(db, settings, token, now_us)
