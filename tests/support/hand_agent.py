@@ -51,7 +51,7 @@ class HandAgent:
 
     def start(self) -> psutil.Process:
         """Starts it and returns once the control plane knows its session."""
-        before = self._sessions()
+        before = self.log_lines("connected")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self._command,
@@ -60,14 +60,12 @@ class HandAgent:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        eventually(lambda: self._sessions() - before, what=f"an agent in pool {self.pool}")
+        eventually(lambda: self._connected() - before, what=f"an agent in pool {self.pool}")
         return psutil.Process(self.process.pid)
 
-    def _sessions(self) -> set[str]:
-        if self.process is not None:
-            assert self.process.poll() is None or self.process.returncode == -signal.SIGKILL, (
-                self.log.read_text()
-            )
+    def _connected(self) -> set[str]:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()
         return self.log_lines("connected")
 
     def log_lines(self, word: str) -> set[str]:

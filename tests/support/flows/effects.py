@@ -75,6 +75,16 @@ def one_step(path: str, seconds: float = 0.0) -> int:
 def waits_for(path: str, gate: str) -> str:
     """Runs until the file `gate` is there."""
     mark(path, "flow")
-    while not os.path.exists(gate):
+    while not os.path.exists(gate):  # noqa: PTH110 (a hundred looks a second)
         time.sleep(0.01)
     return "opened"
+
+
+@flow
+def waits_for_its_own(path: str, gate: str) -> str:
+    """Each attempt runs until its own file, `gate` with its number behind, is there."""
+    attempt = run_context().attempt
+    mark(path, "flow")
+    while not os.path.exists(f"{gate}.{attempt}"):  # noqa: PTH110 (as above)
+        time.sleep(0.01)
+    return f"opened in attempt {attempt}"
