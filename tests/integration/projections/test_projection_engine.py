@@ -246,3 +246,22 @@ async def test_groups_and_bins_fold_large_runs(engine, log, fleet):
     assert sum(each.began for each in columns) == sum(each.ended for each in columns) == 100
     assert sum(each.failed for each in columns) == 1
     assert [each.column for each in columns] == list(range(10))
+
+
+async def test_values_that_the_database_refuses_stop_there_and_not_the_process(log, fleet):
+    run = await fleet.granted_run()
+    await fleet.report(run, 1, 1, [started(), *calls(1, 20)])
+    bad = (await log_end(log, fleet)).offset - 5
+
+    class Refused(TaskTimeline):
+        async def apply(self, connection, ws, version, events):
+            await super().apply(connection, ws, version, events)
+            if any(event.cursor.offset == bad for event in events):
+                await connection.execute("SELECT 'x'::integer")
+
+    engine = ProjectionEngine(log.database, Reader(log.database, role=Role.PROJECTOR), [Refused()])
+    await engine.prepare()
+    await caught_up(engine, fleet.ws)
+    stopped = await engine.freshness(fleet.ws, "task_timeline")
+    assert stopped.checkpoint.offset == bad - 1
+    assert f"offset {bad}" in stopped.failure

@@ -173,3 +173,17 @@ def test_an_event_that_cannot_be_decoded_is_named():
     with pytest.raises(BrokenEvent, match=r"CallEnded at offset 4.*truncated") as caught:
         parse([started(), recorded(4, broken)])
     assert caught.value.offset == 4
+
+
+def test_what_no_column_can_hold_does_not_stop_the_fold():
+    odd = facts.CallEnded(
+        call=CALL, name="a\0b", started_at_us=2**62, outcome=99, error=facts.Error(error_class="\0")
+    )
+    row = only_row(recorded(1, odd, at=5))
+    assert (row.name, row.status, row.started_at) == (
+        "a\ufffdb",
+        "failed",
+        START + timedelta(seconds=5),
+    )
+    late = facts.CallRetrying(call=CALL, delay_us=2**62)
+    assert only_row(recorded(1, late)).retries[0].delay_us < 2**45

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import LiteralString
 
-from psycopg import sql
+from psycopg import DataError, sql
 
 from headway_api.event.v1 import attempt_pb2, control_pb2
 from headway_control_plane.application.ports import START, Cursor, EpochChanged, LogReader, Recorded
@@ -44,12 +44,38 @@ async def advance(
 ) -> Step:
     """Fold at most `batch` events behind the checkpoint of a version (default: the active one), none above `until`.
 
-    An event that cannot be folded ends the step before it: what precedes it is stored, and so is the failure.
+    An event that cannot be folded, or whose values the database refuses, ends the step before it: what precedes it is
+    stored, and so is the failure.
     """
-    async with database.transaction(Role.PROJECTOR, workspaces=[ws]) as connection:
-        return await advance_in(
-            connection, reader, model, ws, version=version, until=until, batch=batch
+    try:
+        async with database.transaction(Role.PROJECTOR, workspaces=[ws]) as connection:
+            return await advance_in(
+                connection, reader, model, ws, version=version, until=until, batch=batch
+            )
+    except DataError as error:
+        if batch == 1:
+            return await _stand_still(database, reader, model, ws, version, error)
+        # Somewhere in the batch: half of it either goes through or is nearer to the culprit.
+        return await advance(
+            database, reader, model, ws, version=version, until=until, batch=batch // 2
         )
+
+
+async def _stand_still(
+    database: Database,
+    reader: LogReader,
+    model: ReadModel,
+    ws: int,
+    version: int | None,
+    error: Exception,
+) -> Step:
+    """Store why the next event cannot be taken."""
+    async with database.transaction(Role.PROJECTOR, workspaces=[ws]) as connection:
+        held = await checkpoints.lock(connection, ws, model.name, version)
+        [event] = await reader.read(ws, held.cursor, 1)
+        failed = dataclasses.replace(held, failure=str(BrokenEvent(event, error)))
+        await checkpoints.move(connection, ws, model.name, failed, events=0, unknown=0)
+    return Step(failed, events=0, more=False)
 
 
 async def advance_in(

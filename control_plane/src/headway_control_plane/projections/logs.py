@@ -21,6 +21,7 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 # Of one page. Chunks come from agents, so their unpacked size is not trusted either.
 CHUNKS_OF_A_PAGE = 64
 UNPACKED_MAX = 16 * 1024 * 1024
+_LATEST_US = int(datetime(9000, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +168,19 @@ def _line(row: Any, number: int) -> LogLine:
     at = row.get("at_us")
     return LogLine(
         line=number,
-        at=datetime.fromtimestamp(at / 1_000_000, UTC) if isinstance(at, int) else None,
+        at=_instant(at),
         source=str(row.get("source") or ""),
         level=str(row.get("level") or ""),
         call=str(row.get("call") or ""),
         text=str(row.get("text") or ""),
     )
+
+
+def _instant(at_us: Any) -> datetime | None:
+    """Return the instant, None for what is none or lies beyond any calendar: agents send it."""
+    if not isinstance(at_us, int) or not 0 <= at_us < _LATEST_US:
+        return None
+    return datetime.fromtimestamp(at_us / 1_000_000, UTC)
 
 
 def _marker(line: int, text: str) -> LogLine:

@@ -28,6 +28,9 @@ _OUTCOMES = {
     facts.CALL_OUTCOME_SKIPPED: "skipped",
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Facts come from agents, so their numbers are not trusted: years that no calendar knows must not stop a projection.
+_LATEST_US = int((datetime(9000, 1, 1, tzinfo=UTC) - _EPOCH) / timedelta(microseconds=1))
+_LONGEST_DELAY_US = int(timedelta(days=366) / timedelta(microseconds=1))
 
 CallFact = facts.CallStarted | facts.CallRetrying | facts.CallEnded
 
@@ -145,7 +148,7 @@ def _fold_fact(row: CallRow | None, event: Recorded, fact: CallFact) -> CallRow:
         row = CallRow(
             fact.parent,
             _kind(fact.kind),
-            fact.name,
+            _text(fact.name),
             "running",
             event.cursor.offset,
             event.occurred_at,
@@ -153,7 +156,7 @@ def _fold_fact(row: CallRow | None, event: Recorded, fact: CallFact) -> CallRow:
     else:
         row.parent = row.parent or fact.parent
         row.kind = row.kind or _kind(fact.kind)
-        row.name = row.name or fact.name
+        row.name = row.name or _text(fact.name)
         row.first_offset = min(row.first_offset, event.cursor.offset)
     match fact:
         case facts.CallStarted():
@@ -171,17 +174,19 @@ def _retry(row: CallRow, event: Recorded, fact: facts.CallRetrying) -> None:
         row.tries = max(row.tries, getattr(fact, "try") + 1)
     number = getattr(fact, "try")  # a keyword in Python
     if len(row.retries) < KEPT_RETRIES and all(kept.number != number for kept in row.retries):
-        row.retries.append(Retry(number, event.occurred_at, fact.delay_us, fact.error.error_class))
+        delay_us = min(max(fact.delay_us, 0), _LONGEST_DELAY_US)
+        why = _text(fact.error.error_class)
+        row.retries.append(Retry(number, event.occurred_at, delay_us, why))
         row.retries.sort(key=lambda kept: kept.number)
 
 
 def _end(row: CallRow, event: Recorded, fact: facts.CallEnded) -> None:
-    row.status = _OUTCOMES[fact.outcome]
-    if fact.started_at_us:
+    row.status = _OUTCOMES.get(fact.outcome, "failed")
+    if 0 < fact.started_at_us < _LATEST_US:
         row.started_at = _EPOCH + timedelta(microseconds=fact.started_at_us)
     row.ended_at = event.occurred_at
     row.tries = fact.tries
-    row.error_class = fact.error.error_class
+    row.error_class = _text(fact.error.error_class)
     row.error_text = fact.error.text_digest
     row.result = _result(fact.result) if fact.HasField("result") else None
 
@@ -198,12 +203,17 @@ def _kind(kind: int) -> str:
     )
 
 
+def _text(value: str) -> str:
+    """Return what a text column can hold: all but NUL."""
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 def _result(result: facts.Result) -> dict[str, object]:
     return {
-        "codec": result.codec,
+        "codec": _text(result.codec),
         "size_bytes": result.size_bytes,
         "digest": result.digest.hex(),
-        "reference": result.reference,
+        "reference": _text(result.reference),
         "preview_digest": result.preview_digest.hex(),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,6 @@ from headway_control_plane.application.ports import Recorded
 from headway_control_plane.db.pool import Connection, Row
 from headway_control_plane.db.queries import load_queries
 from headway_control_plane.projections.task_fold import (
-    STATUSES,
     Attempt,
     Call,
     CallRow,
@@ -51,65 +50,65 @@ async def _load(
     connection: Connection, ws: int, version: int, needs: Wanted
 ) -> dict[Call, CallRow]:
     rows: dict[Call, CallRow] = {}
-    scope = {"ws": ws, "version": version}
     if needs.calls:
-        keys = list(needs.calls)
-        found = await connection.execute(
-            SQL["load_calls"],
-            scope
-            | _attempt_arrays(key.attempt for key in keys)
-            | {"calls": [k.call for k in keys]},
-        )
-        rows.update(map(_from_row, await found.fetchall()))
+        keys = [_name(key.attempt) | {"call": _hex(key.call)} for key in needs.calls]
+        rows.update(map(_from_row, await _run(connection, "load_calls", ws, version, keys)))
     if needs.ended:
-        found = await connection.execute(
-            SQL["load_open_calls"], scope | _attempt_arrays(needs.ended)
-        )
-        rows.update(map(_from_row, await found.fetchall()))
+        ended = [_name(attempt) for attempt in needs.ended]
+        rows.update(map(_from_row, await _run(connection, "load_open_calls", ws, version, ended)))
     return rows
 
 
 async def _store(
     connection: Connection, ws: int, version: int, rows: Mapping[Call, CallRow]
 ) -> None:
-    values = list(rows.values())
-    await connection.execute(
-        SQL["store_calls"],
-        {
-            "ws": ws,
-            "version": version,
-            **_attempt_arrays(call.attempt for call in rows),
-            "calls": [call.call for call in rows],
-            "parents": [row.parent for row in values],
-            "kinds": [row.kind for row in values],
-            "names": [row.name for row in values],
-            "statuses": [row.status for row in values],
-            "first_offsets": [row.first_offset for row in values],
-            "started": [row.started_at for row in values],
-            "ended": [row.ended_at for row in values],
-            "tries": [row.tries for row in values],
-            "retries": [_retries_text(row.retries) for row in values],
-            "error_classes": [row.error_class for row in values],
-            "error_texts": [row.error_text for row in values],
-            "results": [json.dumps(row.result) if row.result else None for row in values],
-        },
-    )
+    await _run(connection, "store_calls", ws, version, [_to_json(*item) for item in rows.items()])
 
 
 async def _add_counts(
     connection: Connection, ws: int, version: int, changes: Mapping[Attempt, Mapping[str, int]]
 ) -> None:
-    if not changes:
-        return
-    sums = {status: [change[status] for change in changes.values()] for status in STATUSES}
-    await connection.execute(
-        SQL["add_counts"], {"ws": ws, "version": version, **_attempt_arrays(changes), **sums}
+    if changes:
+        moved = [_name(attempt) | dict(change) for attempt, change in changes.items()]
+        await _run(connection, "add_counts", ws, version, moved)
+
+
+async def _run(
+    connection: Connection, query: str, ws: int, version: int, rows: Sequence[Mapping[str, Any]]
+) -> list[Row]:
+    done = await connection.execute(
+        SQL[query], {"ws": ws, "version": version, "rows": json.dumps(rows)}
     )
+    return await done.fetchall() if done.description else []
 
 
-def _attempt_arrays(attempts: Iterable[Attempt]) -> dict[str, Any]:
-    keys = list(attempts)
-    return {"runs": [key.run for key in keys], "fences": [key.fence for key in keys]}
+def _name(attempt: Attempt) -> dict[str, Any]:
+    return {"run": str(attempt.run), "fence": attempt.fence}
+
+
+def _hex(value: bytes) -> str:
+    """Write bytes as PostgreSQL reads them."""
+    return "\\x" + value.hex()
+
+
+def _to_json(call: Call, row: CallRow) -> dict[str, Any]:
+    return {
+        "run": str(call.attempt.run),
+        "fence": call.attempt.fence,
+        "call": _hex(call.call),
+        "parent": _hex(row.parent),
+        "kind": row.kind,
+        "name": row.name,
+        "status": row.status,
+        "first_offset": row.first_offset,
+        "started_at": row.started_at.isoformat(),
+        "ended_at": row.ended_at.isoformat() if row.ended_at else None,
+        "tries": row.tries,
+        "retries": [_retry_to_json(retry) for retry in row.retries],
+        "error_class": row.error_class,
+        "error_text": _hex(row.error_text),
+        "result": row.result,
+    }
 
 
 def _from_row(row: Row) -> tuple[Call, CallRow]:
@@ -131,20 +130,13 @@ def _from_row(row: Row) -> tuple[Call, CallRow]:
     )
 
 
-def _retries_text(retries: Sequence[Retry]) -> str:
-    if not retries:
-        return "[]"
-    return json.dumps(
-        [
-            {
-                "try": retry.number,
-                "at": retry.at.isoformat(),
-                "delay_us": retry.delay_us,
-                "error_class": retry.error_class,
-            }
-            for retry in retries
-        ]
-    )
+def _retry_to_json(retry: Retry) -> dict[str, Any]:
+    return {
+        "try": retry.number,
+        "at": retry.at.isoformat(),
+        "delay_us": retry.delay_us,
+        "error_class": retry.error_class,
+    }
 
 
 def retry_from_json(item: Mapping[str, Any]) -> Retry:

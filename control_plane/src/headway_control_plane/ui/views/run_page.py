@@ -47,7 +47,9 @@ def error_card(run: RunView, error: ErrorView | None, *, permitted: bool) -> Err
     if error is None and run.state not in {RunStatus.FAILED, RunStatus.CRASHED}:
         return None
     name = error.error_class if error else ""
-    message = ((error.message if error else None) or "").strip()
+    # The text comes from an agent: it may be anything.
+    told: Any = error.message if error else None
+    message = told.strip() if isinstance(told, str) else json.dumps(told) if told else ""
     frames = _frames(error.traceback if error else None)
     own = [frame for frame in frames if frame.user]
     first_line, _, rest = message.partition("\n")
@@ -67,9 +69,9 @@ def error_card(run: RunView, error: ErrorView | None, *, permitted: bool) -> Err
     )
 
 
-def _frames(traceback: Sequence[Any] | None) -> tuple[Frame, ...]:
+def _frames(traceback: object) -> tuple[Frame, ...]:
     frames = []
-    for item in traceback or ():
+    for item in traceback if isinstance(traceback, list) else ():
         if isinstance(item, dict):
             place = (
                 f"{item.get('file', '?')}:{item.get('line', '?')} in {item.get('function', '?')}"
