@@ -69,7 +69,8 @@ class CommitCutter:
                 if self.stay_away:
                     self.go_away()
                 break
-            tail = (tail + data)[-_TAIL:]
+            # Only of what came since a cut was asked for: the last COMMIT is not the next one.
+            tail = (tail + data)[-_TAIL:] if self.cut == side else b""
             writer.write(data)
             await writer.drain()
         raise Ended

@@ -9,11 +9,12 @@ import pytest
 
 from headway_control_plane.application.ports import Dedupe, Unavailable
 from headway_control_plane.application.ports import FactsVerdict as V
+from headway_control_plane.db.roles import Role
 from headway_control_plane.log.invariants import check
 from headway_control_plane.log.reader import Reader
 from headway_control_plane.log.waiting_line import Limits
 from support.commit_cutter import commit_cutter
-from support.log_fixtures import calls, exited, new_fleet, open_log, started
+from support.log_fixtures import ALL_ROLES, calls, exited, new_fleet, open_log, started
 
 pytestmark = pytest.mark.postgres
 
@@ -29,14 +30,25 @@ async def cut_log(database):
 
 
 @pytest.mark.parametrize("side", ["before", "after"])
-async def test_an_unknown_commit_is_found_out_and_nothing_is_doubled(cut_log, database, side):
+async def test_an_unknown_commit_is_found_out_and_nothing_is_doubled(
+    cut_log, database, side, monkeypatch
+):
     """Commands that are not repeatable by themselves, facts and a keyed command share the flush that is cut."""
     cutter, log = cut_log
     fleet = await new_fleet(log)
     run, granted = await fleet.create_run(), await fleet.granted_run()
     session = fleet.session
-    notices = []
+    notices, unknown = [], []
     log.on_commit(notices.append)
+    (lane,) = log._lanes
+    happened = lane._happened
+
+    async def finding_out(outcome):
+        unknown.append(await happened(outcome))
+        return unknown[-1]
+
+    monkeypatch.setattr(lane, "_happened", finding_out)
+    await until_only_the_lane_is_at_work(log)
     cutter.cut = side
     new = fleet.new_id()
     dedupe = Dedupe("key", b"request", {"id": str(new)})
@@ -46,6 +58,7 @@ async def test_an_unknown_commit_is_found_out_and_nothing_is_doubled(cut_log, da
         fleet.execute(fleet.create_command(new), dedupe=dedupe),
     )
     assert cutter.cuts == 1, "the fault happened"
+    assert unknown == [side == "after"], "and it was found out"
     assert (verdict.verdict, verdict.last_seq) == (V.OK, 5)
     assert (created.repeated, created.response, len(created.decided)) == (
         False,
@@ -68,6 +81,7 @@ async def test_mutation_ack_before_commit(cut_log, database):
     run = await fleet.granted_run()
     notices = []
     log.on_commit(notices.append)
+    await until_only_the_lane_is_at_work(log)
     cutter.stay_away = True
     cutter.cut = "before"
     reporting = asyncio.ensure_future(fleet.report(run, 1, 1, calls(1, 3)))
@@ -114,3 +128,15 @@ async def test_a_killed_backend_costs_nothing(log, fleet, database):
     assert killed > (0,)
     await fleet.granted_run()
     assert await check(log.database, Reader(log.database), fleet.ws, fleet.workspace.id) == []
+
+
+async def until_only_the_lane_is_at_work(log) -> None:
+    """Pools tidy returned connections in the background, with a COMMIT of their own: that one is not to be cut."""
+    async with asyncio.timeout(10):
+        for role in ALL_ROLES:
+            taken = 1 if role is Role.COMMITTER else 0
+            while True:
+                stats = log.database.pool(role).get_stats()
+                if stats["pool_available"] == stats["pool_size"] - taken:
+                    break
+                await asyncio.sleep(0.01)
