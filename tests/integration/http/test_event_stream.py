@@ -148,10 +148,13 @@ async def test_streams_end_when_they_are_old_and_when_the_process_drains(
     options = HttpOptions(
         stream_age=timedelta(milliseconds=100), heartbeat=timedelta(milliseconds=30)
     )
-    async with serve_api(database.url, options=options) as api:
-        async with asyncio.timeout(20), api.one.client.stream("GET", "/events/stream") as response:
-            async for _ in frames(response):
-                pass
+    async with (
+        serve_api(database.url, options=options) as api,
+        asyncio.timeout(20),
+        api.one.client.stream("GET", "/events/stream") as response,
+    ):
+        async for _ in frames(response):
+            pass
     async with serve_api(database.url) as api:
         async with asyncio.timeout(20), api.one.client.stream("GET", "/events/stream") as response:
             api.services.closing.set()

@@ -1,12 +1,14 @@
 """Lists of runs: filters, pages in both directions, and plans that walk an index whatever is asked."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from uuid import UUID
 
 import pytest
 
-from headway_control_plane.db.pool import Database, PoolOptions
+from headway_control_plane.db.pool import Connection, Database, PoolOptions
 from headway_control_plane.db.roles import Role
 from headway_control_plane.domain.run.state import RunStatus
 from headway_control_plane.projections import runs
@@ -35,6 +37,15 @@ FILTERS = {
 }
 
 
+@asynccontextmanager
+async def reading(database: ScratchDatabase) -> AsyncIterator[Connection]:
+    async with (
+        Database(database.url, [Role.APP], PoolOptions()) as db,
+        Reads(db).workspace(1) as connection,
+    ):
+        yield connection
+
+
 def combined() -> list[dict]:
     names = list(FILTERS)
     return [
@@ -46,55 +57,50 @@ def combined() -> list[dict]:
 
 async def test_no_filter_reads_the_table_from_its_beginning(database: ScratchDatabase) -> None:
     fill_runs(database, 20_000, now=NOW)
-    async with Database(database.url, [Role.APP], PoolOptions()) as db:
-        async with Reads(db).workspace(1) as connection:
-            for chosen in combined():
-                for back in (False, True):
-                    walk = Walk(id_at(NOW - timedelta(minutes=30)), back, 51)
-                    text, values = compile_statement(candidates(1, RunFilter(**chosen), walk))
-                    cursor = await connection.execute(b"EXPLAIN (COSTS OFF) " + text, values)
-                    plan = "\n".join(row[0] for row in await cursor.fetchall())
-                    assert "Seq Scan" not in plan, (chosen, plan)
-                    assert "Index" in plan
+    async with reading(database) as connection:
+        for chosen in combined():
+            for back in (False, True):
+                walk = Walk(id_at(NOW - timedelta(minutes=30)), back, 51)
+                text, values = compile_statement(candidates(1, RunFilter(**chosen), walk))
+                cursor = await connection.execute(b"EXPLAIN (COSTS OFF) " + text, values)
+                plan = "\n".join(row[0] for row in await cursor.fetchall())
+                assert "Seq Scan" not in plan, (chosen, plan)
+                assert "Index" in plan
 
 
 async def test_every_filter_finds_exactly_what_a_plain_query_finds(
     database: ScratchDatabase,
 ) -> None:
     fill_runs(database, 3_000, now=NOW)
-    async with Database(database.url, [Role.APP], PoolOptions()) as db:
-        async with Reads(db).workspace(1) as connection:
-            for chosen in combined():
-                wanted = RunFilter(**chosen)
-                expected = _plainly(database, wanted)
-                found, cursor, pages = [], None, 0
-                while True:
-                    page = await runs.list_runs(
-                        connection, 1, wanted, now=NOW, cursor=cursor, limit=40
-                    )
-                    found += [view.id for view in page.items]
-                    cursor, pages = page.next, pages + 1
-                    if cursor is None or pages == 12:
-                        break
-                assert found == expected[: len(found)], chosen
-                assert len(found) == min(len(expected), 12 * 40), chosen
+    async with reading(database) as connection:
+        for chosen in combined():
+            wanted = RunFilter(**chosen)
+            expected = _plainly(database, wanted)
+            found, cursor, pages = [], None, 0
+            while True:
+                page = await runs.list_runs(connection, 1, wanted, now=NOW, cursor=cursor, limit=40)
+                found += [view.id for view in page.items]
+                cursor, pages = page.next, pages + 1
+                if cursor is None or pages == 12:
+                    break
+            assert found == expected[: len(found)], chosen
+            assert len(found) == min(len(expected), 12 * 40), chosen
 
 
 async def test_pages_lead_back_the_way_they_came(database: ScratchDatabase) -> None:
     fill_runs(database, 500, now=NOW)
-    async with Database(database.url, [Role.APP], PoolOptions()) as db:
-        async with Reads(db).workspace(1) as connection:
+    async with reading(database) as connection:
 
-            async def page(cursor: str | None) -> runs.Page:
-                return await runs.list_runs(
-                    connection, 1, RunFilter(), now=NOW, cursor=cursor, limit=20
-                )
+        async def page(cursor: str | None) -> runs.Page:
+            return await runs.list_runs(
+                connection, 1, RunFilter(), now=NOW, cursor=cursor, limit=20
+            )
 
-            first = await page(None)
-            second = await page(first.next)
-            third = await page(second.next)
-            back = await page(third.previous)
-            home = await page(back.previous)
+        first = await page(None)
+        second = await page(first.next)
+        third = await page(second.next)
+        back = await page(third.previous)
+        home = await page(back.previous)
 
     assert first.previous is None
     assert back.items == second.items
@@ -108,10 +114,9 @@ async def test_counts_stop_at_their_cap(
 ) -> None:
     monkeypatch.setattr(runs, "COUNT_CAP", 100)
     fill_runs(database, 1_000, now=NOW)
-    async with Database(database.url, [Role.APP], PoolOptions()) as db:
-        async with Reads(db).workspace(1) as connection:
-            counted = await runs.count_by_state(connection, 1, RunFilter())
-            of_tag = await runs.count_by_state(connection, 1, RunFilter(tags=("tag-7",)))
+    async with reading(database) as connection:
+        counted = await runs.count_by_state(connection, 1, RunFilter())
+        of_tag = await runs.count_by_state(connection, 1, RunFilter(tags=("tag-7",)))
     assert counted.counts[RunStatus.COMPLETED] == 100
     assert counted.capped == {RunStatus.COMPLETED}
     assert counted.counts[RunStatus.CANCELLED] == 0
@@ -124,15 +129,14 @@ async def test_a_search_that_finds_little_goes_on_where_it_stopped(
     monkeypatch.setattr(runs, "WINDOW", 50)
     monkeypatch.setattr(runs, "MOST_WINDOWS", 2)
     fill_runs(database, 1_000, now=NOW)
-    async with Database(database.url, [Role.APP], PoolOptions()) as db:
-        async with Reads(db).workspace(1) as connection:
-            found, cursor, pages = [], None, 0
-            while pages == 0 or cursor:
-                page = await runs.list_runs(
-                    connection, 1, RunFilter(text="run 7 "), now=NOW, cursor=cursor
-                )
-                found += page.items
-                cursor, pages = page.next, pages + 1
+    async with reading(database) as connection:
+        found, cursor, pages = [], None, 0
+        while pages == 0 or cursor:
+            page = await runs.list_runs(
+                connection, 1, RunFilter(text="run 7 "), now=NOW, cursor=cursor
+            )
+            found += page.items
+            cursor, pages = page.next, pages + 1
     assert [view.name for view in found] == ["run 7 of many"]
     assert pages > 5
 

@@ -11,8 +11,6 @@ from headway.cli.exits import Exit
 class CommandError(click.ClickException):
     """Told to the person: what happened, each problem, and the next step."""
 
-    exit_code: int
-
     def __init__(
         self,
         message: str,
@@ -24,7 +22,8 @@ class CommandError(click.ClickException):
         super().__init__(message)
         self.hint = hint
         self.problems = tuple(problems)
-        self.exit_code = int(code)
+        # click declares it for classes and reads it from instances.
+        self.exit_code = int(code)  # type: ignore[misc]
 
     def show(self, file: IO[Any] | None = None) -> None:
         err = file is None

@@ -13,7 +13,9 @@ from headway.cli.exits import Exit
 from headway.cli.sse import Follow, Frame
 
 ENDED = frozenset({"completed", "failed", "crashed", "cancelled"})
+_END_EVENTS = frozenset({"RunCompleted", "RunFailed", "RunCrashed", "RunCancelled"})
 _LINES_AT_ONCE = 500
+_GRACE = 5.0
 
 
 @dataclass(slots=True)
@@ -51,6 +53,8 @@ class Watch:
         self._last_line = 0
         self._attempt = 0
         self._connected = True
+        self._had_ended = run["state"] in ENDED
+        self._end_heard = False
         self._news: queue.SimpleQueue[Frame | Exception | bool] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._follow = Follow(
@@ -69,9 +73,11 @@ class Watch:
         try:
             while True:
                 progress = self._look(events)
-                yield progress
                 if progress.ended:
+                    self._hear_end(events)
+                    yield progress
                     return
+                yield progress
                 events = self._wait()
         finally:
             self._stop.set()
@@ -104,6 +110,14 @@ class Watch:
         except queue.Empty:
             return events
 
+    def _hear_end(self, events: list[Json]) -> None:
+        """A read may know of the end before the stream has told it: take what leads up to it, unless that was long ago."""
+        try:
+            while not (self._had_ended or self._end_heard):
+                self._take(self._news.get(timeout=_GRACE), events)
+        except queue.Empty:
+            return
+
     def _take(self, news: Frame | Exception | bool, events: list[Json]) -> None:
         match news:
             case bool():
@@ -112,6 +126,7 @@ class Watch:
                 raise news
             case Frame(kind="message"):
                 events.append(news.data)
+                self._end_heard |= news.data["type"] in _END_EVENTS
             case Frame():
                 pass  # bookmarks tell nothing new of a run, and a reset is answered by reading the run again
 
