@@ -43,12 +43,7 @@ def test_given_values_win_over_defaults() -> None:
 def test_every_problem_is_named_once_with_its_place() -> None:
     with pytest.raises(InvalidParameters) as refused:
         merge({"sizes": [1, "x", None], "colour": 1}, SCHEMA)
-    assert paths(refused.value) == [
-        "parameters.colour",
-        "parameters.region",
-        "parameters.sizes[1]",
-        "parameters.sizes[2]",
-    ] or sorted(paths(refused.value)) == [
+    assert sorted(paths(refused.value)) == [
         "parameters.colour",
         "parameters.region",
         "parameters.sizes[1]",
