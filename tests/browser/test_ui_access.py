@@ -145,7 +145,7 @@ def test_pages_ask_little(server, statements):
     script = server.call(fill)
     server.settle()
     limits = {
-        "/runs": 8, f"/runs/{script.run}": 16, "/deployments": 4, "/deployments/counted": 7, "/agents": 4, "/events": 5,
+        "/runs": 7, f"/runs/{script.run}": 13, "/deployments": 4, "/deployments/counted": 7, "/agents": 4, "/events": 4,
     }  # fmt: skip
     with client(server) as user:
         user.get("/runs")
