@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from headway_control_plane.application.ports import CommitNotice
 from headway_control_plane.clock import Clock
 from headway_control_plane.projections.engine import ProjectionEngine
+
+# A run's first events come within milliseconds of each other, and dispatching it is more urgent than showing its tasks.
+LINGER_SECONDS = 0.02
 
 
 class HeldShards(Protocol):
@@ -28,12 +32,15 @@ class Projector:
         clock: Clock,
         *,
         interval: float = 5.0,
+        linger: float = LINGER_SECONDS,
     ) -> None:
         self._engine = engine
         self._shards = shards
         self._clock = clock
         self._interval = interval
         self._swept_at = float("-inf")
+        self._linger = linger
+        self._lingering: set[int] = set()
         self._hinted: set[int] = set()
 
     @property
@@ -41,9 +48,14 @@ class Projector:
         return self._interval
 
     def on_commit(self, notice: CommitNotice) -> None:
-        """Listen to the log of this process."""
-        if notice.shard in self._shards.held():
-            self._engine.mark(notice.ws)
+        """Listen to the log of this process; what follows within the linger is projected together."""
+        if notice.shard in self._shards.held() and notice.ws not in self._lingering:
+            self._lingering.add(notice.ws)
+            asyncio.get_running_loop().call_later(self._linger, self._mark, notice.ws)
+
+    def _mark(self, ws: int) -> None:
+        self._lingering.discard(ws)
+        self._engine.mark(ws)
 
     def on_hint(self, shard: int) -> None:
         """Listen to other replicas: look there at the next turn."""

@@ -254,7 +254,7 @@ async def release(
 
 
 async def _whole(services: Services, ws: int, run_id: UUID) -> RunShape:
-    async with services.reads.workspace(ws) as connection:
+    async with services.reads.workspace(ws, by_key=True) as connection:
         cursor = await head(connection, ws)
         view = await runs.get_run(connection, ws, run_id, now=services.clock.now())
     if view is None:

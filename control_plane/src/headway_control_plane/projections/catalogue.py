@@ -13,9 +13,9 @@ class RowCatalogue:
         self._reads = reads
 
     async def deployment(self, ws: int, id_or_name: str) -> DeployedFlow | None:
-        async with self._reads.workspace(ws) as connection:
+        async with self._reads.workspace(ws, by_key=True) as connection:
             return await find_deployment(connection, ws, id_or_name)
 
     async def pool(self, ws: int, id_or_name: str) -> NamedPool | None:
-        async with self._reads.workspace(ws) as connection:
+        async with self._reads.workspace(ws, by_key=True) as connection:
             return await find_pool(connection, ws, id_or_name)

@@ -9,14 +9,24 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, select
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    LargeBinary,
+    Select,
+    and_,
+    bindparam,
+    func,
+    literal,
+    select,
+)
 
 from headway_control_plane.application.catalogue import DeployedFlow
 from headway_control_plane.db.pool import Connection
 from headway_control_plane.db.tables import deployment, payload, pool
 from headway_control_plane.projections.keyset import Edge, Page
 from headway_control_plane.projections.pools import parse_id
-from headway_control_plane.projections.reading import fetch
+from headway_control_plane.projections.reading import Prepared, fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,27 +90,40 @@ async def get_deployment(connection: Connection, ws: int, id_or_name: str) -> De
 
 async def find_deployment(connection: Connection, ws: int, id_or_name: str) -> DeployedFlow | None:
     """Return what a new run of the deployment is checked against."""
-    rows = await fetch(
-        connection,
+    id_ = parse_id(id_or_name)
+    if id_ is None:
+        rows = await fetch(connection, _FOUND_BY_NAME, ws=ws, name=id_or_name)
+    else:
+        rows = await fetch(connection, _FOUND_BY_ID, ws=ws, id=id_)
+    return DeployedFlow(**rows[0]) if rows else None
+
+
+def _found(key: ColumnElement[bool]) -> Prepared:
+    schema, defaults = payload.alias("schema"), payload.alias("defaults")
+    nothing = literal(b"{}", LargeBinary())
+    return Prepared(
         select(
             deployment.c.deployment,
             deployment.c.version,
             deployment.c.name,
-            deployment.c.parameter_schema,
-            deployment.c.defaults,
-        ).where(deployment.c.ws == ws, _is(id_or_name)),
+            func.coalesce(schema.c.bytes, nothing).label("parameter_schema"),
+            func.coalesce(defaults.c.bytes, nothing).label("defaults"),
+        )
+        .select_from(
+            deployment.outerjoin(schema, _content(schema, deployment.c.parameter_schema)).outerjoin(
+                defaults, _content(defaults, deployment.c.defaults)
+            )
+        )
+        .where(deployment.c.ws == bindparam("ws"), key)
     )
-    if not rows:
-        return None
-    [row] = rows
-    contents = await _contents(connection, ws, [row["parameter_schema"], row["defaults"]])
-    return DeployedFlow(
-        deployment=row["deployment"],
-        version=row["version"],
-        name=row["name"],
-        parameter_schema=contents.get(row["parameter_schema"], b"{}"),
-        defaults=contents.get(row["defaults"], b"{}"),
-    )
+
+
+def _content(contents: FromClause, digest: ColumnElement[bytes]) -> ColumnElement[bool]:
+    return and_(contents.c.ws == deployment.c.ws, contents.c.digest == digest)
+
+
+_FOUND_BY_NAME = _found(deployment.c.name == bindparam("name"))
+_FOUND_BY_ID = _found(deployment.c.deployment == bindparam("id"))
 
 
 async def _contents(

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 from psycopg.rows import dict_row
@@ -13,7 +14,7 @@ from sqlalchemy.sql.expression import ClauseElement
 from headway_control_plane.db.pool import Connection, Database
 from headway_control_plane.db.roles import Role
 
-# Queries are planned for their very values: a plan that suits a rare state does not suit a common one.
+# Lists are planned for their very values: a plan that suits a rare state does not suit a common one.
 _PLANS = {"plan_cache_mode": "force_custom_plan"}
 _DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 
@@ -23,20 +24,37 @@ class Reads:
 
     def __init__(self, database: Database, *, limit: timedelta = timedelta(seconds=5)) -> None:
         self._database = database
-        self._settings = _PLANS | {"statement_timeout": f"{limit.total_seconds() * 1000:.0f}"}
+        self._limit = {"statement_timeout": f"{limit.total_seconds() * 1000:.0f}"}
 
     @asynccontextmanager
-    async def workspace(self, ws: int) -> AsyncIterator[Connection]:
-        """Open a transaction that sees this workspace alone."""
-        async with self._database.transaction(
-            Role.APP, ws=ws, settings=self._settings
-        ) as connection:
+    async def workspace(self, ws: int, *, by_key: bool = False) -> AsyncIterator[Connection]:
+        """Open a transaction that sees this workspace alone.
+
+        What is only looked up `by_key` may keep its plans, for any key's is as good; planning takes longer than such a look.
+        """
+        settings = self._limit if by_key else self._limit | _PLANS
+        async with self._database.transaction(Role.APP, ws=ws, settings=settings) as connection:
             yield connection
 
 
-async def fetch(connection: Connection, statement: Executable) -> list[dict[str, Any]]:
-    """Run a composed statement and return its rows by column name."""
-    text, values = compile_statement(statement)
+class Prepared:
+    """A composed statement that is always the same but for its named parameters (`bindparam`): compiled once, when first used."""
+
+    def __init__(self, statement: Executable) -> None:
+        self._statement = statement
+
+    @cached_property
+    def compiled(self) -> tuple[bytes, dict[str, Any]]:
+        return compile_statement(self._statement)
+
+
+async def fetch(
+    connection: Connection, statement: Executable | Prepared, **parameters: Any
+) -> list[dict[str, Any]]:
+    """Run a composed statement and return its rows by column name. Only a prepared one takes parameters."""
+    prepared = statement if isinstance(statement, Prepared) else Prepared(statement)
+    text, constants = prepared.compiled
+    values = constants | parameters
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(text, values)
         return await cursor.fetchall()
@@ -46,4 +64,4 @@ def compile_statement(statement: Executable) -> tuple[bytes, dict[str, Any]]:
     """Return a statement as psycopg takes it."""
     assert isinstance(statement, ClauseElement)
     compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
-    return str(compiled).encode(), dict(compiled.construct_params() or {})
+    return str(compiled).encode(), dict(compiled.params)

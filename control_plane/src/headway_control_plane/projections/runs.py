@@ -10,12 +10,13 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     Executable,
     Select,
     Text,
     Uuid,
     and_,
-    cast,
+    bindparam,
     func,
     literal,
     select,
@@ -36,7 +37,7 @@ from headway_control_plane.domain.run.state import RunStatus
 from headway_control_plane.domain.session.state import SessionStatus
 from headway_control_plane.projections import tasks
 from headway_control_plane.projections.keyset import BadPageCursor, Edge, Page
-from headway_control_plane.projections.reading import fetch
+from headway_control_plane.projections.reading import Prepared, fetch
 from headway_control_plane.projections.reasons import Circumstances, Reason, reason_of
 from headway_control_plane.projections.run_filters import (
     ALL_STATES,
@@ -229,12 +230,14 @@ async def load_runs(
     """Return these runs, in this order; those that are not there are left out."""
     if not ids:
         return []
-    rows = {row["run"]: row for row in await fetch(connection, _views(ws, ids))}
+    found = await fetch(connection, _VIEWS, ws=ws, runs=list(ids))
+    rows = {row["run"]: row for row in found}
     sums = await tasks.counts(connection, ws, list(rows))
     return [_view(rows[each], sums.get(each), now) for each in ids if each in rows]
 
 
-def _views(ws: int, ids: Sequence[UUID]) -> Select[Any]:
+def _views() -> Select[Any]:
+    ws = bindparam("ws", type_=BigInteger())
     joined = (
         run.join(
             deployment, and_(deployment.c.ws == ws, deployment.c.deployment == run.c.deployment)
@@ -264,8 +267,11 @@ def _views(ws: int, ids: Sequence[UUID]) -> Select[Any]:
             session.c.status.label("session_status"),
         )
         .select_from(joined)
-        .where(run.c.ws == ws, run.c.run == func.any(cast(list(ids), ARRAY(Uuid()))))
+        .where(run.c.ws == ws, run.c.run == func.any(bindparam("runs", type_=ARRAY(Uuid()))))
     )
+
+
+_VIEWS = Prepared(_views())
 
 
 def _view(row: Mapping[str, Any], sums: TaskCounts | None, now: datetime) -> RunView:
