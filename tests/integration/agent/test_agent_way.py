@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import os
+import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 
 from headway_agent.commands import agent as agent_verbs
 from headway_agent.connection.channel import parse_target
+from headway_agent.connection.enrol import enrol
 from headway_agent.connection.errors import Failure
 from headway_agent.main.doctor import examine
 from headway_agent.main.enrolment import NotEnrolled, identity_of
@@ -221,6 +223,23 @@ async def test_enrolment_that_fails_says_why(server: FakeControlPlane, tmp_path:
         (tmp_path / "token").write_text("")
         with pytest.raises(NotEnrolled, match="headway agent enrol"):
             await identity_of(db, settings, lambda: 1)
+
+
+async def test_enrolment_waits_for_a_control_plane_that_is_not_there_yet(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    waiting = asyncio.ensure_future(
+        enrol(parse_target(f"127.0.0.1:{port}", insecure=True), TOKEN, "early", patience_s=60)
+    )
+    await asyncio.wait([waiting], timeout=0.3)
+    assert not waiting.done()
+    server = FakeControlPlane(now=time.time)
+    await server.start(port)
+    try:
+        assert (await waiting).agent_id
+        assert server.enrolled.name == "early"
+    finally:
+        await server.stop()
 
 
 async def test_the_commands_enrol_and_examine(server: FakeControlPlane, tmp_path: Path) -> None:

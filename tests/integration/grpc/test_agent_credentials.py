@@ -54,6 +54,13 @@ async def test_a_token_works_once(world: World) -> None:
     assert await world.row("SELECT count(*) FROM agent") == (1,)
 
 
+async def test_an_answer_that_was_lost_is_given_again_to_the_same_key(world: World) -> None:
+    token, key = await world.token(), Ed25519PrivateKey.generate()
+    first = await enrol(world.replica.target, token, key=key)
+    assert (await enrol(world.replica.target, token, key=key)).agent == first.agent
+    assert await world.row("SELECT count(*) FROM agent") == (1,)
+
+
 async def test_a_token_that_is_none_or_a_key_that_is_none_is_refused(world: World) -> None:
     target = world.replica.target
     for token in ("", "nonsense", (await world.token())[:-1] + "x", "\x00" * 50):

@@ -77,7 +77,10 @@ async def enrol_agent(
     name: str,
     public_key: bytes,
 ) -> Enrolled:
-    """Trade a token for an identity. The token is spent first, and given back when the enrolment is refused."""
+    """Trade a token for an identity. The token is spent first, and given back when the enrolment is refused.
+
+    An agent that did not get its answer may ask again with the same key, and gets the same identity.
+    """
     require_none([*text_problems("name", name), *_key_problems(public_key)])
     presented = read_credential(CredentialKind.ENROLMENT_TOKEN, token)
     stored = await credentials.enrolment_token(presented.id) if presented else None
@@ -86,19 +89,30 @@ async def enrol_agent(
     workspace = await credentials.workspace(stored.ws)
     if workspace is None or clock.now() >= stored.expires_at:
         raise _refusal()
-    agent = ids()
+    agent, actor = ids(), f"enrolment/{stored.id}"
     if not await credentials.claim_enrolment_token(stored.id, agent, clock.now()):
-        raise _refusal()
+        agent = await _who_spent(credentials, stored.id)
+        try:
+            await log.execute(
+                stored.ws, EnrolAgent(agent, name, stored.pool, public_key), actor=actor
+            )
+        except Refused as other_key:
+            raise _refusal() from other_key
+        return Enrolled(agent, workspace, stored.pool)
     try:
-        await log.execute(
-            stored.ws,
-            EnrolAgent(agent, name, stored.pool, public_key),
-            actor=f"enrolment/{stored.id}",
-        )
+        await log.execute(stored.ws, EnrolAgent(agent, name, stored.pool, public_key), actor=actor)
     except (Refused, Unavailable):
         await credentials.return_enrolment_token(stored.id, agent)
         raise
     return Enrolled(agent, workspace, stored.pool)
+
+
+async def _who_spent(credentials: Credentials, token: str) -> UUID:
+    """The agent that a spent token went to: the one that asks, if it holds that agent's key. The decider compares."""
+    spent = await credentials.enrolment_token(token)
+    if spent is None or spent.agent is None:
+        raise _refusal()
+    return spent.agent
 
 
 def _refusal() -> NotAuthenticated:

@@ -28,7 +28,13 @@ from headway_agent.loops.report_loop import ReportLoop
 from headway_agent.loops.session_loop import SessionLoop
 from headway_agent.loops.supervisor import Loop, supervise
 from headway_agent.loops.watch_loop import WatchLoop
-from headway_agent.main.enrolment import NotEnrolled, enrol_agent, identity_of, target_of
+from headway_agent.main.enrolment import (
+    PATIENCE_OF_START_S,
+    NotEnrolled,
+    enrol_agent,
+    identity_of,
+    target_of,
+)
 from headway_agent.main.signals import signals
 from headway_agent.main.wiring import DbWitnesses
 from headway_agent.observability import logs
@@ -83,7 +89,9 @@ async def serve(settings: Settings) -> None:
             if not token:
                 raise
             log.warning("%s; enrolling again", failure)
-            identity = await enrol_agent(db, settings, token, clock.now_us)
+            identity = await enrol_agent(
+                db, settings, token, clock.now_us, patience_s=PATIENCE_OF_START_S
+            )
             await converse(settings, clock, db, runner, identity, tap)
 
 

@@ -18,6 +18,9 @@ from headway_agent.spool.agent_db import AgentDb, SpoolFault
 
 log = logging.getLogger(__name__)
 
+# An agent that is started before its control plane waits for it; a person at a terminal wants to know soon.
+PATIENCE_OF_START_S, PATIENCE_OF_ENROL_S = 600.0, 10.0
+
 
 class NotEnrolled(Exception):
     """There is no identity and no token; the message says where to get one."""
@@ -34,10 +37,15 @@ def target_of(settings: Settings, identity: Identity | None) -> Target:
 
 
 async def enrol_agent(
-    db: AgentDb, settings: Settings, token: str, now_us: Callable[[], int]
+    db: AgentDb,
+    settings: Settings,
+    token: str,
+    now_us: Callable[[], int],
+    *,
+    patience_s: float,
 ) -> Identity:
     """Trades the token for an identity and keeps it, in place of an earlier one."""
-    identity = await enrol(target_of(settings, None), token, settings.name)
+    identity = await enrol(target_of(settings, None), token, settings.name, patience_s=patience_s)
     if settings.pool and identity.pool != settings.pool:
         raise BadSetting(
             f"The token enrols into the pool {identity.pool!r}, not {settings.pool!r}: get one for that pool, or change --pool."
@@ -63,7 +71,7 @@ async def identity_of(db: AgentDb, settings: Settings, now_us: Callable[[], int]
             "This agent is not enrolled: get a token with `headway agents token POOL`, then run "
             "`headway agent enrol --server HOST:PORT --token-file FILE`."
         )
-    return await enrol_agent(db, settings, token, now_us)
+    return await enrol_agent(db, settings, token, now_us, patience_s=PATIENCE_OF_START_S)
 
 
 def run(settings: Settings, *, force: bool) -> int:
@@ -92,4 +100,4 @@ async def _enrol_once(db: AgentDb, settings: Settings, *, force: bool) -> None:
         raise NotEnrolled(
             "No token: pass --token-file FILE (or - for standard input) or --token-fd N."
         )
-    await enrol_agent(db, settings, token, SystemClock().now_us)
+    await enrol_agent(db, settings, token, SystemClock().now_us, patience_s=PATIENCE_OF_ENROL_S)
