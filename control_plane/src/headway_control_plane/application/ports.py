@@ -314,3 +314,7 @@ class Hints(Protocol):
     def on_hint(self, listener: Callable[[int], None]) -> Callable[[], None]:
         """Call the listener with the shard that may have news. The returned function ends it."""
         ...
+
+    def on_remote_hint(self, listener: Callable[[int], None]) -> Callable[[], None]:
+        """The same for other replicas' news alone, for whoever follows this process's commits by their notices."""
+        ...
