@@ -81,6 +81,7 @@ class FakeAgent:
         self._owns_channel = channel is None
         self._numbers = itertools.count(1)
         self._news = asyncio.Condition()
+        self._writing = asyncio.Lock()
         self._reading = asyncio.Event()
         self._reading.set()
         self._call: grpc.aio.StreamStreamCall | None = None
@@ -132,8 +133,9 @@ class FakeAgent:
         await self.send(hello=pb.Hello(**(values | changes)))
 
     async def send(self, **message) -> None:
-        assert self._call is not None
-        await self._call.write(pb.SessionRequest(**message))
+        async with self._writing:  # gRPC takes one message at a time
+            assert self._call is not None
+            await self._call.write(pb.SessionRequest(**message))
 
     def stop_reading(self) -> None:
         """Leave what comes down on the way, as a process that hangs does."""
@@ -236,8 +238,8 @@ class FakeAgent:
             ]
             return bool(found) or self.ended is not None
 
-        async with self._news:
-            await asyncio.wait_for(self._news.wait_for(arrived), PATIENCE)
+        async with asyncio.timeout(PATIENCE), self._news:
+            await self._news.wait_for(arrived)
         if not found:
             assert self.ended is not None
             raise self.ended
@@ -252,8 +254,8 @@ class FakeAgent:
 
     async def until_ended(self) -> StreamEnded:
         """Wait until the control plane ends the stream; return how."""
-        async with self._news:
-            await asyncio.wait_for(self._news.wait_for(lambda: self.ended is not None), PATIENCE)
+        async with asyncio.timeout(PATIENCE), self._news:
+            await self._news.wait_for(lambda: self.ended is not None)
         assert self.ended is not None
         return self.ended
 

@@ -153,7 +153,7 @@ async def test_bytes_that_are_no_message_end_the_call_alone(world: World) -> Non
 
 async def test_a_message_beyond_the_limit_ends_the_call_alone(world: World) -> None:
     agent = await world.agent()
-    await agent.connect()
+    await agent.connect(renew_every=None)
     await agent.send(goodbye=pb.Goodbye(reason="x" * (5 * 1024 * 1024)))
     assert (await agent.until_ended()).code is grpc.StatusCode.RESOURCE_EXHAUSTED
     await still_serves(world)
