@@ -25,8 +25,4 @@ class TokenBucket:
 
     def _level(self, now: float) -> float:
         passed = max(0.0, now - self._at)
-        return (
-            min(self._burst, self._tokens + passed * self._rate)
-            if self._tokens < self._burst
-            else self._burst
-        )
+        return min(self._burst, self._tokens + passed * self._rate)
