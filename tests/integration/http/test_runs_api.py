@@ -1,6 +1,9 @@
 """Runs over HTTP: created, listed, shown, cancelled; everything wrong with a request is said at once."""
 
+from dataclasses import dataclass, replace
+
 import pytest
+from starlette.requests import Request
 
 from support.http_server import Api
 
@@ -194,3 +197,32 @@ async def test_the_docs_need_no_other_host(api: Api) -> None:
             for status, answer in operation["responses"].items():
                 if status >= "400":
                     assert "application/problem+json" in answer["content"], (method, path, status)
+
+
+@dataclass
+class OneVisitor:
+    """A browser session, as the UI keeps it: a cookie that stands for a person in a workspace."""
+
+    ws: int
+    actor: str = "person/ada"
+
+    async def viewer(self, request: Request) -> "OneVisitor | None":
+        return self if request.cookies.get("session") == "ada" else None
+
+
+async def test_a_session_cookie_acts_for_our_own_pages_alone(api: Api) -> None:
+    await api.one.deploy()
+    run = await api.one.create_run()
+    api.app.state.services = replace(api.services, sessions=OneVisitor(api.one.ws))
+    path = f"/runs/{run['id']}/cancel"
+    async with api.new_client(cookies={"session": "ada"}) as browser:
+        read = await browser.get(f"/runs/{run['id']}")
+        bare = await browser.post(path)
+        foreign = await browser.post(path, headers={"Origin": "https://evil.example"})
+        own = await browser.post(path, headers={"Origin": api.url})
+    async with api.new_client(cookies={"session": "eve"}) as stranger:
+        refused = await stranger.get(f"/runs/{run['id']}")
+    statuses = [answer.status_code for answer in (read, bare, foreign, own, refused)]
+    assert statuses == [200, 403, 403, 202, 401]
+    events = (await api.one.client.get(f"/runs/{run['id']}/events")).json()["items"]
+    assert events[-1]["actor"] == "person/ada"
