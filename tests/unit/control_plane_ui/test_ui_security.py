@@ -88,7 +88,7 @@ def test_modules_import_each_other_by_their_full_names():
     version = assets.url("app.js").split("/")[2]
     for name in ("live.js", "run.js", "app.js"):
         text = assets._assets[name].plain.decode()
-        for target in re.findall(r"""(?:from|import\()\s*["']([^"']+)["']""", text):
+        for target in re.findall(r"""(?:from|import)\s*["']([^"']+)["']""", text):
             assert target.startswith(f"/ui/{version}/"), (name, target)
 
 

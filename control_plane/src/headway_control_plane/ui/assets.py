@@ -14,8 +14,8 @@ from starlette.responses import Response
 PREFIX = "/ui/"
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _FOREVER = "public, max-age=31536000, immutable"
-# `import './live.js'` and `import('./palette.js')` in a module become the names with digests.
-_IMPORT = re.compile(r"""(from|import\(|import) ?(["'])\./([a-z_]+\.js)\2""")
+# `import './app.js'` in a module becomes the name with the digest.
+_IMPORT = re.compile(r"""(from|import) ?(["'])\./([a-z_]+\.js)\2""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,6 @@ class Assets:
         source = self._sources[name]
         kind = name.rpartition(".")[2]
         if kind == "js":
-            text = _IMPORT.sub(rf'\1 "{PREFIX}{self._version}/\3"', source.decode())
-            source = text.replace('import( "', 'import("').encode()
+            named = rf'\1 "{PREFIX}{self._version}/\3"'
+            source = _IMPORT.sub(named, source.decode()).encode()
         return Asset(_TYPES[kind], source, gzip.compress(source, 9, mtime=0))
