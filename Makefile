@@ -46,6 +46,7 @@ lint: .venv/.installed-dev ## Check style, formatting, import contracts, types a
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy -p headway -p headway_agent -p headway_control_plane
+	@MYPYPATH=sdk/src:control_plane/src/headway_control_plane/examples $(BIN)/mypy --config-file= --strict -p inventory
 	@cd proto && ../$(BIN)/buf lint
 
 format: .venv/.installed-dev ## Format the code and sort the imports

@@ -3,8 +3,9 @@
 import sys
 from pathlib import Path
 
-import headway_control_plane
 import pytest
+
+import headway_control_plane
 
 EXAMPLES = Path(headway_control_plane.__file__).parent / "examples"
 
@@ -47,7 +48,9 @@ def dist(name, *requires, version="1.0"):
 def test_unmet_requirements_name_who_needs_what():
     from inventory.requirements import resolve
 
-    found = resolve([dist("a", "B>=2", "missing"), dist("b", "c; extra == 'x'", "d; python_version < '3'")])
+    found = resolve(
+        [dist("a", "B>=2", "missing"), dist("b", "c; extra == 'x'", "d; python_version < '3'")]
+    )
 
     assert found["unmet"] == ["a needs b>=2, found 1.0", "a needs missing, not installed"]
     assert found["edges"] == {"a": ["b"], "b": []}

@@ -1,6 +1,7 @@
 """The tables as SQLAlchemy Core sees them, for composed queries. The migrations make them; a test holds the two equal."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import (
     ARRAY,
@@ -21,7 +22,7 @@ from sqlalchemy.types import TypeEngine
 
 metadata = MetaData(schema="headway")
 
-_TYPES: Mapping[str, TypeEngine[object]] = {
+_TYPES: Mapping[str, TypeEngine[Any]] = {
     "bigint": BigInteger(),
     "boolean": Boolean(),
     "bytea": LargeBinary(),

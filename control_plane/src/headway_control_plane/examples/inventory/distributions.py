@@ -54,7 +54,7 @@ def read(name: str) -> Distribution:
         name=normalised(dist.metadata["Name"]),
         version=dist.version,
         licence=_licence(dist),
-        summary=dist.metadata.get("Summary") or "",
+        summary=_field(dist, "Summary"),
         requires=list(dist.requires or ()),
         entry_points=sorted(f"{e.group}: {e.name}" for e in dist.entry_points),
         files=len(present),
@@ -64,15 +64,20 @@ def read(name: str) -> Distribution:
 
 def _licence(dist: metadata.Distribution) -> str:
     """The licence as an expression, from a classifier, or from the first line of the free text."""
-    expression = dist.metadata.get("License-Expression")
+    expression = _field(dist, "License-Expression")
     if expression:
         return expression
     classifiers = dist.metadata.get_all("Classifier") or []
     named = [c.rsplit(" :: ", 1)[-1] for c in classifiers if c.startswith("License :: ")]
     if named:
         return ", ".join(named)
-    text = (dist.metadata.get("License") or "").strip()
+    text = _field(dist, "License")
     return text.splitlines()[0][:60] if text else "not stated"
+
+
+def _field(dist: metadata.Distribution, name: str) -> str:
+    """One header of the metadata; empty when it is not there."""
+    return str(dist.metadata[name]).strip() if name in dist.metadata else ""
 
 
 def files_of(name: str) -> list[tuple[str, str]]:

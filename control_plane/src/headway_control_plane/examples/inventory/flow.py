@@ -7,7 +7,7 @@ import json
 import platform
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from headway import flow, get_run_logger, run_context, task
 from inventory import distributions, report, requirements
@@ -47,7 +47,7 @@ def hash_batch(batch: list[list[str]]) -> dict[str, Any]:
 @task
 def resolve_dependencies(found: list[dict[str, Any]]) -> dict[str, Any]:
     """The dependency graph: who needs whom, what is unmet, what goes round in circles."""
-    return dict(requirements.resolve([distributions.Distribution(**_facts(d)) for d in found]))
+    return dict(requirements.resolve([cast("distributions.Distribution", d) for d in found]))
 
 
 @task

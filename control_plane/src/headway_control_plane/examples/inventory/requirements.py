@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import operator
 import os
 import platform
 import re
 import sys
-from typing import TypedDict
+from collections.abc import Callable
+from typing import Any, TypedDict
 
 from inventory.distributions import Distribution, normalised
 
@@ -15,6 +17,16 @@ _REQUIREMENT = re.compile(
     r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*\(?([^;)]*)\)?\s*(?:;\s*(.*))?$"
 )
 _CLAUSE = re.compile(r"^\s*(===|==|~=|!=|<=|>=|<|>)\s*(\S+)\s*$")
+
+
+_ORDERED: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
 
 
 class Dependencies(TypedDict):
@@ -68,19 +80,19 @@ def _clause(have: tuple[int, ...], clause: str) -> bool:
     read = _CLAUSE.match(clause)
     if read is None:
         return True
-    operator, text = read.groups()
+    comparison, text = read.groups()
     if text.endswith(".*"):
         want = tuple(int(n) for n in text[:-2].split(".") if n.isdigit())
         same = (have + (0,) * len(want))[: len(want)] == want
-        return same if operator == "==" else not same
+        return same if comparison == "==" else not same
     want = release(text)
-    if operator == "~=":
+    if comparison == "~=":
         prefix = tuple(int(n) for n in re.findall(r"\d+", text)[:-1])
         return have >= want and (have + (0,) * len(prefix))[: len(prefix)] == prefix
     return {
         "==": have == want, "===": have == want, "!=": have != want,
         "<": have < want, "<=": have <= want, ">": have > want, ">=": have >= want,
-    }[operator]  # fmt: skip
+    }[comparison]  # fmt: skip
 
 
 def _applies(marker: str | None) -> bool:
@@ -107,21 +119,15 @@ def _holds(node: ast.expr) -> bool:
     return True
 
 
-def _compare(operator: ast.cmpop, left: str, right: str, *, versions: bool) -> bool:
-    if isinstance(operator, ast.In):
+def _compare(comparison: ast.cmpop, left: str, right: str, *, versions: bool) -> bool:
+    if isinstance(comparison, ast.In):
         return left in right
-    if isinstance(operator, ast.NotIn):
+    if isinstance(comparison, ast.NotIn):
         return left not in right
-    a, b = (release(left), release(right)) if versions else (left, right)
-    if isinstance(operator, ast.Eq):
-        return a == b
-    if isinstance(operator, ast.NotEq):
-        return a != b
-    if isinstance(operator, ast.Lt):
-        return a < b
-    if isinstance(operator, ast.LtE):
-        return a <= b
-    return a > b if isinstance(operator, ast.Gt) else a >= b
+    # Texts are compared as one-element tuples, so that both kinds have one type.
+    a: tuple[int | str, ...] = release(left) if versions else (left,)
+    b: tuple[int | str, ...] = release(right) if versions else (right,)
+    return _ORDERED[type(comparison)](a, b)
 
 
 def _value(node: ast.expr) -> str:
