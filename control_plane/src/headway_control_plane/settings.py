@@ -65,7 +65,6 @@ class Settings:
     session_max_age: Annotated[
         float, "When an agent's stream is rotated to another connection."
     ] = 1800.0
-    ping_interval: Annotated[float, "Longest silence on an agent's stream."] = 20.0
     replica_ttl: Annotated[float, "How long a replica owns its shards after a renewal."] = 15.0
     sweep_interval: Annotated[float, "How often timers and expired sessions are looked at."] = 1.0
     segment_days_ahead: Annotated[int, "For how many days ahead the log's partitions exist."] = 7

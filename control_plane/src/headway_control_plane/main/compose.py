@@ -27,7 +27,9 @@ from headway_control_plane.http_api.app import create_app
 from headway_control_plane.http_api.services import LOOPBACK_HOSTS, HttpOptions, Services
 from headway_control_plane.log.heads import HeadWatch
 from headway_control_plane.log.hints import NotifyHints
+from headway_control_plane.log.housekeeping import ForgetKeys, MakeSegments
 from headway_control_plane.log.reader import Reader
+from headway_control_plane.log.segments import Segments
 from headway_control_plane.main.http_server import HttpServer
 from headway_control_plane.main.sources import Sources
 from headway_control_plane.main.stores import make_log, make_policy, open_database
@@ -115,7 +117,14 @@ async def _loops(
     ]
     leasing = _service(core, shards, prompt=True)
     try:
-        services = [leasing, dispatching, _service(core, sweeper), projecting, delivering]
+        services = [
+            leasing,
+            dispatching,
+            _service(core, sweeper),
+            projecting,
+            delivering,
+            *_housekeeping(core),
+        ]
         async with Supervisor(services) as supervisor:
             yield supervisor
     finally:
@@ -123,6 +132,12 @@ async def _loops(
             end()
         await dispatcher.stop()
         await shards.retire()
+
+
+def _housekeeping(core: Core) -> list[Service]:
+    """What keeps the log's tables in shape; rare, and no replica's in particular."""
+    segments = Segments(core.database, core.settings.segment_days_ahead)
+    return [_service(core, MakeSegments(segments)), _service(core, ForgetKeys(core.database))]
 
 
 def _sweeper_settings(settings: Settings) -> SweeperSettings:

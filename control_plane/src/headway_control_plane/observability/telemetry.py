@@ -50,5 +50,5 @@ def _exporter(name: str) -> ModuleType:
     except ImportError as error:
         raise ExporterMissing(
             "HEADWAY_OTLP_ENDPOINT is set, but the exporter is not installed. "
-            "Install it with: pip install opentelemetry-exporter-otlp-proto-http"
+            "Install it with: pip install 'headway-control-plane[otlp]'"
         ) from error
