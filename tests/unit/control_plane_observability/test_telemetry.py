@@ -37,7 +37,7 @@ def test_a_collector_without_its_package_is_told_with_the_next_step(
 ) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
 
-    with pytest.raises(ExporterMissing, match="pip install opentelemetry-exporter-otlp-proto-http"):
+    with pytest.raises(ExporterMissing, match="headway-control-plane\\[otlp\\]"):
         configure_telemetry(
             "x", "1", otlp_endpoint="http://127.0.0.1:4318", readers=(InMemoryMetricReader(),)
         )
