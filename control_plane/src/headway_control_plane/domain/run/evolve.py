@@ -133,30 +133,32 @@ def evolve_run(
             return replace(moved, due_at=event.due_at)
         case RunCancelRequested():
             return replace(moved, reason=event.reason, deadline=_cancel_deadline(state, at, policy))
+        case RunCompleted() | RunFailed() | RunCrashed() | RunCancelled():
+            return _ended(replace(moved, session=None, ended_at=at), event)
+        case _:
+            assert_never(event)
+
+
+def _ended(
+    state: RunState, event: RunCompleted | RunFailed | RunCrashed | RunCancelled
+) -> RunState:
+    match event:
         case RunCompleted():
-            return replace(
-                moved,
-                session=None,
-                ended_at=at,
-                result_digest=event.result_digest,
-                error_class="",
-                error_text=b"",
-            )
+            return replace(state, result_digest=event.result_digest, error_class="", error_text=b"")
         case RunFailed():
+            is_error = event.cause == "error"
             return replace(
-                moved,
-                session=None,
-                ended_at=at,
-                reason="" if event.cause == "error" else event.cause,
-                attempts_failed=state.attempts_failed + (event.cause == "error"),
+                state,
+                reason="" if is_error else event.cause,
+                attempts_failed=state.attempts_failed + is_error,
                 error_class=event.error_class,
                 error_text=event.error_text.digest,
             )
         case RunCrashed():
             reason = f"{event.cause}: {event.detail}" if event.detail else event.cause
-            return replace(moved, session=None, ended_at=at, reason=reason)
+            return replace(state, reason=reason)
         case RunCancelled():
-            return replace(moved, session=None, ended_at=at, reason=event.evidence)
+            return replace(state, reason=event.evidence)
         case _:
             assert_never(event)
 
