@@ -61,7 +61,7 @@ def _pages(api: Api, url: str, samples: int) -> list[Figure]:
             return client("GET", f"/runs?{urlencode(wanted | more | {'limit': limit})}")
 
         for name, wanted in filters.items():
-            number, cursor = _walk(lambda c, w=wanted: page(c, STRIDE, **w))
+            number, cursor = _walk(lambda c, n, w=wanted: page(c, n, **w))
             for which, at in (("first page", None), (f"page {number}", cursor)):
                 took = _timed(lambda a=at, w=wanted: page(a, **w), samples)
                 p95 = percentile(took, 0.95)
@@ -69,14 +69,15 @@ def _pages(api: Api, url: str, samples: int) -> list[Figure]:
     return figures
 
 
-def _walk(page: Callable[[str | None], dict]) -> tuple[int, str | None]:
-    """Go to the thousandth page, or the last one before; return its number and its cursor."""
+def _walk(page: Callable[..., dict]) -> tuple[int, str | None]:
+    """Go to the thousandth page, or the last one before, in strides first; return its number and its cursor."""
     cursor, pages = None, 0
-    while (pages + STRIDE // PAGE) < DEEP:
-        after = page(cursor)["next"]
+    strides, singles = divmod(DEEP - 1, STRIDE // PAGE)
+    for limit in [STRIDE] * strides + [PAGE] * singles:
+        after = page(cursor, limit)["next"]
         if after is None:
             break
-        cursor, pages = after, pages + STRIDE // PAGE
+        cursor, pages = after, pages + limit // PAGE
     return pages + 1, cursor
 
 

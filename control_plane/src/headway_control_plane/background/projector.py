@@ -11,7 +11,7 @@ from headway_control_plane.clock import Clock
 from headway_control_plane.projections.engine import ProjectionEngine
 
 # A run's first events come within milliseconds of each other, and dispatching it is more urgent than showing its tasks.
-LINGER_SECONDS = 0.02
+LINGER_SECONDS = 0.05
 
 
 class HeldShards(Protocol):

@@ -28,6 +28,8 @@ _QUIET_SECONDS = 0.05
 _PROBE_SECONDS = 5.0
 _RETRY_SECONDS = 5.0
 _PAYLOAD_SHARDS = 1_000  # a payload has less than 8000 bytes
+# A transaction that notifies is flushed like one that writes; for a hint nobody needs to wait for that.
+_NOTIFY = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
 _log = logging.getLogger(__name__)
 
 
@@ -122,7 +124,7 @@ class NotifyHints:
             if not due:
                 continue
             payload = f"{self._replica} {','.join(map(str, due))}"
-            await connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, payload])
+            await connection.execute(_NOTIFY, [CHANNEL, payload])
             self._waiting.difference_update(due)
             self._quiet.update(due)
             loop.call_later(_QUIET_SECONDS, self._speak_again, due)

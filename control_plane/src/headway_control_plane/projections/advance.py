@@ -17,6 +17,8 @@ from headway_control_plane.projections import checkpoints
 from headway_control_plane.projections.read_model import BrokenEvent, Checkpoint, ReadModel
 
 BATCH = 1000
+# What a crash of the database takes away, checkpoint and rows together, is folded again from the log.
+_UNHURRIED = {"synchronous_commit": "off"}
 
 KNOWN_TYPES = frozenset(attempt_pb2.DESCRIPTOR.message_types_by_name) | frozenset(
     control_pb2.DESCRIPTOR.message_types_by_name
@@ -48,7 +50,9 @@ async def advance(
     stored, and so is the failure.
     """
     try:
-        async with database.transaction(Role.PROJECTOR, workspaces=[ws]) as connection:
+        async with database.transaction(
+            Role.PROJECTOR, workspaces=[ws], settings=_UNHURRIED
+        ) as connection:
             return await advance_in(
                 connection, reader, model, ws, version=version, until=until, batch=batch
             )

@@ -68,6 +68,11 @@ class Attempt:
         return self.state in {"assigned", "running"}
 
     @property
+    def is_held(self) -> bool:
+        """Something of it is still to be told, or still lives."""
+        return self.state != "closed" or self.alive
+
+    @property
     def wholly_acked(self) -> bool:
         exited = self.facts.exited is not None
         return (

@@ -47,6 +47,8 @@ class Runner:
             db, self._launcher, clock, lambda attempt: self._on_wake(attempt.key)
         )
         self._attempts: dict[AttemptKey, Attempt] = {}
+        # Those that are open or alive: directories are kept for weeks, and nobody walks through all of them often.
+        self._present: dict[AttemptKey, Attempt] = {}
         self._dirty: set[AttemptKey] = set()
         self._news: set[AttemptKey] = set()
         self._woken = asyncio.Event()
@@ -83,11 +85,12 @@ class Runner:
         attempt = self._attempts.get(key)
         if attempt is None:
             attempt = Attempt(key, self._dir.run_dir(key), assignment)
-            self._attempts[key] = attempt
+            self._attempts[key] = self._present[key] = attempt
             try:
                 await self._record_assigned(attempt)
             except BaseException:
                 del self._attempts[key]
+                self._present.pop(key, None)
                 raise
         await self._settler.settle(attempt, may_start=True)
         self._tell(attempt)
@@ -112,11 +115,8 @@ class Runner:
             await self._close_attempt(attempt)
 
     def held(self) -> Sequence[Held]:
-        return [
-            attempt.held()
-            for attempt in self._attempts.values()
-            if attempt.state != "closed" or attempt.alive
-        ]
+        self._present = {key: attempt for key, attempt in self._present.items() if attempt.is_held}
+        return [attempt.held() for attempt in self._present.values()]
 
     async def wait_for_facts(self) -> set[AttemptKey]:
         await self._told.wait()
@@ -204,7 +204,7 @@ class Runner:
                 swept_at = now
                 dirty |= {
                     key
-                    for key, attempt in self._attempts.items()
+                    for key, attempt in self._present.items()
                     if attempt.alive or attempt.is_open
                 }
             for key in dirty:
@@ -240,6 +240,8 @@ class Runner:
 
     def _tell(self, attempt: Attempt) -> None:
         """Lets the session know when there is more than it was told of."""
+        if attempt.is_held:
+            self._present[attempt.key] = attempt
         now = (attempt.facts.last_seq, attempt.lines.last_line, attempt.state, attempt.alive)
         if now != attempt.told:
             attempt.told = now
