@@ -60,6 +60,7 @@ class UiServer:
     loop: asyncio.AbstractEventLoop
     database_url: str
     closing: asyncio.Event
+    pages: Services
 
     def call(self, make: Callable[[], Awaitable]):
         """Run a coroutine in the server's loop."""
@@ -133,7 +134,7 @@ async def ui_services(url: str, *, permits=DATA_CLASSES) -> AsyncIterator[UiServ
         stack.callback(api.closing.set)
         yield UiServer(
             f"http://127.0.0.1:{server.port}", key.text, world, engine, database,
-            asyncio.get_running_loop(), url, api.closing,
+            asyncio.get_running_loop(), url, api.closing, pages,
         )  # fmt: skip
 
 

@@ -10,15 +10,18 @@ from headway_control_plane.ui.security import require_own_origin
 from headway_control_plane.ui.sessions import SECURE_COOKIE
 
 _REFUSED = "This key is unknown, mistyped, expired or revoked. `headway up` prints a live address each time it starts."
+_LED_HERE = "A link on another site led here, so nobody was signed in. Paste the address into the address bar, or the key below."
 
 
 async def login_page(site: Site, request: Request) -> Response:
     """Show the form, or sign in with the token in the address and leave it."""
     token = request.query_params.get("token", "")
     wanted = request.query_params.get("next", "")
-    if token:
+    # Another site's link must not put somebody into a workspace of its choice, where they would then type their values.
+    led_here = request.headers.get("sec-fetch-site") == "cross-site"
+    if token and not led_here:
         return await _sign_in(site, request, token, wanted)
-    values = {"refused": "", "wanted": _local(wanted)}
+    values = {"refused": _LED_HERE if token else "", "wanted": _local(wanted)}
     return site.renderer.bare(request, "login.html", values)
 
 
