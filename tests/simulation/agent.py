@@ -1,0 +1,362 @@
+"""An agent: the production loops and cores over the modelled machine and network, one process life after another."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+from headway_agent.connection.messages import Introduction
+from headway_agent.core import lease
+from headway_agent.core.session import Rules
+from headway_agent.loops.attempts_loop import AttemptsLoop
+from headway_agent.loops.hub import Hub
+from headway_agent.loops.log_loop import LogLoop
+from headway_agent.loops.record_loop import RecordLoop
+from headway_agent.loops.renew_loop import RenewLoop
+from headway_agent.loops.report_loop import ReportLoop
+from headway_agent.loops.session_loop import SessionLoop
+from headway_agent.loops.supervisor import Loop as Running
+from headway_agent.loops.supervisor import supervise
+from headway_agent.loops.watch_loop import WatchLoop
+from headway_agent.runner import adoption
+from headway_agent.runner.api import Assignment, AttemptKey, Fact, Held, Line
+from headway_control_plane.grpc_api.auth import AgentIdentity
+from simulation.faults import Faults
+from simulation.host import Host, Row, RunDirectory, _raw
+from simulation.network import Link, Network
+from simulation.world import Clock, Loop, World
+
+SWEEP = 5.0
+
+
+class Agent:
+    """An enrolled agent on its machine."""
+
+    def __init__(
+        self,
+        world: World,
+        faults: Faults,
+        network: Network,
+        host: Host,
+        identity: AgentIdentity,
+        slots: int,
+    ) -> None:
+        self.world = world
+        self.host = host
+        self.identity = identity
+        self.slots = slots
+        self.link = Link()
+        self._network = network
+        drift = world.random.uniform(-faults.drift, faults.drift)
+        ahead = world.random.uniform(-30, 30) if faults.drift else 0.0
+        self.clock = Clock(world, 1.0 + drift, ahead)
+        self.loop = Loop(world, self.clock, host.name)
+        self.loop.alive = False
+        self.hub: Hub | None = None
+
+    @property
+    def alive(self) -> bool:
+        return self.loop.alive
+
+    def start(self) -> None:
+        """A new process, on the disk that the last one left."""
+        if self.alive or not self.host.up:
+            return
+        self.loop = Loop(self.world, self.clock, self.host.name)
+        self.loop.spawn(self._run())
+
+    def kill(self) -> None:
+        """kill -9. Supervisors and flows live on."""
+        if self.alive:
+            self.world.note(self.host.name, "agent dies")
+            for stream in tuple(self.link.streams):
+                self.world.after(0.01, stream._call.cancel if stream._call else (lambda: None))
+            self.link.streams.clear()
+            self.loop.kill()
+            self.hub = None
+
+    def trusts_until(self) -> float:
+        """In the world's time: until when this process believes in its lease."""
+        if not self.alive or self.hub is None:
+            return float("-inf")
+        until = self.hub.session.lease.trusted_until
+        return until if until == lease.NEVER else self.clock.world_time_of_boot(until)
+
+    @property
+    def session(self) -> Any:
+        return self.hub.who.session if self.hub is not None else None
+
+    async def _run(self) -> None:
+        world = self.world
+        random = Random(world.random.getrandbits(64))
+        runner = Runner(world, self.host, self.loop)
+        await runner.open()
+        who = Introduction(world.new_id(), "1", self.host.name)
+        self.hub = hub = Hub(Rules(self.slots), who, runner, self.clock, random)
+        witnesses = Witnesses(self.host)
+        session_loop = SessionLoop(
+            hub,
+            lambda: self._network.dial(self, self.loop),
+            Corrections(),  # type: ignore[arg-type]
+            witnesses,
+            world.new_id,
+        )
+        loops = [
+            Running("renew", RenewLoop(hub).run),
+            Running("record", RecordLoop(hub, witnesses).run),
+            Running("session", session_loop.run, may_end=True),
+            Running("attempts", AttemptsLoop(hub).run),
+            Running("watch", WatchLoop(hub).run),
+            Running("report", ReportLoop(hub).run),
+            Running("log", LogLoop(hub).run),
+        ]
+        try:
+            await supervise(loops)
+        except Exception as error:  # noqa: BLE001 - no error ends an agent in this world
+            world.broke("an agent died by itself", self.host.name, repr(error))
+
+
+class Corrections:
+    """No assertion is refused for its clock."""
+
+    def correct(self, server_time_us: int) -> None:
+        raise AssertionError("the server gave no time")
+
+
+class Witnesses:
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    async def keep(self, witness: Any) -> None:
+        await asyncio.sleep(0.002)
+        self._host.witness = witness
+
+    async def last(self) -> Any:
+        return self._host.witness
+
+
+class Runner:
+    """Implements the agent's `Attempts` over the modelled disk. What to do with an attempt the production `adoption` says."""
+
+    def __init__(self, world: World, host: Host, loop: Loop) -> None:
+        self._world = world
+        self._host = host
+        self._loop = loop
+        self._locks: dict[AttemptKey, asyncio.Lock] = {}
+        self._news = asyncio.Event()
+        self._woken = asyncio.Event()
+        self._dirty: dict[AttemptKey, None] = {}
+        self._told: dict[AttemptKey, Any] = {}
+        self._starting: dict[AttemptKey, None] = {}
+
+    async def open(self) -> None:
+        self._host.on_wake = self._on_wake
+        for key in list(self._host.rows):
+            await self._settle(key, may_start=False)
+        self._loop.spawn(self._watch())
+
+    # The production runner's interface ----------------------------------------------------------------------
+
+    async def start(self, assignment: Assignment) -> None:
+        key = assignment.key
+        if key not in self._host.rows:
+            self._starting[key] = None
+            await self._write()
+            self._host.rows[key] = Row(key, assignment)
+            del self._starting[key]
+        await self._settle(key, may_start=True)
+
+    async def resume(self, key: AttemptKey) -> None:
+        row = self._host.rows.get(key)
+        if row is not None and row.state == "assigned":
+            await self._settle(key, may_start=True)
+
+    async def cancel(self, key: AttemptKey) -> bool:
+        return await self._end(key, signal.SIGTERM)
+
+    async def kill(self, key: AttemptKey) -> bool:
+        return await self._end(key, signal.SIGQUIT)
+
+    async def fenced(self, key: AttemptKey) -> None:
+        if key in self._host.rows:
+            await self._end(key, signal.SIGQUIT)
+            await self._close(self._host.rows[key])
+
+    def held(self) -> Sequence[Held]:
+        return [
+            Held(row.key, row.state, self._alive(row.key), self._last_seq(row.key), row.acked_seq, 0, 0)
+            for row in self._host.rows.values()
+            if row.state != "closed" or self._alive(row.key)
+        ]
+
+    async def wait_for_facts(self) -> set[AttemptKey]:
+        await self._news.wait()
+        self._news.clear()
+        return set()
+
+    async def facts(
+        self, key: AttemptKey, after_seq: int, max_items: int = 256, max_bytes: int = 262_144
+    ) -> list[Fact]:
+        directory = self._host.directories.get(key)
+        if directory is None:
+            return []
+        await asyncio.sleep(0.001)
+        found = directory.frames[after_seq : after_seq + max_items]
+        # As in the production reader: nothing leaves this machine that a power cut could take back.
+        directory.synced = max(directory.synced, after_seq + len(found))
+        return [Fact(after_seq + 1 + n, raw) for n, raw in enumerate(found)]
+
+    async def lines(
+        self, key: AttemptKey, after_line: int, max_items: int = 1_000, max_bytes: int = 262_144
+    ) -> list[Line]:
+        return []
+
+    async def acked(self, key: AttemptKey, seq: int) -> None:
+        row = self._host.rows.get(key)
+        if row is None:
+            return
+        await self._write()
+        row.acked_seq = max(row.acked_seq, seq)
+        directory = self._host.directories.get(key)
+        if directory is not None and directory.exited and row.acked_seq >= len(directory.frames):
+            await self._close(row)
+
+    async def lines_acked(self, key: AttemptKey, line: int) -> None:
+        """Nothing is printed here."""
+
+    async def forget(self, run: str) -> None:
+        """Nothing is deleted within a seed."""
+
+    # Looking and acting -------------------------------------------------------------------------------------
+
+    def _directory(self, key: AttemptKey) -> RunDirectory | None:
+        return self._host.directories.get(key)
+
+    def _alive(self, key: AttemptKey) -> bool:
+        directory = self._directory(key)
+        return directory is not None and directory.writer is not None
+
+    def _last_seq(self, key: AttemptKey) -> int:
+        directory = self._directory(key)
+        return 0 if directory is None else len(directory.frames)
+
+    def _evidence(self, key: AttemptKey) -> adoption.Evidence:
+        directory = self._directory(key)
+        if directory is None:
+            return adoption.Evidence("absent", False)
+        return adoption.Evidence("exited" if directory.exited else "open", self._alive(key))
+
+    async def _settle(self, key: AttemptKey, *, may_start: bool) -> None:
+        row = self._host.rows[key]
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            for _ in range(5):
+                if row.state == "closed":
+                    self._end_unwanted(key)
+                    break
+                step = adoption.next_step(self._evidence(key))
+                if step == "start" and not may_start:
+                    break
+                if await self._take(row, step):
+                    break
+        self._tell(key)
+
+    async def _take(self, row: Row, step: adoption.Step) -> bool:
+        match step:
+            case "start":
+                await self._launch(row.assignment)
+                return False
+            case "watch":
+                row.state = "running"
+                return True
+            case "close":
+                await self._write()
+                self._close_for_supervisor(row.key)
+                return False
+            case "report":
+                row.state = "exited"
+                return True
+
+    async def _launch(self, assignment: Assignment) -> None:
+        spawned = self._loop.create_future()
+        self._host.spawn(assignment, lambda: spawned.done() or spawned.set_result(None))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(10):
+                await spawned
+
+    def _close_for_supervisor(self, key: AttemptKey) -> None:
+        """The last fact in a dead supervisor's place."""
+        directory = self._directory(key)
+        assert directory is not None
+        if directory.writer is not None or directory.exited:
+            return
+        starting = directory.find("attempt.starting") or {}
+        starting = {**starting, "boot_id": str(starting.get("boot"))}
+        frame = adoption.lost(
+            starting,
+            directory.find("attempt.ended"),
+            boot_id=str(self._host.boots),
+            lines=0,
+            now_us=0,
+        )
+        directory.frames.append(_raw(frame))
+        directory.synced = len(directory.frames)
+
+    async def _end(self, key: AttemptKey, number: int) -> bool:
+        if key not in self._host.rows:
+            return False
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            directory = self._directory(key)
+            if directory is None:
+                frame = adoption.never_started("cancelled", "cancelled", now_us=0)
+                self._host.directories[key] = RunDirectory([_raw(frame)], 1)
+                self._on_wake(key)
+                return False
+            if directory.writer is None:
+                return False
+            directory.writer.signalled(number)
+            return True
+
+    def _end_unwanted(self, key: AttemptKey) -> None:
+        directory = self._directory(key)
+        if directory is not None and directory.writer is not None:
+            directory.writer.signalled(signal.SIGQUIT)
+
+    async def _close(self, row: Row) -> None:
+        await self._write()
+        row.state = "closed"
+
+    async def _write(self) -> None:
+        """agent.db takes its time; what it has is durable."""
+        await asyncio.sleep(self._world.random.uniform(0.001, 0.02))
+
+    # Hints, and the sweep that makes lost ones good ---------------------------------------------------------
+
+    def _on_wake(self, key: AttemptKey) -> None:
+        if self._loop.alive and key in self._host.rows:
+            self._dirty[key] = None
+            self._woken.set()
+
+    async def _watch(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SWEEP):
+                    await self._woken.wait()
+            self._woken.clear()
+            dirty, self._dirty = self._dirty, {}
+            open_ones = {
+                key: None
+                for key, row in self._host.rows.items()
+                if row.state in {"assigned", "running"} or self._alive(key)
+            }
+            for key in dirty | open_ones:
+                await self._settle(key, may_start=False)
+
+    def _tell(self, key: AttemptKey) -> None:
+        now = (self._last_seq(key), self._host.rows[key].state, self._alive(key))
+        if self._told.get(key) != now:
+            self._told[key] = now
+            self._news.set()

@@ -1,0 +1,387 @@
+"""The database: one serial object. A statement happens at one instant, its answer may be lost, and a COMMIT's outcome may stay unknown.
+
+Decisions are made by the production code of a flush (`log.draft`); rows are the domain's states themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg_pool import PoolTimeout
+
+from headway_control_plane.domain.commands import GrantRun
+from headway_control_plane.domain.policy import Policy
+from headway_control_plane.domain.pool.state import PoolState
+from headway_control_plane.domain.run.state import AttemptState, RunState
+from headway_control_plane.domain.session.state import SessionState
+from headway_control_plane.domain.states import States
+from headway_control_plane.domain.streams import Decided, Stream, StreamKind
+from headway_control_plane.log import packed
+from headway_control_plane.log.columns import Head
+from headway_control_plane.log.draft import Draft
+from headway_control_plane.log.flush import Flushed, OutcomeUnknown, Proof
+from headway_control_plane.log.items import CommandItem, Item
+from headway_control_plane.log.rows import Loaded, Wanted
+from simulation.faults import Faults
+from simulation.world import World
+
+
+@dataclass(slots=True)
+class Entry:
+    """One event of the log. `event` is a decided one, or None for a fact, whose type and payload count."""
+
+    offset: int
+    stream: Stream
+    version: int
+    event: Any
+    type: str = ""
+    payload: bytes = b""
+
+
+@dataclass
+class Workspace:
+    """One tenant's rows. Runs, attempts, sessions and the rest are the states as last stored."""
+
+    ws: int
+    id: UUID
+    shard: int
+    pool: UUID
+    epoch: int = 1
+    offset: int = 0
+    seg: int = 0
+    chain: bytes = b""
+    recorded_us: int = 0
+    states: dict[Stream, Any] = field(default_factory=dict)
+    taken: dict[UUID, set[UUID]] = field(default_factory=dict)  # pool -> runs with an open attempt
+    log: list[Entry] = field(default_factory=list)
+    chains: dict[int, bytes] = field(default_factory=dict)  # offset -> chain, as acknowledged
+    late: set[tuple[UUID, int, int]] = field(default_factory=set)
+    lines: dict[tuple[UUID, int], int] = field(default_factory=dict)
+
+    def of(self, kind: StreamKind) -> list[Any]:
+        return [state for stream, state in self.states.items() if stream.kind is kind]
+
+    def run(self, run: UUID) -> RunState | None:
+        return self.states.get(Stream(StreamKind.RUN, run))
+
+    def attempt(self, run: UUID, fence: int) -> AttemptState | None:
+        return self.states.get(Stream(StreamKind.ATTEMPT, run, fence))
+
+    def session(self, session: UUID) -> SessionState | None:
+        return self.states.get(Stream(StreamKind.SESSION, session))
+
+    def open_attempts(self) -> list[AttemptState]:
+        """Of every run at most its newest attempt is open."""
+        found = (self.attempt(r, self.run(r).fence) for runs in self.taken.values() for r in runs)
+        return [attempt for attempt in found if attempt is not None]
+
+
+class Written(Draft):
+    """A flush's draft that also notes, for the checkers, what stands at which offset."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.entries: dict[int, list[Entry]] = {ws: [] for ws in self.heads}
+        self.late_keys: list[tuple[int, UUID, int, int]] = []
+        self.grants: list[tuple[int, GrantRun]] = []
+        self.witnesses: dict[int, dict[int, bytes]] = {ws: {} for ws in self.heads}
+
+    def _facts(self, head, item):
+        result = super()._facts(head, item)
+        self.witnesses[head.ws][head.offset] = head.chain
+        return result
+
+    def _command(self, head, item):
+        committed = super()._command(head, item)
+        if isinstance(item.command, GrantRun) and committed.decided:
+            self.grants.append((head.ws, item.command))
+        return committed
+
+    def _append(self, head, decided: Sequence[Decided], source) -> None:
+        for one in decided:
+            super()._append(head, [one], source)
+            version = self.states[head.ws].version(one.stream)
+            self.entries[head.ws].append(Entry(head.offset, one.stream, version, one.event))
+
+    def _append_facts(self, head, facts, source) -> None:
+        stream = Stream(StreamKind.ATTEMPT, facts.run, facts.fence)
+        for n in range(len(facts)):
+            offset, seq = head.offset + 1 + n, facts.first_seq + n
+            kind, payload = facts.types[n][4:].decode(), facts.payloads[n][4:]
+            self.entries[head.ws].append(Entry(offset, stream, seq, None, kind, payload))
+        super()._append_facts(head, facts, source)
+
+    def _keep_late(self, ws, facts, known) -> None:
+        super()._keep_late(ws, facts, known)
+        self.late_keys += [
+            (ws, facts.run, facts.fence, facts.first_seq + n) for n in range(known, len(facts))
+        ]
+
+
+class Database:
+    """Shared by all replicas. `checks` hears of every commit, at its instant."""
+
+    def __init__(self, world: World, faults: Faults, policy: Policy, checks: Any) -> None:
+        self.world = world
+        self.faults = faults
+        self.policy = policy
+        self.checks = checks
+        self.workspaces: dict[int, Workspace] = {}
+        self.shards: dict[int, list[Any]] = {}  # id -> [owner, epoch]
+        self.replicas: dict[UUID, datetime] = {}
+        self.away_until = 0.0
+        self._committed: set[tuple[int, int, bytes]] = set()
+
+    def now(self) -> datetime:
+        return self.world.instant()
+
+    @property
+    def away(self) -> bool:
+        return self.world.now < self.away_until
+
+    # Round trips ------------------------------------------------------------------------------------------
+
+    def call(self, act: Callable[[], Any]) -> asyncio.Future[Any]:
+        """Have something done over there; the answer comes later, or an error comes and nobody knows whether it was done."""
+        loop = asyncio.get_running_loop()
+        answer = loop.create_future()
+        self.world.after(self._trip(), self._perform, loop, answer, act)
+        return answer
+
+    def _trip(self) -> float:
+        random = self.world.random
+        slow = self.world.chance(self.faults.slow * 0.2)
+        return random.uniform(0.05, 2.0) if slow else random.uniform(0.0003, 0.004)
+
+    def _perform(self, loop, answer, act) -> None:
+        world = self.world
+        error: Exception | None = None
+        result = None
+        if self.away or world.chance(self.faults.statement):
+            world.happens("statement failed")
+            error = psycopg.OperationalError("the connection is lost")
+        else:
+            try:
+                result = act()
+            except Exception as problem:  # noqa: BLE001 - the caller's, as a driver would raise it
+                error = problem
+            if error is None and world.chance(self.faults.statement):
+                world.happens("answer lost")
+                error = psycopg.OperationalError("the connection is lost behind the statement")
+        world.after(self._trip(), _settle, loop, answer, result, error)
+
+    # The flush --------------------------------------------------------------------------------------------
+
+    def flush(self, items: Sequence[Item], ids: Any) -> Flushed:
+        """One transaction, at one instant."""
+        heads, draft = self._draft(items, ids)
+        flushed = Flushed(draft.settlements, draft.notices(), draft.columns.count)
+        if not draft.writes:
+            return flushed
+        world = self.world
+        if world.chance(self.faults.commit_abort):
+            world.happens("commit aborted")
+            raise psycopg.OperationalError("the connection is lost before COMMIT")
+        if not world.chance(self.faults.commit_unknown):
+            self._commit(draft)
+            return flushed
+        kept = world.chance(0.5)
+        world.happens(f"commit unknown, {'kept' if kept else 'lost'}")
+        if kept:
+            self._commit(draft)
+        moved = [head for head in heads.values() if head.moved]
+        proof = (
+            Proof(moved[0].ws, moved[0].seg, moved[0].offset, moved[0].chain) if moved else None
+        )
+        raise OutcomeUnknown(flushed, proof)
+
+    def was_committed(self, proof: Proof) -> bool:
+        return (proof.ws, proof.offset, proof.chain) in self._committed
+
+    def _draft(self, items: Sequence[Item], ids: Any) -> tuple[dict[int, Head], Written]:
+        now, wanted = self.now(), Wanted()
+        for item in items:
+            item.want(wanted)
+        grants = any(isinstance(i, CommandItem) and isinstance(i.command, GrantRun) for i in items)
+        heads: dict[int, Head] = {}
+        states: dict[int, States] = {}
+        for ws in sorted({item.ws for item in items} & self.workspaces.keys()):
+            row = self.workspaces[ws]
+            heads[ws] = Head(ws, row.id, row.shard, row.epoch, row.offset, row.seg, row.chain, 0)
+            heads[ws].enter(packed.to_us(now), row.recorded_us)
+            states[ws] = States(self.shards[row.shard][1] if grants else 0)
+        loaded = Loaded(states)
+        self._load(wanted, loaded)
+        draft = Written(heads, loaded, {}, now=now, policy=self.policy, ids=ids)
+        for item in items:
+            draft.add(item)
+        return heads, draft
+
+    def _load(self, wanted: Wanted, loaded: Loaded) -> None:
+        """Exactly the rows that the production loader would read."""
+        for kind, keys in wanted.by_kind.items():
+            for ws, key in keys:
+                self._put(loaded, ws, Stream(kind, key))
+        for ws, run, fence in wanted.attempts:
+            self._put_attempt(loaded, ws, run, fence)
+
+    def _put(self, loaded: Loaded, ws: int, stream: Stream) -> None:
+        row = self.workspaces[ws]
+        state = row.states.get(stream)
+        if state is None:
+            return
+        if isinstance(state, RunState):
+            self._put_attempt(loaded, ws, state.run, state.fence)
+        pool = getattr(state, "pool", None) or getattr(getattr(state, "spec", None), "pool", None)
+        if isinstance(state, PoolState):
+            state = _counted(row, state)
+        elif pool is not None and not isinstance(state, RunState):
+            self._put(loaded, ws, Stream(StreamKind.POOL, pool))
+        loaded.states[ws].put(stream, state)
+
+    def _put_attempt(self, loaded: Loaded, ws: int, run: UUID, fence: int) -> None:
+        attempt = self.workspaces[ws].attempt(run, fence)
+        if attempt is not None:
+            loaded.states[ws].put(Stream(StreamKind.ATTEMPT, run, fence), attempt)
+            loaded.fences[ws, run] = self.workspaces[ws].run(run).fence
+
+    def _commit(self, draft: Written) -> None:
+        for ws, head in draft.heads.items():
+            row = self.workspaces[ws]
+            self.checks.before_commit(row, draft, self.shards[row.shard][1])
+            for stream, state in draft.states[ws].dirty().items():
+                row.states[stream] = state
+                if isinstance(state, AttemptState):
+                    _take_or_release(row, state)
+            row.offset, row.seg, row.chain = head.offset, head.seg, head.chain
+            row.recorded_us = head.recorded_us
+            row.chains |= draft.witnesses[ws]
+            row.log += draft.entries[ws]
+            row.late.update(key[1:] for key in draft.late_keys if key[0] == ws)
+            self._committed.add((ws, head.offset, head.chain))
+            self.checks.after_commit(row, draft.entries[ws])
+
+
+def _counted(row: Workspace, pool: PoolState) -> PoolState:
+    return replace(pool, slots_taken=len(row.taken.get(pool.pool, ())))
+
+
+def _take_or_release(row: Workspace, attempt: AttemptState) -> None:
+    run = row.run(attempt.run)
+    if run is None:
+        return
+    taken = row.taken.setdefault(run.pool, set())
+    if attempt.is_open:
+        taken.add(attempt.run)
+    elif attempt.fence == run.fence:
+        taken.discard(attempt.run)
+
+
+def _settle(loop, answer, result, error) -> None:
+    if not loop.alive or answer.done():
+        return
+    if error is None:
+        answer.set_result(result)
+    else:
+        answer.set_exception(error)
+
+
+# What a replica takes for its database --------------------------------------------------------------------
+
+
+class Connection:
+    """Statements are known by their text. Those of one transaction see one instant."""
+
+    def __init__(self, database: Database, statements: Any, *, transaction: bool) -> None:
+        self._database = database
+        self._statements = statements
+        self._transaction = transaction
+        self._begun = False
+        self.closed = False
+        self.info = SimpleNamespace(transaction_status=TransactionStatus.IDLE)
+
+    async def execute(self, sql: str, parameters: Any = None, **_: Any) -> Cursor:
+        act = self._statements.find(sql)
+        if act is None:
+            return Cursor([])
+        if self._begun:
+            return Cursor(act(parameters or {}))
+        self._begun = self._transaction
+        return Cursor(await self._database.call(partial(act, parameters or {})))
+
+    async def close(self) -> None:
+        self.closed = True
+
+    @asynccontextmanager
+    async def pipeline(self) -> AsyncIterator[None]:
+        yield
+
+
+class Cursor:
+    def __init__(self, rows: list[tuple[Any, ...]]) -> None:
+        self._rows = rows
+
+    async def fetchall(self) -> list[tuple[Any, ...]]:
+        return self._rows
+
+    async def fetchone(self) -> tuple[Any, ...] | None:
+        return self._rows[0] if self._rows else None
+
+
+class Access:
+    """Implements what production code uses of `db.pool.Database`, for one process."""
+
+    def __init__(self, database: Database, statements: Any) -> None:
+        self._database = database
+        self._statements = statements
+
+    def local_settings(self, role: Any) -> dict[str, str]:
+        return {}
+
+    def pool(self, role: Any) -> Access:
+        return self
+
+    async def getconn(self) -> Connection:
+        if self._database.away:
+            await asyncio.sleep(3.0)
+        if self._database.away:
+            raise PoolTimeout("no connection")
+        return Connection(self._database, self._statements, transaction=True)
+
+    async def putconn(self, connection: Connection) -> None:
+        """Nothing is pooled."""
+
+    @asynccontextmanager
+    async def statements(self, role: Any) -> AsyncIterator[Connection]:
+        yield Connection(self._database, self._statements, transaction=False)
+
+    @asynccontextmanager
+    async def transaction(self, role: Any, **_: Any) -> AsyncIterator[Connection]:
+        yield Connection(self._database, self._statements, transaction=True)
+
+
+class Flusher:
+    """In the place of `log.flush.Flusher`: the same answers, from the modelled database."""
+
+    def __init__(self, database: Database, ids: Any) -> None:
+        self._database = database
+        self._ids = ids
+
+    def prepare(self, connection: Connection) -> None:
+        """A connection needs nothing."""
+
+    async def run(self, connection: Connection, items: Sequence[Item]) -> Flushed:
+        return await self._database.call(partial(self._database.flush, list(items), self._ids))
+
+    async def was_committed(self, connection: Connection, proof: Proof) -> bool:
+        return await self._database.call(partial(self._database.was_committed, proof))

@@ -1,0 +1,89 @@
+"""Bugs planted into the running code, each of which the simulation must find: the measure of its worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from headway_agent.core import lease
+from headway_agent.core import session as agent_session
+from headway_control_plane.background import sweeper
+from headway_control_plane.domain.attempt.admission import Admission, Verdict, admit
+from headway_control_plane.domain.policy import Policy
+from headway_control_plane.domain.run import decide
+from headway_control_plane.domain.session import evolve
+from headway_control_plane.log import draft
+from headway_control_plane.log.lane import Lane
+from simulation.scenario import Outcome, simulate
+
+
+@contextmanager
+def _put(owner: Any, name: str, planted: Any) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, planted)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+def _admit_without_fence(attempt: Any, run_fence: int, first_seq: int, count: int) -> Admission:
+    admission = admit(attempt, run_fence, first_seq, count)
+    if admission.verdict is not Verdict.FENCED:
+        return admission
+    is_open = replace(attempt, status="granted")
+    return admit(is_open, attempt.fence, first_seq, count)
+
+
+def _grant_by_anybody(command: Any, states: Any, context: Any) -> Any:
+    return _GRANT(replace(command, shard_epoch=states.shard_epoch), states, context)
+
+
+def _reassign_at_once(state: Any, session: Any, event: Any, at: Any, policy: Policy) -> Any:
+    return _EVOLVE(state, session, event, at, replace(policy, reassign_after=timedelta(0)))
+
+
+async def _forget_unknown(self: Lane, unknown: Any) -> bool:
+    """A COMMIT of unknown outcome counts as done."""
+    await self._let_go()
+    return True
+
+
+def _take_without_lease(state: Any, now: float) -> bool:
+    return True
+
+
+_GRANT = decide.grant_run
+_EVOLVE = evolve.evolve_session
+BUGS: dict[str, Callable[[], Any]] = {
+    "no margin on the agent's lease": lambda: _put(lease, "margin", lambda ttl: 0.0),
+    "no fence check in admission": lambda: _put(draft, "admit", _admit_without_fence),
+    "reassigned as soon as a session is lost": lambda: _put(
+        _states(), "evolve_session", _reassign_at_once
+    ),
+    "no brake": lambda: _put(sweeper, "held_until", lambda *_: None),
+    "granted without the shard's epoch": lambda: _put(decide, "grant_run", _grant_by_anybody),
+    "acknowledged before the commit is known": lambda: _put(Lane, "_happened", _forget_unknown),
+    "begun without a trusted lease": lambda: _put(
+        agent_session.lease, "trusted", _take_without_lease
+    ),
+}
+
+
+def _states() -> Any:
+    from headway_control_plane.domain import states
+
+    return states
+
+
+def hunt(bug: str, seeds: range) -> Outcome | None:
+    """The first seed that finds the bug."""
+    with BUGS[bug]():
+        for seed in seeds:
+            outcome = simulate(seed, liveness=False)
+            if outcome.broken:
+                return outcome
+    return None

@@ -1,0 +1,198 @@
+"""A replica of the control plane: the production parts over the modelled database and network, one process life after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from headway_control_plane.background.service import Service, Work
+from headway_control_plane.background.sweeper import Sweeper, SweeperSettings
+from headway_control_plane.dispatch.dispatcher import Dispatcher
+from headway_control_plane.dispatch.rows import DispatchRows
+from headway_control_plane.dispatch.shards import ShardLeases
+from headway_control_plane.grpc_api.auth import AgentIdentity
+from headway_control_plane.grpc_api.server import AgentServer
+from headway_control_plane.grpc_api.settings import AgentServerSettings
+from headway_control_plane.log.committer import Committer
+from simulation.database import Access, Database, Flusher
+from simulation.faults import Faults
+from simulation.network import Call
+from simulation.statements import Statements
+from simulation.world import Clock, Loop, World
+
+SWEEP = timedelta(seconds=3)
+
+
+class Hints:
+    """Datagrams between replicas: lost, doubled, late."""
+
+    def __init__(self, world: World, faults: Faults, replicas: list[Replica]) -> None:
+        self._world = world
+        self._faults = faults
+        self._replicas = replicas
+
+    def send(self, sender: Replica, shard: int) -> None:
+        world, trouble = self._world, self._faults.hint_trouble
+        for replica in self._replicas:
+            if replica is sender:
+                continue
+            if world.chance(trouble * 0.5):
+                world.happens("hint lost")
+                continue
+            copies = 1 + world.chance(trouble * 0.3)
+            if copies > 1:
+                world.happens("hint doubled")
+            for _ in range(copies):
+                late = world.chance(trouble * 0.3)
+                if late:
+                    world.happens("hint late")
+                world.after(world.random.uniform(0.05, 20 if late else 0.2), replica.hear, shard)
+
+
+class Identities:
+    """In the place of the authenticator: every agent of this world is who it says."""
+
+    def __init__(self, known: dict[str, AgentIdentity]) -> None:
+        self._known = known
+
+    async def authenticate(self, authorization: str) -> AgentIdentity:
+        return self._known[authorization]
+
+    def forget(self, agent: UUID) -> None:
+        """Nothing is cached."""
+
+
+class Replica:
+    """`life` counts its processes; each is a new replica to the database."""
+
+    def __init__(
+        self,
+        world: World,
+        faults: Faults,
+        database: Database,
+        identities: dict[str, AgentIdentity],
+        name: str,
+    ) -> None:
+        self.world = world
+        self.faults = faults
+        self.database = database
+        self.name = name
+        self.hints: Hints | None = None
+        self.calls: dict[Call, None] = {}
+        self._identities = Identities(identities)
+        self.loop = Loop(world, Clock(world), name)
+        self.loop.alive = False
+        self._remote_hints: list[Callable[[int], None]] = []
+
+    def start(self) -> None:
+        """A new process on this machine."""
+        if self.loop.alive:
+            return
+        world, faults = self.world, self.faults
+        drift = world.random.uniform(-faults.drift, faults.drift)
+        ahead = world.random.uniform(-30, 30) if faults.drift else 0.0
+        self.clock = Clock(world, 1.0 + drift, ahead)
+        self.loop = Loop(world, self.clock, self.name)
+        self.calls = {}
+        self._remote_hints = []
+        self.loop.spawn(self._run())
+
+    def crash(self) -> None:
+        """kill -9: what it had sent to the database still happens."""
+        if not self.loop.alive:
+            return
+        self.world.note(self.name, "crashes")
+        self.loop.kill()
+        for call in tuple(self.calls):
+            call.replica_died()
+        self.calls = {}
+
+    def hear(self, shard: int) -> None:
+        if self.loop.alive:
+            for listener in self._remote_hints:
+                self.loop.call_soon(listener, shard)
+
+    # The production parts, put together as `main.compose` does -------------------------------------------------
+
+    async def _run(self) -> None:
+        world, clock = self.world, self.clock
+        random = Random(world.random.getrandbits(64))
+        access: Any = Access(self.database, Statements(self.database))
+        replica = world.new_id()
+        self.log = log = self._make_log(access, random)
+        shards = ShardLeases(access, clock, replica=replica)
+        self.shards = shards
+        dispatcher = Dispatcher(DispatchRows(access), log, shards, clock)
+        settings = SweeperSettings(policy=self.database.policy, interval=SWEEP)
+        sweeper = Sweeper(access, log, shards, clock, settings)
+        agents = self._make_agents(access, replica, shards, random)
+        await log.start()
+
+        dispatching = self._service(dispatcher, random, prompt=True)
+        delivering = self._service(agents.delivery, random, prompt=True)
+        dispatcher.on_wake(dispatching.wake)
+        agents.on_wake(delivering.wake)
+        shards.on_change(dispatcher.on_shards)
+        shards.on_change(sweeper.on_shards)
+        for listener in (sweeper.on_commit, dispatcher.on_commit, agents.delivery.on_commit):
+            log.on_commit(listener)
+        log.on_commit(lambda notice: self.hints and self.hints.send(self, notice.shard))
+        self._remote_hints = [dispatcher.on_hint, agents.delivery.on_hint]
+        leasing = self._service(shards, random, prompt=True)
+        for service in (leasing, dispatching, self._service(sweeper, random), delivering):
+            service.start(self._ended)
+        self.service = agents._service
+
+    def _make_log(self, access: Any, random: Random) -> Committer:
+        log = Committer(
+            access,
+            clock=self.clock,
+            ids=self.world.new_id,
+            entropy=random.randbytes,
+            random=random.random,
+            policy=self.database.policy,
+            lanes=1,
+        )
+        log._segments = Segments()  # type: ignore[assignment]
+        for lane in log._lanes:
+            lane._flusher = Flusher(self.database, log._event_ids)  # type: ignore[assignment]
+        return log
+
+    def _make_agents(
+        self, access: Any, replica: UUID, shards: ShardLeases, random: Random
+    ) -> AgentServer:
+        settings = AgentServerSettings(
+            policy=self.database.policy,
+            sweep_interval=SWEEP,
+            stream_max_age=timedelta(minutes=random.uniform(3, 30)),
+        )
+        agents = AgentServer(
+            access,
+            self.log,
+            None,  # type: ignore[arg-type]  # nobody enrols here
+            self.clock,
+            self.world.new_id,
+            random,
+            settings,
+            replica=replica,
+            alone=lambda: shards.alone,
+        )
+        agents._service._authenticator = self._identities  # type: ignore[assignment]
+        return agents
+
+    def _service(self, work: Work, random: Random, *, prompt: bool = False) -> Service:
+        return Service(work, random=random, prompt=prompt)
+
+    def _ended(self, service: Service) -> None:
+        if self.loop.alive:
+            self.world.broke("a service died", self.name, service.name, repr(service.error))
+
+
+class Segments:
+    """There is one segment, for ever."""
+
+    async def ensure(self) -> None:
+        """It is there."""
