@@ -33,6 +33,8 @@ def main() -> int:
     with Bench(quick=options.quick) as bench:
         line = machine(bench.folder)
         print(line, flush=True)
+        if os.getloadavg()[0] > (os.cpu_count() or 1):
+            print("Other work runs on this machine: trust the ratios, not the goals.", flush=True)
         for name in options.names or NAMES:
             print(f"\n{name}: {_module(name).SUMMARY}", flush=True)
             begun = time.monotonic()
