@@ -33,6 +33,15 @@ def with_chosen_ports(settings: Settings) -> Settings:
     )
 
 
+def avoiding_taken_ports(settings: Settings) -> Settings:
+    """Choose other ports where somebody listens already: for what does not have to be found at a usual place."""
+    return replace(
+        settings,
+        http_port=0 if _why_not(settings.http_host, settings.http_port) else settings.http_port,
+        grpc_port=0 if _why_not(settings.grpc_host, settings.grpc_port) else settings.grpc_port,
+    )
+
+
 def _free_port(host: str) -> int:
     family, kind, protocol, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind, protocol) as probe:

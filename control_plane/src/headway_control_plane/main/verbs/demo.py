@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from headway_control_plane.main.ports import avoiding_taken_ports
 from headway_control_plane.main.verbs.options import (
     address_options,
     home_option,
@@ -47,7 +48,7 @@ def demo_command(*, keep: bool, report: Path, home: Path | None, **options: Any)
     with problems_as_messages(), ExitStack() as stack:
         if home is None:
             home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headway-demo-")))
-        settings = Settings.read(home=home, **options)
+        settings = avoiding_taken_ports(Settings.read(home=home, **options))
         installation = install(settings, EXAMPLES, local_access)
         stack.enter_context(log_to_home(settings, "demo"))
         stage = Stage(installation, report.absolute(), click.echo, keep)
