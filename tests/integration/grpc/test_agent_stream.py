@@ -96,6 +96,16 @@ async def test_output_is_stored_in_order_and_once(world: World) -> None:
     assert welcome.attempts[0].last_line == 15
 
 
+async def test_the_last_output_comes_behind_the_end_of_the_run(world: World) -> None:
+    agent = await world.agent()
+    await agent.connect()
+    run = await world.create_run()
+    await agent.assigned(run)
+    await agent.report(run, 1, 1, [starting(), started(), exited()])
+    await agent.wait_for("forget")
+    assert (await agent.write_lines(run, 1, 1, 10)).last_line == 10
+
+
 async def test_cancel_reaches_the_agent_and_its_end_the_run(world: World) -> None:
     agent = await world.agent()
     await agent.connect()

@@ -11,6 +11,7 @@ import tomli_w
 from headway_agent.runner import adoption, processes, start_file, wake
 from headway_agent.runner.adoption import Evidence, next_step
 from headway_agent.runner.api import AttemptKey
+from headway_agent.runner.attempt import Attempt
 from headway_agent.runner.environments import (
     EntrypointRefused,
     Environment,
@@ -22,6 +23,7 @@ from headway_agent.runner.environments import (
 )
 from headway_agent.runner.processes import NOBODY, ProcessId
 from headway_agent.runner.template import child_env
+from headway_agent.spool.frames import create_with
 from headway_agent.spool.retention import KeptRun, choose, delete_leftovers, delete_run, size_of
 from support.attempts import is_alive, wait_dead
 from support.runners import assignment
@@ -333,3 +335,17 @@ async def test_a_directory_open_to_others_is_refused(tmp_path: Path) -> None:
     (tmp_path / "w").chmod(0o755)
     with pytest.raises(wake.UnsafeSocketDirectory, match="Remove it"):
         wake.WakeSocket(tmp_path / "w" / "wake", lambda _key: None)
+
+
+def test_an_attempt_is_not_over_before_its_lines_were_counted(tmp_path: Path) -> None:
+    """Whoever sends facts reads the last one before anybody has looked for lines; its acknowledgement may come first, too."""
+    given = assignment()
+    attempt = Attempt(given.key, tmp_path, given)
+    create_with(tmp_path / "frames.log", {"type": "attempt.exited"})
+    (tmp_path / "output.log").write_text("{}\n{}\n")
+    attempt.acked_seq = attempt.facts.read(0, 10, 1_000)[-1].n
+    assert not attempt.wholly_acked
+    attempt.scan()
+    assert not attempt.wholly_acked
+    attempt.acked_line = 2
+    assert attempt.wholly_acked

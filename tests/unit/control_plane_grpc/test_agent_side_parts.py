@@ -7,7 +7,7 @@ import pytest
 
 from headway_api.agent.v1 import agent_service_pb2 as pb
 from headway_api.common.v1 import data_class_pb2
-from headway_control_plane.grpc_api.ledger import Differences, Ledger, OpenAttempt
+from headway_control_plane.grpc_api.ledger import ENDED_KNOWN, Differences, Ledger, OpenAttempt
 from headway_control_plane.grpc_api.outbox import Outbox, Overflow
 from headway_control_plane.grpc_api.pacing import TokenBucket
 from headway_control_plane.grpc_api.server import is_loopback
@@ -35,14 +35,27 @@ def test_a_cancel_is_said_once_and_only_of_what_is_open() -> None:
     assert ledger.cancel(A) == (A, 2)
 
 
-def test_reports_stay_allowed_after_the_end_until_the_run_is_forgotten() -> None:
+def test_reports_stay_allowed_after_the_end_of_the_run() -> None:
+    """Its last lines of output come behind its last fact."""
     ledger = Ledger()
     ledger.assign(A, 1)
     assert ledger.close(A)
     assert not ledger.close(A)
     assert (A, 1) in ledger.known
     ledger.forget(A)
-    assert not ledger.known
+    assert ledger.known == {(A, 1)}
+    assert not ledger.open
+
+
+def test_of_very_many_ended_runs_the_oldest_are_known_no_longer() -> None:
+    ledger = Ledger()
+    runs = [UUID(int=n) for n in range(ENDED_KNOWN + 1)]
+    for run in runs:
+        ledger.assign(run, 1)
+        ledger.forget(run)
+    assert (runs[0], 1) not in ledger.known
+    assert (runs[-1], 1) in ledger.known
+    assert len(ledger.known) == len(ledger.ended) == ENDED_KNOWN // 2 + 1
 
 
 def test_rows_tell_what_is_still_to_be_said() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from headway_control_plane.grpc_api.wire import Attempt
+
+ENDED_KNOWN = 10_000
+"""Runs that have ended and may still be reported on: output travels behind the facts, and the last of it comes late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class Ledger:
     known: set[Attempt] = field(default_factory=set)
     open: dict[UUID, int] = field(default_factory=dict)
     cancelled: set[Attempt] = field(default_factory=set)
+    ended: deque[UUID] = field(default_factory=deque)
 
     def holds(self, attempts: Iterable[Attempt], open_attempts: Mapping[UUID, int]) -> None:
         """The agent named these itself; the open ones need no Assign."""
@@ -65,9 +70,12 @@ class Ledger:
         return True
 
     def forget(self, run: UUID) -> None:
-        """The run has ended for good."""
+        """The run has ended for good. The oldest of many ended ones are known no longer; a new Hello may name them again."""
         self.close(run)
-        self.known = {attempt for attempt in self.known if attempt[0] != run}
+        self.ended.append(run)
+        if len(self.ended) > ENDED_KNOWN:
+            leaving = {self.ended.popleft() for _ in range(ENDED_KNOWN // 2)}
+            self.known = {attempt for attempt in self.known if attempt[0] not in leaving}
 
     def compare(self, rows: Iterable[OpenAttempt]) -> Differences:
         """What is to be said so that the agent knows what the rows say."""

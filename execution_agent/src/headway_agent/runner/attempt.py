@@ -33,6 +33,8 @@ class Attempt:
     told: tuple[object, ...] = ()
     signal_wanted: int = 0
     unwatch: Callable[[], None] | None = None
+    # Its lines were read to their end after its last fact was there: none will be added.
+    lines_known: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     facts: FactLog = field(init=False)
     lines: LineLog = field(init=False)
@@ -74,9 +76,8 @@ class Attempt:
 
     @property
     def wholly_acked(self) -> bool:
-        exited = self.facts.exited is not None
         return (
-            exited
+            self.lines_known
             and self.acked_seq >= self.facts.last_seq
             and self.acked_line >= self.lines.last_line
         )
@@ -90,7 +91,12 @@ class Attempt:
         return adoption.Evidence("open" if self.facts.path.exists() else "absent", alive)
 
     def scan(self) -> tuple[int, int]:
-        return self.facts.scan(), self.lines.scan()
+        """Facts first: the last one may be known, and acknowledged, long before the lines have been counted."""
+        seq = self.facts.scan()
+        has_exited = self.facts.exited is not None
+        line = self.lines.scan()
+        self.lines_known = self.lines_known or has_exited
+        return seq, line
 
     def held(self) -> Held:
         return Held(

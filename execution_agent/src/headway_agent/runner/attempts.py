@@ -232,6 +232,10 @@ class Runner:
     async def _settle_safely(self, attempt: Attempt) -> None:
         try:
             await self._settler.settle(attempt, may_start=False)
+            if (
+                attempt.wholly_acked
+            ):  # everything was acknowledged before we knew that it was everything
+                await self._close_attempt(attempt)
         except Exception:
             log.exception(
                 "attempt %s/%s could not be looked after; it is tried again", *attempt.key
