@@ -194,7 +194,7 @@ async def open_replica(
     ids = Uuid7Source(clock, os.urandom)
     replica = ids()
     async with (
-        Database(url, ROLES, PoolOptions(max_size=4)) as database,
+        Database(url, ROLES, PoolOptions(max_size=6)) as database,
         Committer(
             database,
             clock=clock,

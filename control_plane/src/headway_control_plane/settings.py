@@ -214,11 +214,14 @@ def _wrong_numbers(settings: Settings) -> list[str]:
             f"HEADWAY_REASSIGN_AFTER={settings.reassign_after:g} must be at least three times "
             f"HEADWAY_RECONNECT_CAP={settings.reconnect_cap:g}, or runs are repeated that only lost their connection."
         )
-    if settings.pool_size < 1:
-        problems.append(f"HEADWAY_POOL_SIZE={settings.pool_size} must be at least 1.")
+    if settings.pool_size < _POOL_SIZE_MIN:
+        problems.append(
+            f"HEADWAY_POOL_SIZE={settings.pool_size} must be at least {_POOL_SIZE_MIN}: the log's two lanes and its hints keep four."
+        )
     return problems
 
 
+_POOL_SIZE_MIN = 5
 _WORDS = {"log_format": ("text", "json"), "log_level": ("debug", "info", "warning", "error")}
 
 
