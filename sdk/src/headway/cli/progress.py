@@ -16,6 +16,8 @@ ENDED = frozenset({"completed", "failed", "crashed", "cancelled"})
 _END_EVENTS = frozenset({"RunCompleted", "RunFailed", "RunCrashed", "RunCancelled"})
 _LINES_AT_ONCE = 500
 _GRACE = 5.0
+# Between two looks: what happens in this time is shown at once, so that a run of ten thousand tasks costs few reads.
+_BREATH = 0.2
 
 
 @dataclass(slots=True)
@@ -75,6 +77,7 @@ class Watch:
                 progress = self._look(events)
                 if progress.ended:
                     self._hear_end(events)
+                    self._settle(progress)
                     yield progress
                     return
                 yield progress
@@ -90,7 +93,7 @@ class Watch:
             self._news.put(error)
 
     def _wait(self) -> list[Json]:
-        """Wait for news, at most a second while lines may come (they are no events), and take all that is there."""
+        """Wait for news, at most a second while lines may come (they are no events), and take all that comes in a breath."""
         events: list[Json] = []
         patience = 1.0 if self._wants_lines or self._wants_calls else 3600.0
         if self._deadline is not None:
@@ -103,12 +106,13 @@ class Watch:
                 )
             patience = min(patience, left)
         try:
-            news = self._news.get(timeout=patience)
-            while True:
-                self._take(news, events)
-                news = self._news.get_nowait()
+            self._take(self._news.get(timeout=patience), events)
+            until = monotonic() + _BREATH
+            while not self._end_heard and (left := until - monotonic()) > 0:
+                self._take(self._news.get(timeout=left), events)
         except queue.Empty:
-            return events
+            pass  # the time is up, or the breath over
+        return events
 
     def _hear_end(self, events: list[Json]) -> None:
         """A read may know of the end before the stream has told it: take what leads up to it, unless that was long ago."""
@@ -117,6 +121,16 @@ class Watch:
                 self._take(self._news.get(timeout=_GRACE), events)
         except queue.Empty:
             return
+
+    def _settle(self, progress: Progress) -> None:
+        """The sums of tasks come from a view that may lag behind the end that is known: have the last ones."""
+        try:
+            page = self._client.get(
+                f"/runs/{self._run['id']}/tasks", limit=1, min_offset=progress.run["cursor"]
+            )
+        except CommandError:
+            return  # a view that stands still, or nobody there: the sums at hand must do
+        progress.run["tasks"] = page["counts"]
 
     def _take(self, news: Frame | Exception | bool, events: list[Json]) -> None:
         match news:
@@ -144,7 +158,7 @@ class Watch:
         self._run = self._client.get(path)
         progress = Progress(self._run, new_events=events)
         if self._wants_calls and self._run["tasks"]["running"] + self._run["tasks"]["retrying"]:
-            found = self._client.get(f"{path}/tasks", status=["running", "retrying"], limit=5)
+            found = self._client.get(f"{path}/tasks", status=["running", "retrying"], limit=100)
             progress.open_calls = found["items"]
         if self._wants_lines and self._run["attempt"]:
             progress.new_lines = self._read_lines(path)

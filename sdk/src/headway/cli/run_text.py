@@ -81,10 +81,27 @@ def error_lines(error: Mapping[str, Any] | None) -> list[str]:
 
 
 def verdict(run: Mapping[str, Any]) -> str:
-    """The line that ends a wait."""
-    took = text.duration(run["duration_us"])
+    """How a run ended, behind the word for its state: how long it took, how many tasks, why."""
+    tasks = tasks_words(run["tasks"])
     reason = f": {text.printable(run['reason_text'])}" if run["reason_text"] else ""
-    return f"{run['state']} after {took}{reason}"
+    return f"after {text.duration(run['duration_us'])}{reason}" + (f" · {tasks}" if tasks else "")
+
+
+def tasks_words(sums: Mapping[str, int]) -> str:
+    """`264/271 tasks, 2 failed`; empty while there are none."""
+    if not sums["total"]:
+        return ""
+    failed = f", {sums['failed']} failed" if sums["failed"] else ""
+    return f"{sums['completed'] + sums['skipped']}/{sums['total']} tasks{failed}"
+
+
+def result_lines(run: Mapping[str, Any]) -> list[str]:
+    """What the run returned, as far as the pool lets it out; nothing for a run that returned nothing."""
+    return [
+        f"returned {shown}"
+        for _, shown in _result(run.get("result"))
+        if isinstance(shown, str) and shown != "null"
+    ]
 
 
 def next_step(run: Mapping[str, Any]) -> str:
@@ -107,13 +124,21 @@ def log_line(line: Mapping[str, Any]) -> str:
     return f"{head} {text.printable(line['text'])}".rstrip()
 
 
-def call_line(task: Mapping[str, Any], now: datetime) -> str:
-    """One call: name, how long, which try."""
-    began = text.parse_time(task["started_at"])
-    ended = text.parse_time(task["ended_at"]) if task["ended_at"] else now
-    took = text.duration(int((ended - began).total_seconds() * 1_000_000))
-    tries = f"  try {task['tries'] + 1}" if task["status"] == "retrying" else ""
-    return f"{text.printable(task['name']) or '(name withheld)'}  {took}{tries}"
+def call_lines(calls: Sequence[Mapping[str, Any]], now: datetime) -> list[tuple[str, str]]:
+    """One line for all open calls of a name and status: the status, then the name, how many, the longest, which try."""
+    groups: dict[tuple[str, str, str], list[int]] = {}
+    for call in calls:
+        tries = f"try {call['tries'] + 1}" if call["status"] == "retrying" else ""
+        took = now - text.parse_time(call["started_at"])
+        key = (call["status"], call["name"], tries)
+        groups.setdefault(key, []).append(int(took.total_seconds() * 1_000_000))
+    lines = []
+    for (status, name, tries), lengths in groups.items():
+        many = f" x{len(lengths)}" if len(lengths) > 1 else ""
+        shown = text.printable(name) or "(name withheld)"
+        words = [f"{shown}{many}", text.duration(max(lengths)), tries]
+        lines.append((status, "  ".join(word for word in words if word)))
+    return lines
 
 
 def _sums(sums: Mapping[str, int]) -> str:

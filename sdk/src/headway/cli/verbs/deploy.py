@@ -151,4 +151,11 @@ def _tell(done: Json, output: str) -> None:
     click.echo(
         f"{done['name']} {what}: {done['entrypoint']} in pool {done['pool']['name']}, environment {done['environment']}."
     )
-    click.echo(f"Next: headway run {done['name']} --watch", err=True)
+    click.echo(f"Next: {run_command(done)}", err=True)
+
+
+def run_command(deployment: Json) -> str:
+    """The command that starts a run, with a gap for each parameter that must be given."""
+    required = deployment["parameter_schema"].get("required", [])
+    gaps = "".join(f" -p {name}=..." for name in required if name not in deployment["defaults"])
+    return f"headway run {deployment['name']}{gaps} --watch"

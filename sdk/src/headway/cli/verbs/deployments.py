@@ -6,6 +6,7 @@ from headway.cli import text
 from headway.cli.client import Client, Json
 from headway.cli.moments import now
 from headway.cli.output import json_option, print_fields, print_json, print_table
+from headway.cli.verbs.deploy import run_command
 
 
 @click.group()
@@ -75,7 +76,7 @@ def show(deployment: str, output: str) -> None:
         click.echo("\nparameters")
         for line in lines:
             click.echo(f"  {line}")
-    click.echo(f"\nNext: headway run {found['name']} --watch", err=True)
+    click.echo(f"\nNext: {run_command(found)}", err=True)
 
 
 def parameter_lines(deployment: Json) -> list[str]:
