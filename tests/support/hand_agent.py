@@ -39,7 +39,7 @@ class HandAgent:
         self._token.write_text(self.token())
         environments = stack.home / "agent" / "environments.toml"
         server = f"127.0.0.1:{port or stack.grpc_port}"
-        self._command = [
+        self.command = [
             *(str(HEADWAY), "agent", "start", "--server", server, "--state-dir", str(self.state)),
             *("--root", str(root), "--environments", str(environments), "--slots", str(slots)),
             *("--token-file", str(self._token), "--pool", pool, *words),
@@ -49,12 +49,19 @@ class HandAgent:
     def token(self) -> str:
         return str(self.stack.api("POST", "/enrolment-tokens", {"pool": self.pool})["token"])
 
+    def set_token(self, text: str) -> None:
+        """In place of the good one."""
+        self._token.write_text(text)
+
+    def token_text(self) -> str:
+        return self._token.read_text()
+
     def start(self) -> psutil.Process:
         """Starts it and returns once the control plane knows its session."""
         before = self.log_lines("connected")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._command,
+                self.command,
                 env=self.stack.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,

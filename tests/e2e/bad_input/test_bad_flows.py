@@ -29,7 +29,7 @@ def test_an_entry_point_that_cannot_be_executed(headway, entrypoint, error, text
     name = "-".join(filter(str.isalpha, entrypoint))
     declare(headway, name, entrypoint)
     ended = execute(headway, name)
-    assert (ended["state"], ended["attempts_failed"]) == ("failed", 1)
+    assert (ended["state"], ended["attempt"]) == ("failed", 1)
     assert ended["error"]["class"] == error
     assert text in ended["error"]["message"]
 
