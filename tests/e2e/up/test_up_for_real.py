@@ -31,6 +31,7 @@ class Up:
 
     def __init__(self, home: Path, postgres_bin: Path) -> None:
         self.home = home
+        self.address = ""
         options = [
             "--home",
             str(home),
@@ -95,7 +96,7 @@ def _words(pid: int) -> list[str]:
 def running(tmp_path: Path, postgres_binaries: Binaries) -> Iterator[Up]:
     up = Up(tmp_path / "home", postgres_binaries.folder)
     try:
-        up.hears("Headway is ready: http://127.0.0.1:")
+        up.address = up.hears(r"Headway is ready: (http://127.0.0.1:\S+)")[1]
         yield up
     finally:
         if up.process.poll() is None:
@@ -122,6 +123,23 @@ def test_it_serves_survives_kills_and_drains(running: Up) -> None:
     assert running.process.returncode == 0
     for pid in left:
         wait_gone(pid)
+
+
+def test_its_address_signs_in_and_stands_in_no_log(running: Up) -> None:
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    with browser.open(running.address, timeout=30) as page:
+        assert page.url.endswith("/runs")
+        assert "Sign in" not in page.read().decode()
+    with browser.open(f"{running.address}&next=/agents", timeout=30) as page:
+        assert page.url.endswith("/agents")
+    with browser.open(f"{running.address}&next=//elsewhere", timeout=30) as page:
+        assert page.url.endswith("/runs")
+
+    token = json.loads((running.home / "profile.json").read_text())["token"]
+    assert token in running.address
+    logs = [path.read_text() for path in (running.home / "log").iterdir()]
+    assert logs
+    assert not [log for log in logs if token in log]
 
 
 def test_killing_it_leaves_no_process(running: Up) -> None:

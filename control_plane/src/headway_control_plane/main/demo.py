@@ -2,13 +2,15 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from headway_control_plane.main import demo_checks
-from headway_control_plane.main.demo_checks import CheckFailed, Made
+from headway_control_plane.main.demo_checks import REPORT, CheckFailed, Made
 from headway_control_plane.main.descendants import Process, descendants, survivors
 from headway_control_plane.main.profile import Profile
 from headway_control_plane.main.proofs import verify_logs
@@ -45,6 +47,7 @@ async def demo(stage: Stage) -> int:
     def begin(supervisor: Supervisor) -> None:
         tours.append(asyncio.create_task(_tour(stage, supervisor, family)))
 
+    stage.say(f"Starting everything in a folder of its own: {stage.installation.settings.home}")
     code = await up(stage.installation, say=stage.say, on_ready=begin)
     for tour in tours:
         tour.cancel()
@@ -56,6 +59,8 @@ async def demo(stage: Stage) -> int:
     left = survivors(family)
     if held:
         held = _tell(stage.say, "no process is left over", ", ".join(map(str, left)))
+        if not stage.keep:
+            _tell_next_steps(stage)
     return code or (0 if held else NOT_AS_IT_SHOULD)
 
 
@@ -66,16 +71,18 @@ async def _tour(stage: Stage, supervisor: Supervisor, family: set[Process]) -> b
         return held
     finally:
         family |= descendants(os.getpid())
-        if stage.keep and held:
-            welcome(stage.installation, stage.say)
-        else:
+        if not (stage.keep and held):
             supervisor.interrupt()
 
 
 async def _show(stage: Stage) -> bool:
     say = stage.say
-    say(f"Deploying the example and running it; its report goes to {stage.folder}")
-    if await _headway(stage, "deploy", ENTRYPOINT, "--name", DEPLOYMENT, "--root", str(EXAMPLES)):
+    say("")
+    say(
+        "Taking stock of this Python environment with the example flow. Its first task fails once, on purpose."
+    )
+    deploy = ("deploy", ENTRYPOINT, "--name", DEPLOYMENT, "--root", str(EXAMPLES))
+    if await _headway(stage, *deploy, quiet=True):
         return False
     # Whether the run went well is the first check's question.
     await _headway(stage, "run", DEPLOYMENT, "--param", f"folder={stage.folder}", "--watch")
@@ -89,9 +96,11 @@ async def _show(stage: Stage) -> bool:
         return False
     made = Made(profile, found["items"][0]["id"], stage.folder)
     say("")
+    say("What the log says of it:")
     held = [await asyncio.to_thread(_holds, say, words, check, made) for words, check in CHECKS]
     held.append(await _log_verifies(stage))
-    _tell_next_steps(stage, made)
+    if stage.keep and all(held):
+        _tell_what_serves(stage, made)
     return all(held)
 
 
@@ -110,31 +119,56 @@ async def _log_verifies(stage: Stage) -> bool:
 
 
 def _tell(say: Say, words: str, problem: str) -> bool:
-    say(f"NOT {words}: {problem}" if problem else f"ok  {words}")
+    say(f"  NOT {words}: {problem}" if problem else f"  ok  {words}")
     return not problem
 
 
-def _tell_next_steps(stage: Stage, made: Made) -> None:
+def _tell_what_serves(stage: Stage, made: Made) -> None:
+    """Say where to look while everything goes on serving."""
     home = stage.installation.settings.home
-    stage.say("")
-    stage.say(f"Report: {made.report}")
-    if stage.keep:
-        stage.say(f"UI:     {made.profile.url}/runs/{made.run}")
-        stage.say("Try, in another terminal:")
-    else:
-        stage.say(
-            f"UI:     {made.profile.url}/runs/{made.run} (serves until Ctrl-C with: headway demo --keep)"
-        )
-        stage.say("Try, while `headway demo --keep` runs:")
+    welcome(stage.installation, stage.say, f"/runs/{made.run}")
+    stage.say(f"  report     {made.report}")
+    stage.say("Try, in another terminal:")
     for words in ("runs ls", f"runs logs {made.run[:13]}", "log verify"):
-        stage.say(f"  HEADWAY_HOME={home} headway {words}")
+        stage.say(f"  HEADWAY_HOME={home} {spoken()} {words}")
 
 
-async def _headway(stage: Stage, *words: str) -> int:
-    """Run a command of the public command line with this terminal, as a person would."""
+def _tell_next_steps(stage: Stage) -> None:
+    """Say where to go from here, now that all of it has ended."""
+    stage.say("")
+    stage.say(f"Report: {stage.folder / REPORT}")
+    stage.say("Next:")
+    for words, effect in (
+        ("demo --keep", "the same, and then the browser: its timeline, its log"),
+        ("up", "Headway for your own flows, in this folder"),
+        ("--help", "everything else"),
+    ):
+        stage.say(f"  {spoken()} {words:<12} {effect}")
+
+
+def spoken() -> str:
+    """Return how this command is called from here: `headway` where the shell finds it, else by its path."""
+    ours = Path(sys.executable).parent / "headway"
+    if not ours.exists() or shutil.which("headway") == str(ours):
+        return "headway"
+    return str(ours.relative_to(Path.cwd())) if ours.is_relative_to(Path.cwd()) else str(ours)
+
+
+async def _headway(stage: Stage, *words: str, quiet: bool = False) -> int:
+    """Run a command of the public command line with this terminal, as a person would.
+
+    `quiet` holds back its advice, which is for people who have just typed it, unless it failed.
+    """
     environment = {**os.environ, "HEADWAY_HOME": str(stage.installation.settings.home)}  # noqa: TID251  # the child's, whole
     environment.pop("HEADWAY_API_URL", None)
     process = await asyncio.create_subprocess_exec(
-        *PROGRAM, *words, env=environment, stdin=subprocess.DEVNULL
+        *PROGRAM,
+        *words,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE if quiet else None,
     )
-    return await process.wait()
+    _, advice = await process.communicate()
+    if advice and process.returncode:
+        stage.say(advice.decode(errors="replace").rstrip())
+    return process.returncode or 0

@@ -13,6 +13,7 @@ from typing import Any
 from headway_control_plane.main.profile import Profile
 
 _TIMEOUT = 30.0
+REPORT = "inventory.html"
 
 
 class CheckFailed(Exception):
@@ -29,7 +30,7 @@ class Made:
 
     @property
     def report(self) -> Path:
-        return self.folder / "inventory.html"
+        return self.folder / REPORT
 
     def get(self, path: str) -> Any:
         request = urllib.request.Request(  # noqa: S310  # our own URL, from the profile

@@ -5,6 +5,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlencode
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,11 @@ class Profile:
             return cls(url=str(found["url"]), token=str(found["token"]))
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
+
+    def sign_in_url(self, page: str = "") -> str:
+        """Return an address that signs a browser in and leads to a page of ours. It holds the token: for the person alone."""
+        query = {"token": self.token} | ({"next": page} if page else {})
+        return f"{self.url}/login?{urlencode(query, safe='/')}"
 
     def write(self, path: Path) -> None:
         write_private(path, json.dumps(asdict(self), indent=2) + "\n")

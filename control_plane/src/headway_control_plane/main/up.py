@@ -208,11 +208,17 @@ def _interrupt_on_signals(supervisor: Supervisor, say: Say) -> None:
         loop.add_signal_handler(number, on_signal)
 
 
-def welcome(installation: Installation, say: Say) -> None:
-    """Say where everything is and how it is stopped."""
+def welcome(installation: Installation, say: Say, page: str = "") -> None:
+    """Say where everything is and how it is stopped.
+
+    The address signs its reader in, with the token of the profile. It goes to the terminal, never to a log file of ours.
+    """
     settings = installation.settings
+    profile = Profile.read(installation.profile_path)
+    assert profile is not None, "the control plane was prepared first"
     say("")
-    say(f"Headway is ready: {settings.http_url}")
+    say(f"Headway is ready: {profile.sign_in_url(page)}")
+    say("             (this address signs you in: keep it to yourself)")
     say(f"  agent      runs flows under {installation.root}")
     say(f"  data, logs {settings.home}")
     say("  stop       Ctrl-C")

@@ -40,5 +40,6 @@ def up_command(root: Path, **options: Any) -> None:
     with problems_as_messages():
         settings = Settings.read(**options)
         installation = install(settings, root.resolve(), local_access)
+        click.echo(f"Starting in {settings.home}")
         with log_to_home(settings, "up"):
             sys.exit(asyncio.run(up(installation, say=click.echo)))
