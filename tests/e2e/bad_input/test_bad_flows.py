@@ -91,9 +91,11 @@ def test_text_that_no_database_keeps(headway):
     ended = execute(headway, "says-the-unsayable")
     assert ended["state"] == "completed"
     assert json.loads(ended["result"]["preview"])["$"] == "str"
-    printed, logged = (line["text"] for line in lines(headway, ended["id"], 2))
-    assert printed == "printed: a\\ud800b\ufffdc"
-    assert logged == "logged: a\ufffdb\ufffdc"
+    said = {line["source"]: line["text"] for line in lines(headway, ended["id"], 2)}
+    assert said == {
+        "stdout": "printed: a\\ud800b\ufffdc",
+        "log": "logged: a\ufffdb\ufffdc",
+    }
     ended = execute(headway, "raises-the-unsayable")
     assert ended["error"]["message"] == "a\ufffdb\ufffdc"
 
