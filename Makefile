@@ -36,7 +36,7 @@ up: .venv/.installed ## Start Headway on this machine and keep it running until 
 	@$(BIN)/headway up $(ARGS)
 
 test: .venv/.installed-dev ## Run all tests (TESTS=path for some, WORKERS=n in parallel)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS) $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS) $(ARGS)
 
 test-fast: .venv/.installed-dev ## Run the tests that need neither database nor processes
 	@$(BIN)/python -m pytest -n $(WORKERS) tests/unit tests/typing $(ARGS)
@@ -59,7 +59,7 @@ proto: .venv/bin/python ## Generate the Python code of the wire contract, in .ve
 	@$(BIN)/python proto/generate.py
 
 faults: .venv/.installed-dev ## Kill and cut real processes at many seeded points (SEEDS=n)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests/faults --fault-seeds=$(or $(SEEDS),60) $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/faults --fault-seeds=$(or $(SEEDS),60) $(ARGS)
 
 wheels: .venv/.installed-dev ## Build the four wheels into dist/
 	@for package in $(PACKAGES); do $(BIN)/python -m build --wheel --no-isolation --outdir dist $$package >/dev/null || exit 1; done; ls dist
