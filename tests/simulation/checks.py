@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -175,9 +175,8 @@ class Checks:
 
     # At intervals -------------------------------------------------------------------------------------------
 
-    def look(self, workspaces: Iterable[Workspace]) -> None:
+    def look(self, rows: Mapping[int, Workspace]) -> None:
         """Leases as agents believe in them, against the leases that there are; and who executes what."""
-        rows = list(workspaces)
         for agent in self.agents:
             until = agent.trusts_until()
             if until > self.world.now:
@@ -186,14 +185,13 @@ class Checks:
             if run.state != "ended":
                 self.single_holder(str(run_id))
 
-    def _lease(self, agent: Agent, until: float, rows: list[Workspace]) -> None:
-        for row in rows:
-            session = row.session(agent.session)
-            if session is None or session.status == "closed":
-                continue
-            left = (session.expires_at - self.world.instant()).total_seconds()
-            if until - self.world.now > left:
-                self._broke("trust outlives the lease", agent.host.name, until - self.world.now, left)
+    def _lease(self, agent: Agent, until: float, rows: Mapping[int, Workspace]) -> None:
+        session = rows[agent.identity.ws].session(agent.session)
+        if session is None or session.status == "closed":
+            return
+        left = (session.expires_at - self.world.instant()).total_seconds()
+        if until - self.world.now > left:
+            self._broke("trust outlives the lease", agent.host.name, until - self.world.now, left)
 
     def single_holder(self, run: str) -> None:
         """One agent at a time executes a run under a lease that it may trust and without knowing that it was fenced."""

@@ -140,6 +140,8 @@ class Database:
         self.shards: dict[int, list[Any]] = {}  # id -> [owner, epoch]
         self.replicas: dict[UUID, datetime] = {}
         self.away_until = 0.0
+        # What a replica sends meanwhile is not lost: it arrives when the way is free again, and is carried out then.
+        self.stalled_until: dict[asyncio.AbstractEventLoop, float] = {}
         self._committed: set[tuple[int, int, bytes]] = set()
 
     def now(self) -> datetime:
@@ -155,12 +157,18 @@ class Database:
         """Have something done over there; the answer comes later, or an error comes and nobody knows whether it was done."""
         loop = asyncio.get_running_loop()
         answer = loop.create_future()
-        self.world.after(self._trip(), self._perform, loop, answer, act)
+        stalled = self.stalled_until.get(loop, 0.0) - self.world.now
+        if stalled > 0:
+            self.world.happens("replica cut off from the database")
+        self.world.after(max(stalled, 0.0) + self._trip(), self._perform, loop, answer, act)
         return answer
 
     def _trip(self) -> float:
-        random = self.world.random
-        slow = self.world.chance(self.faults.slow * 0.2)
+        world, random = self.world, self.world.random
+        if world.chance(self.faults.slow * 0.02):
+            world.happens("statement late")
+            return random.uniform(2.0, 40.0)
+        slow = world.chance(self.faults.slow * 0.2)
         return random.uniform(0.05, 2.0) if slow else random.uniform(0.0003, 0.004)
 
     def _perform(self, loop, answer, act) -> None:

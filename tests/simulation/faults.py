@@ -19,8 +19,10 @@ KINDS = (
     "commit unknown, lost",
     "commit aborted",
     "statement failed",
+    "statement late",
     "answer lost",
     "database away",
+    "replica cut off from the database",
     "replica crashed",
     "replica frozen",
     "agent killed",
@@ -54,6 +56,7 @@ class Faults:
     commit_abort: float = 0.0
     statement: float = 0.0
     away_every: float = 0.0
+    apart_every: float = 0.0
     replica_crash_every: float = 0.0
     replica_freeze_every: float = 0.0
     agent_kill_every: float = 0.0
@@ -88,6 +91,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "commit_abort": (0.005, 0.1),
     "statement": (0.005, 0.05),
     "away_every": (200, 1200),
+    "apart_every": (60, 900),
     "replica_crash_every": (200, 1500),
     "replica_freeze_every": (100, 900),
     "agent_kill_every": (100, 1200),

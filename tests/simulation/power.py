@@ -11,13 +11,13 @@ from typing import Any
 from headway_agent.core import lease
 from headway_agent.core import session as agent_session
 from headway_control_plane.background import sweeper
+from headway_control_plane.domain import states
 from headway_control_plane.domain.attempt.admission import Admission, Verdict, admit
 from headway_control_plane.domain.policy import Policy
 from headway_control_plane.domain.run import decide
 from headway_control_plane.domain.session import evolve
 from headway_control_plane.log import draft
 from headway_control_plane.log.lane import Lane
-from simulation.scenario import Outcome, simulate
 
 
 @contextmanager
@@ -62,7 +62,7 @@ BUGS: dict[str, Callable[[], Any]] = {
     "no margin on the agent's lease": lambda: _put(lease, "margin", lambda ttl: 0.0),
     "no fence check in admission": lambda: _put(draft, "admit", _admit_without_fence),
     "reassigned as soon as a session is lost": lambda: _put(
-        _states(), "evolve_session", _reassign_at_once
+        states, "evolve_session", _reassign_at_once
     ),
     "no brake": lambda: _put(sweeper, "held_until", lambda *_: None),
     "granted without the shard's epoch": lambda: _put(decide, "grant_run", _grant_by_anybody),
@@ -71,19 +71,3 @@ BUGS: dict[str, Callable[[], Any]] = {
         agent_session.lease, "trusted", _take_without_lease
     ),
 }
-
-
-def _states() -> Any:
-    from headway_control_plane.domain import states
-
-    return states
-
-
-def hunt(bug: str, seeds: range) -> Outcome | None:
-    """The first seed that finds the bug."""
-    with BUGS[bug]():
-        for seed in seeds:
-            outcome = simulate(seed, liveness=False)
-            if outcome.broken:
-                return outcome
-    return None

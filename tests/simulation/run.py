@@ -9,15 +9,15 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from simulation.batches import Mode, simulate_all, trace
 from simulation.faults import KINDS
-from simulation.power import BUGS, hunt
-from simulation.scenario import Outcome, simulate
+from simulation.power import BUGS
+from simulation.scenario import Outcome
 
 
 def main() -> int:
@@ -26,23 +26,22 @@ def main() -> int:
     if options.power:
         return _power(options.seeds)
     if options.trace is not None:
-        outcome = simulate(options.trace, liveness=options.mode == "liveness", keep=0)
-        _tell(outcome)
-        return bool(outcome.broken)
-    return _simulate(options.seeds, liveness=options.mode == "liveness")
+        _tell(traced := trace(options.trace, options.mode))
+        return bool(traced.broken)
+    return _simulate(options.seeds, options.mode, options.workers)
 
 
-def _simulate(seeds: range, *, liveness: bool) -> int:
+def _simulate(seeds: range, mode: Mode, workers: int) -> int:
     failed, hours, steps, happened = [], 0.0, 0, Counter[str]()
-    begun = time.process_time()
-    for seed in seeds:
-        outcome = simulate(seed, liveness=liveness)
+    seconds = 0.0
+    for outcome in simulate_all(seeds, mode, workers=workers):
+        seconds += outcome.cpu_seconds
         hours, steps = hours + outcome.hours, steps + outcome.steps
         happened.update(outcome.happened)
         if outcome.broken:
-            failed.append(seed)
+            failed.append(outcome.seed)
             _tell(outcome)
-    minutes = (time.process_time() - begun) / 60
+    minutes = seconds / 60
     print(f"{len(seeds)} seeds, {len(failed)} failed: {failed}")
     print(f"{hours:.0f} simulated hours, {hours / minutes:.0f} a CPU minute; {steps / minutes / 60:.0f} steps a second")
     print("faults: " + ", ".join(f"{kind} {happened[kind]}" for kind in KINDS))
@@ -52,7 +51,9 @@ def _simulate(seeds: range, *, liveness: bool) -> int:
 def _power(seeds: range) -> int:
     missed = 0
     for bug in BUGS:
-        found = hunt(bug, seeds)
+        outcomes = simulate_all(seeds, "safety", bug=bug)
+        found = next((outcome for outcome in outcomes if outcome.broken), None)
+        outcomes.close()
         if found is None:
             missed += 1
             print(f"{bug}: NOT FOUND in {len(seeds)} seeds")
@@ -63,7 +64,7 @@ def _power(seeds: range) -> int:
 
 def _tell(outcome: Outcome) -> None:
     for at, who, what in outcome.trace:
-        print(f"{at:10.3f}  {who:14}", *what)
+        print(f"{at:10.3f}  {who:14}", what)
     for broken in outcome.broken:
         print(f"seed {outcome.seed}: {broken}", flush=True)
 
@@ -72,6 +73,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Simulate the whole of Headway, with faults.")
     parser.add_argument("--seeds", type=_range, default=range(200), metavar="A:B")
     parser.add_argument("--mode", choices=("safety", "liveness"), default="safety")
+    parser.add_argument("--workers", type=int, default=1, help="processes at once")
     parser.add_argument("--trace", type=int, metavar="SEED")
     parser.add_argument("--power", action="store_true", help="plant bugs and look for them")
     return parser.parse_args()

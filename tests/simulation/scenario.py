@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -29,7 +28,7 @@ from simulation.faults import draw
 from simulation.host import Flow, Host
 from simulation.network import Network
 from simulation.replica import Hints, Replica
-from simulation.world import START, World, silence
+from simulation.world import START, World
 
 SHARDS = 4
 TROUBLE = 1200.0  # seconds in which things go wrong
@@ -46,35 +45,29 @@ class Outcome:
     hours: float
     steps: int
     happened: dict[str, int]
-    trace: list[Any] = field(default_factory=list)
+    trace: list[tuple[float, str, str]] = field(default_factory=list)
+    cpu_seconds: float = 0.0
 
 
-def simulate(seed: int, *, liveness: bool, policy: Policy | None = None, keep: int = 100) -> Outcome:
-    """Live through a seed. A shard more or less makes no difference but time, so this world has few."""
-    shards, ownership.SHARDS = ownership.SHARDS, SHARDS
-    try:
-        with silence():
-            return _live(seed, liveness=liveness, policy=policy or Policy(), keep=keep)
-    finally:
-        ownership.SHARDS = shards
-
-
-def _live(seed: int, *, liveness: bool, policy: Policy, keep: int) -> Outcome:
-    story = Story(seed, liveness=liveness, policy=policy, keep=keep)
+def simulate(seed: int, *, liveness: bool, keep: int = 100) -> Outcome:
+    """Live through a seed, in a process of its own (see `batches`)."""
+    ownership.SHARDS = SHARDS  # fewer make no difference but time
+    story = Story(seed, liveness=liveness, keep=keep)
     story.tell()
     world = story.world
     world.stop()
     happened = dict(world.happened)
-    return Outcome(seed, list(world.broken), world.now / 3600, world.steps, happened, list(world.trace))
+    trace = [(at, who, " ".join(map(str, what))) for at, who, what in world.trace]
+    return Outcome(seed, list(world.broken), world.now / 3600, world.steps, happened, trace)
 
 
 class Story:
-    def __init__(self, seed: int, *, liveness: bool, policy: Policy, keep: int) -> None:
+    def __init__(self, seed: int, *, liveness: bool, keep: int) -> None:
         self.world = world = World(seed, keep=keep)
         self.faults = draw(world.random)
         self.liveness = liveness
         self.checks = Checks(world)
-        self.database = Database(world, self.faults, policy, self.checks)
+        self.database = Database(world, self.faults, Policy(), self.checks)
         self.identities: dict[str, AgentIdentity] = {}
         self.flows: dict[str, Flow] = {}
         self.accepted: dict[UUID, int] = {}
@@ -199,6 +192,7 @@ class Story:
             ("cut_every", self._cut),
             ("stall_every", self._stall),
             ("away_every", self._database_away),
+            ("apart_every", self._part_from_database),
             ("replica_crash_every", self._crash_replica),
             ("replica_freeze_every", self._freeze_replica),
             ("agent_kill_every", self._kill_agent),
@@ -248,6 +242,10 @@ class Story:
     def _database_away(self) -> None:
         self.world.happens("database away")
         self.database.away_until = self.world.now + self._short_or_long() * 0.5
+
+    def _part_from_database(self) -> None:
+        loop = self.world.random.choice(self.replicas).loop
+        self.database.stalled_until[loop] = self.world.now + self._short_or_long() * 0.5
 
     def _crash_replica(self) -> None:
         replica = self.world.random.choice(self.replicas)
@@ -306,7 +304,7 @@ class Story:
     # The end ------------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        self.checks.look(self.database.workspaces.values())
+        self.checks.look(self.database.workspaces)
         self.world.after(LOOK_EVERY, self._look)
 
     def _heal(self) -> None:
@@ -314,6 +312,7 @@ class Story:
         world.note("world", "heals")
         self.faults.heal()
         self.database.away_until = 0.0
+        self.database.stalled_until.clear()
         for replica in self.replicas:
             replica.loop.frozen_until = 0.0
             replica.start()
@@ -365,5 +364,3 @@ def _spec(pool: UUID, on_lost: OnLost, retries: int, delay_ms: int) -> Deploymen
         kill_grace_ms=5000,
     )
 
-
-NO_LEASE_PATIENCE = replace(Policy(), reassign_after=timedelta(seconds=1))

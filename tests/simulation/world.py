@@ -7,14 +7,10 @@ sleeps, nothing is a thread, and a seed always tells the same story.
 from __future__ import annotations
 
 import asyncio
-import gc
 import heapq
-import sys
-import warnings
 from asyncio import events
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -100,22 +96,6 @@ class World:
                 loop.alive = False
         self._heap.clear()
         self._ready.clear()
-
-
-@contextmanager
-def silence() -> Iterator[None]:
-    """Let go of a world that was left in this block: coroutines that are torn down half way complain."""
-    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
-    gc.disable()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-            while gc.collect():
-                """What is torn down leaves garbage of its own."""
-    finally:
-        gc.enable()
-        sys.unraisablehook = hook
 
 
 class Clock:
