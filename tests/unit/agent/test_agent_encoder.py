@@ -116,6 +116,17 @@ def test_a_new_pool_sees_no_word_of_the_customers() -> None:
             assert encoded.blobs == ()
 
 
+def test_where_names_stay_a_class_comes_without_its_module() -> None:
+    error = {"class": "canary_module.canary_function.<locals>.Unfit"}
+    content = json.dumps({"type": "attempt.ended", "outcome": "failed", "error": error}).encode()
+    told = {
+        permits: facts.AttemptEnded.FromString(Encoder(permits).encode(content).payload)
+        for permits in (NEW_POOL, ALL)
+    }
+    assert told[NEW_POOL].error.error_class == "Unfit"
+    assert told[ALL].error.error_class == error["class"]
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"{", b"[1]", b'"x"', b"{}", b'{"type": 7}', b'{"type": "call.exploded"}', b"\xff\xfe", b"NaN"],

@@ -144,6 +144,12 @@ def _error_class(error: Frame) -> str | None:
     return identifier(error.get("class"))
 
 
+def _bare_error_class(error: Frame) -> str | None:
+    """Without its module and whatever else it was defined in: those are names of the customer's code."""
+    name = identifier(error.get("class"))
+    return name.rpartition(".")[2] if name else None
+
+
 _IDENTITY: dict[str, Getter] = {
     "call": _call("call"),
     "parent": _call("parent"),
@@ -188,6 +194,7 @@ FACTS: Mapping[str, tuple[type[Message], Mapping[str, Getter]]] = {
     ),
 }
 ERROR: Mapping[str, Getter] = {"error_class": _error_class}
+BARE_ERROR: Mapping[str, Getter] = {"error_class": _bare_error_class}
 RESULT: Mapping[str, Getter] = {
     "codec": _word("codec"),
     "size_bytes": _integer("size"),
@@ -204,7 +211,8 @@ class Encoder:
     def __init__(self, permits: Permits) -> None:
         self.permits = permits
         self._timing = classes.DATA_CLASS_TIMING in permits
-        self._error = _compile(facts.Error, ERROR, permits)
+        names = classes.DATA_CLASS_NAME in permits
+        self._error = _compile(facts.Error, ERROR if names else BARE_ERROR, permits)
         self._result = _compile(facts.Result, RESULT, permits)
         self._error_text = _permitted(facts.Error, "text_digest", permits)
         self._preview = _permitted(facts.Result, "preview_digest", permits)
