@@ -133,7 +133,7 @@ def test_the_first_run_ever_takes_the_place_of_the_lesson(chromium, postgres_ser
         seen = visit(chromium, empty)
         seen.open("/runs")
         page = seen.live()
-        expect(page.locator(".empty")).to_contain_text("headway demo")
+        expect(page.locator(".empty")).to_contain_text("headway deploy hello.py:hello")
         for where, words in (
             ("/deployments", "headway deploy"),
             ("/agents", "headway agent start"),

@@ -64,6 +64,7 @@ def test_every_run_but_a_completed_one_says_why(at: Circumstances) -> None:
             "retry",
             "retry at 2026-11-22 12:00:08 UTC",
         ),
+        ("scheduled", {"reason": "retry"}, "retry", "retry: about to be given to an agent"),
         ("running", {"agent": "a"}, "executing", 'on agent "a"'),
         (
             "running",

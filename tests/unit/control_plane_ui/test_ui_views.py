@@ -156,6 +156,9 @@ def test_an_axis_has_a_few_round_labels(seconds):
     axis = make_axis(START, after(seconds))
     assert 1 <= len(axis.ticks()) <= 8
     assert axis.head()
+    labels = [tick for tick in axis.ticks() if tick.label]
+    assert all(float(tick.x.rstrip("%")) <= 90 for tick in labels)
+    assert 1 <= len([tick for tick in labels if not tick.css]) <= 2
 
 
 def test_places_are_percent():

@@ -77,7 +77,8 @@ def _waiting(at: Circumstances, now: datetime) -> Reason:
         case "no free slot":
             text = f'waits for a free slot in pool "{at.pool}" ({_counts(at.wait_object)})'
         case "" | "not due":
-            return Reason(at.reason or "ready", at.pool, again or "about to be given to an agent")
+            text = "about to be given to an agent"
+            return Reason(at.reason or "ready", at.pool, f"{again}: {text}" if again else text)
         case other:
             text = f"{other} {at.wait_object}".strip()
     return Reason(at.wait_reason, at.wait_object, f"{again}: {text}" if again else text)

@@ -18,7 +18,9 @@ class Moment:
 
 
 def duration(length: timedelta) -> str:
-    """Write a duration: 840 ms, 4.2 s, 4 m 12 s, 3 h 05 m, 2 d 4 h."""
+    """Write a duration: 340 µs, 840 ms, 4.2 s, 4 m 12 s, 3 h 05 m, 2 d 4 h."""
+    if timedelta() < length < timedelta(milliseconds=1):
+        return f"{length.microseconds} µs"
     milliseconds = round(max(length, timedelta()).total_seconds() * 1000)
     if milliseconds < 1000:
         return f"{milliseconds} ms"

@@ -43,9 +43,11 @@ def parse_time(text: str) -> datetime:
 
 
 def duration(microseconds: int | None) -> str:
-    """`840 ms`, `4.2 s`, `4 m 12 s`, `3 h 05 m`, `2 d 04 h`; `-` when there is none."""
+    """`340 µs`, `840 ms`, `4.2 s`, `4 m 12 s`, `3 h 05 m`, `2 d 04 h`; `-` when there is none."""
     if microseconds is None:
         return "-"
+    if 0 < microseconds < 1000:
+        return f"{microseconds} µs"
     milliseconds = microseconds // 1000
     if milliseconds < 1000:
         return f"{milliseconds} ms"

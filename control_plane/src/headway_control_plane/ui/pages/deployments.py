@@ -196,11 +196,15 @@ def _json_text(defaults: Mapping[str, Any], posted: Mapping[str, str] | None) ->
 
 
 def _command(view: DeploymentView, defaults: Mapping[str, Any]) -> str:
-    given = " ".join(
+    """Return the command that does what the form does, with a gap for each parameter that must be given."""
+    schema = view.parameter_schema or {}
+    required = [name for name in schema.get("required", ()) if name not in defaults]
+    gaps = [f"-p {shlex.quote(name)}=..." for name in required]
+    given = [
         f"-p {shlex.quote(f'{name}={value if isinstance(value, str) else json.dumps(value)}')}"
         for name, value in list(defaults.items())[:5]
-    )
-    return f"headway run {view.name} {given}".strip()
+    ]
+    return " ".join(["headway run", view.name, *gaps, *given])
 
 
 def _facts(view: DeploymentView, now: datetime) -> list[Fact]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -13,14 +14,17 @@ _STEPS = [
     )
 ]  # fmt: skip
 _MOST_TICKS = 7
+# A label further right would be cut off by the picture's edge; its line is drawn nevertheless.
+_LAST_LABEL = 90.0
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A line across the picture. `x` is percent, as SVG wants it."""
+    """A line across the picture. `x` is percent, as SVG wants it; `css` names labels that a narrow picture has no room for."""
 
     x: str
     label: str
+    css: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +59,28 @@ class Axis:
             (s for s in _STEPS if self.length / s <= _MOST_TICKS), self.length / _MOST_TICKS
         )
         if self.is_short:
-            return [
-                Tick(percent(self.place(self.start + step * n)), _offset(step * n, step))
-                for n in range(int(self.length / step) + 1)
-                if self.place(self.start + step * n) < 97
-            ]
+            offsets = [step * n for n in range(int(self.length / step) + 1)]
+            return self._labelled([(self.start + at, _offset(at, step)) for at in offsets])
         first = _round_up(self.start, step)
         instants = [first + step * n for n in range(_MOST_TICKS + 1)]
         form = "%H:%M:%S" if step < timedelta(minutes=1) else "%H:%M"
         if step >= timedelta(days=1):
             form = "%-d %b"
+        return self._labelled(
+            [(at, f"{at.astimezone(UTC):{form}}") for at in instants if at <= self.end]
+        )
+
+    def _labelled(self, instants: Sequence[tuple[datetime, str]]) -> list[Tick]:
+        """Return the ticks. On a phone the picture is 150 px wide: two labels, far apart, are what it can hold."""
+        placed = [(self.place(at), label) for at, label in instants if self.place(at) < 97]
+        apart = -(-len(placed) // 2)
         return [
-            Tick(percent(self.place(at)), f"{at.astimezone(UTC):{form}}")
-            for at in instants
-            if at <= self.end and self.place(at) < 97
+            Tick(
+                percent(place),
+                label if place <= _LAST_LABEL else "",
+                "" if number % apart == 0 else "spare",
+            )
+            for number, (place, label) in enumerate(placed)
         ]
 
 
