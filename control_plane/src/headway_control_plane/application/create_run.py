@@ -1,9 +1,9 @@
 """Create a run. Everything that can be wrong with it is found before it is accepted."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +20,9 @@ from headway_control_plane.ids import IdSource
 
 # How often the deployment may change under us before we give up.
 _TRIES = 3
+# What every part can hold and read again, in whatever zone: PostgreSQL knows years that Python does not.
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +124,18 @@ def _problems(request: RunRequest, idempotency_key: str | None) -> list[Problem]
     problems = [*text_problems("name", request.name), *tag_problems("tags", request.tags)]
     if not 1 <= request.priority <= 5:
         problems.append(Problem("priority", "must be 1 (first) to 5 (last)"))
-    if request.due_at is not None and request.due_at.tzinfo is None:
-        problems.append(Problem("due_at", "needs a zone, for example 2026-11-22T08:00:00Z"))
+    if request.due_at is not None:
+        problems += _instant_problems("due_at", request.due_at)
     if idempotency_key is not None and not _is_key(idempotency_key):
         problems.append(Problem("Idempotency-Key", "must be 1 to 200 printable ASCII characters"))
     return problems
+
+
+def _instant_problems(path: str, instant: datetime) -> Iterator[Problem]:
+    if instant.tzinfo is None:
+        yield Problem(path, "needs a zone, for example 2026-11-22T08:00:00Z")
+    elif not _EARLIEST <= instant < _LATEST:
+        yield Problem(path, "must lie between the years 1970 and 9998")
 
 
 def _is_key(key: str) -> bool:

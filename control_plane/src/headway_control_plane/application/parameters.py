@@ -51,7 +51,10 @@ def merge_parameters(
             f"The parameters take {len(encoded):,} bytes; the limit is {MAX_BYTES:,}.",
             hint="Put large data into a file or an object store and pass its name.",
         )
-    problems = list(_parameter_problems(schema, merged))
+    try:
+        problems = list(_parameter_problems(schema, merged))
+    except RecursionError:
+        problems = [Problem("$", "the schema refers to itself without end; deploy it mended")]
     if problems:
         raise InvalidParameters(
             f"The parameters do not fit the deployment {deployment!r}.",

@@ -69,7 +69,7 @@ class Guard:
                 "Use the address that `headway up` printed, or name the host in HEADWAY_PUBLIC_URL.",
             )
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _host_of(origin) != host:
             return _problem(
                 403,
                 "cross_origin",
@@ -115,6 +115,14 @@ def _dress(send: Send, request_id: str) -> Send:
         await send(message)
 
     return dressed
+
+
+def _host_of(origin: str) -> str | None:
+    """Return host and port of an origin, None for what is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _without_port(host: str) -> str:
