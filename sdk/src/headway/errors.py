@@ -20,7 +20,7 @@ class Cancelled(BaseException):
 
 
 class InvalidOption(HeadwayError, ValueError):
-    """An option of a flow or task has a value that cannot work. Raised by the decorator."""
+    """A flow or task cannot work with this option, or with this function at all. Raised by the decorator."""
 
 
 class NotInRun(HeadwayError, RuntimeError):

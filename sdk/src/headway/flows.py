@@ -15,7 +15,7 @@ from headway.options import (
     positive,
 )
 from headway.pool import THREADS_MAX
-from headway.targets import Kind, Target, adopt_identity, is_async
+from headway.targets import Kind, Target, adopt_identity, check_function, is_async
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,6 +30,7 @@ class Flow(Target, Generic[P, R]):
     kind: Kind = "flow"
 
     def __init__(self, fn: Callable[P, R], options: dict[str, Any]) -> None:
+        check_function(fn)
         self.fn: Callable[P, R] = fn
         self._options = options
         self.is_async = is_async(fn)
@@ -112,7 +113,7 @@ def flow(
         threads: How many submitted calls run at a time, at most.
 
     Raises:
-        InvalidOption: An option cannot work.
+        InvalidOption: An option cannot work, or the function is a method or a generator.
     """
     options = {name: value for name, value in locals().items() if name != "fn"}
     if fn is not None:

@@ -7,10 +7,12 @@ from typing import Any, Literal
 
 from headway import pool
 from headway.context import current_call
+from headway.errors import InvalidOption
 from headway.futures import Future
 from headway.options import Retries
 
 _CO_COROUTINE = 0x80  # inspect.CO_COROUTINE; importing inspect costs 9 ms
+_CO_GENERATORS = 0x20 | 0x200  # inspect.CO_GENERATOR, CO_ASYNC_GENERATOR
 
 Kind = Literal["task", "flow"]
 JournalKey = Callable[[Mapping[str, Any]], str]
@@ -41,6 +43,27 @@ class Target:
         if call is None:
             return pool.submit_plain(self.fn, args, kwargs, is_async=self.is_async)
         return call.engine.submit(call, self, args, kwargs)
+
+
+def check_function(fn: Callable[..., Any]) -> None:
+    """Refuses at the decorator what would go wrong, or silently do something else, at the call."""
+    name = getattr(fn, "__qualname__", "")
+    if not name:
+        raise InvalidOption(
+            f"a {type(fn).__name__} cannot be decorated, for it has no name: wrap it in a function (def)"
+        )
+    code = getattr(fn, "__code__", None)
+    if code is None:
+        return
+    if code.co_flags & _CO_GENERATORS:
+        raise InvalidOption(
+            f"{name} is a generator: its body would run after its call has ended. Return a list instead of yielding"
+        )
+    in_class = "." in name and not name.rpartition(".")[0].endswith("<locals>")
+    if in_class and code.co_varnames[:1] == ("self",):
+        raise InvalidOption(
+            f"{name} is a method: decorate a function that takes what it needs as arguments, and call it from the method"
+        )
 
 
 def is_async(fn: Callable[..., Any]) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from headway.futures import Future, unmapped
 from headway.options import UNSET, Retries, choice, clean_description, clean_name, clean_tags
-from headway.targets import JournalKey, Kind, Target, adopt_identity, is_async
+from headway.targets import JournalKey, Kind, Target, adopt_identity, check_function, is_async
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,6 +23,7 @@ class Task(Target, Generic[P, R]):
     kind: Kind = "task"
 
     def __init__(self, fn: Callable[P, R], options: dict[str, Any]) -> None:
+        check_function(fn)
         self.fn: Callable[P, R] = fn
         self._options = options
         self.is_async = is_async(fn)
@@ -189,7 +190,7 @@ def task(
     attempt executes the call again.
 
     Raises:
-        InvalidOption: An option cannot work.
+        InvalidOption: An option cannot work, or the function is a method or a generator.
     """
     options = {name: value for name, value in locals().items() if name != "fn"}
     if fn is not None:

@@ -1,5 +1,6 @@
 """Options of flows and tasks: what is taken, what is refused, and how long retries wait."""
 
+import functools
 import inspect
 
 import pytest
@@ -124,3 +125,37 @@ def test_waits_are_bounded_and_jitter_only_lengthens(delay, backoff, jitter, tri
     jittered = Retries(1, delay, backoff, jitter).delay_us(tried, lambda: drawn)
     assert 0 <= plain <= jittered <= RETRY_DELAY_MAX_S * 1e6
     assert jittered <= plain * (1 + jitter) + 1
+
+
+def test_functions_that_cannot_be_tasks_are_refused_at_the_decorator():
+    def generates():
+        yield 1
+
+    async def generates_later():
+        yield 1
+
+    for fn in (generates, generates_later):
+        with pytest.raises(InvalidOption, match="is a generator"):
+            task(fn)
+        with pytest.raises(InvalidOption, match="is a generator"):
+            flow(fn)
+    with pytest.raises(InvalidOption, match="has no name"):
+        task(functools.partial(print, 1))
+
+
+def test_a_method_is_no_task_but_a_static_one_is():
+    with pytest.raises(InvalidOption, match=r"Refused\.work is a method"):
+
+        class Refused:
+            @task
+            def work(self):
+                pass
+
+    class Taken:
+        @staticmethod
+        @task
+        def work(n):
+            return n + 1
+
+    assert Taken.work(1) == 2
+    assert Taken().work(1) == 2
