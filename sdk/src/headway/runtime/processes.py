@@ -55,7 +55,8 @@ def signal_group(group: int, number: int) -> None:
 
 def signal_each(pids: Iterable[int], number: int) -> None:
     for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
+        # A descendant that became another user's (sudo) is not ours to end, and no reason to give up on the others.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
 
 
