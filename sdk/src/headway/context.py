@@ -104,6 +104,12 @@ def set_root(call: Call | None) -> None:
     _root = call
 
 
+def leave_run() -> None:
+    """This process is no part of the run, whatever code of it goes on here: from now on calls are plain."""
+    set_root(None)
+    _current.set(None)
+
+
 def run_context() -> RunContext:
     """The present run: id, attempt, names, and the call that asks.
 

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import json
 import platform
 import sys
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from headway import parameters
 from headway.entrypoints import load_flow, use_root
+from headway.sources import code_hash
 from headway.version import __version__
 
 FAILED = 2
@@ -45,24 +44,6 @@ def describe(entrypoint: str, root: str) -> dict[str, Any]:
         "sdk": __version__,
         "python": platform.python_version(),
     }
-
-
-def code_hash(entrypoint: str, root: str) -> str:
-    """SHA-256 over the source of the entry point's top-level package, or of its single module: paths and contents."""
-    base = Path(root).resolve()
-    total = hashlib.sha256()
-    for path in _sources(base, entrypoint.partition(":")[0].partition(".")[0]):
-        name, content = path.relative_to(base).as_posix().encode(), path.read_bytes()
-        # Lengths keep the border between two files where it is.
-        total.update(b"%d %d\n" % (len(name), len(content)) + name + content)
-    return total.hexdigest()
-
-
-def _sources(base: Path, top: str) -> Iterable[Path]:
-    package = base / top
-    if package.is_dir():
-        return sorted(package.rglob("*.py"), key=lambda path: path.relative_to(base).as_posix())
-    return [path for path in [base / f"{top}.py"] if path.is_file()]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -85,6 +85,13 @@ def _text(value: Any, key_of: KeyOf | None) -> bytes:
         raise UnserializableResult(
             type(value).__name__, "it is nested too deeply or contains itself"
         ) from None
+    except UnserializableResult:
+        raise
+    except Exception as error:
+        # A codec of the user's, a dataclass without one of its fields, a dict that another thread changes.
+        raise UnserializableResult(
+            type(value).__qualname__, f"encoding it raised {type(error).__name__}"
+        ) from error
 
 
 def _json(tagged: Any) -> bytes:

@@ -18,6 +18,7 @@ def assignment_of(assign: wire.Assign) -> Assignment:
         deployment=assign.deployment,
         environment=assign.environment,
         entrypoint=assign.entrypoint,
+        code_hash=assign.code_hash,
         parameters=_parameters(assign.parameters),
         traceparent=assign.traceparent,
         cancel_grace_us=(assign.cancel_grace_ms or DEFAULT_GRACE_MS) * 1_000,

@@ -32,6 +32,7 @@ class Assignment:
     kill_grace_us: int = 5_000_000
     durable: Literal["group", "sync"] = "group"
     env: Mapping[str, str] = field(default_factory=dict)
+    code_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from headway_agent.runner.api import Assignment, AttemptKey
 from headway_agent.runner.environments import Environment
 from headway_agent.runner.template import PROTOCOL
 
+_FIELDS = frozenset(field.name for field in fields(Assignment))
 MARKER = "HEADWAY_ATTEMPT"
 """An environment variable of every flow: by it the agent finds processes that outlived flow and supervisor."""
 
@@ -25,7 +26,9 @@ def to_json(assignment: Assignment) -> dict[str, Any]:
 
 
 def from_json(kept: Mapping[str, Any]) -> Assignment:
-    return Assignment(**{**kept, "key": AttemptKey(*kept["key"])})
+    """What a newer agent wrote may have fields that this one does not know."""
+    known = {name: value for name, value in kept.items() if name in _FIELDS}
+    return Assignment(**{**known, "key": AttemptKey(*kept["key"])})
 
 
 def content(
@@ -46,6 +49,7 @@ def content(
         "flow": assignment.flow,
         "deployment": assignment.deployment,
         "entrypoint": assignment.entrypoint,
+        "code_hash": assignment.code_hash,
         "root": environment.root,
         "environment": environment.name,
         "env": {**env, **assignment.env, MARKER: marker(assignment.key)},

@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from headway.runtime.cancellation import Cancellation
@@ -32,6 +33,12 @@ def clean(text: str) -> str:
 
 
 def _end_process() -> None:
+    with suppress(OSError):  # whoever would read it is gone as well, most likely
+        os.write(
+            2,
+            b"headway: the channel to the supervisor is gone, so the flow process ends. Should the supervisor live, "
+            b"the flow has closed a file descriptor that it did not open.\n",
+        )
     os._exit(SUPERVISOR_LOST)
 
 
@@ -53,9 +60,17 @@ class Channel:
         self._reading = threading.Lock()
         self._answers = FrameSplitter()
         self._durable: set[str] = set()
+        self._disowned = False
+
+    def disown(self) -> None:
+        """For a fork of the flow process: what it sent would stand between the flow's frames, or break them."""
+        self._disowned = True
+        self._sock.close()
 
     def send(self, frame: dict[str, Any]) -> None:
         """Sends one frame whole. All its text must be clean already."""
+        if self._disowned:
+            return
         body = _encode(frame).encode()
         # A cancel that was raised between two halves of a frame would garble all that follow.
         with self._cancellation.held, self._lock:
@@ -67,7 +82,7 @@ class Channel:
     def wait_durable(self, call: str) -> None:
         """Returns once the supervisor has said that the call's end is on disk. A cancel waits meanwhile."""
         with self._cancellation.held:
-            while not self._is_durable(call):
+            while not (self._disowned or self._is_durable(call)):
                 pass  # another thread's answer came; between two looks that thread gets its turn
 
     def _is_durable(self, call: str) -> bool:

@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 
 from headway import clock
-from headway.context import Call, set_root
+from headway.context import Call, leave_run, set_root
 from headway.digests import ROOT
 from headway.entrypoints import load_flow, use_root
 from headway.errors import Cancelled, EntrypointError, ParameterError
@@ -31,6 +31,7 @@ from headway.runtime.journal import Journal
 from headway.runtime.loghook import FrameHandler
 from headway.runtime.reporter import Reporter
 from headway.runtime.results import ResultWriter
+from headway.runtime.warnings import warn_of_other_code, warn_of_threads
 
 ENDED = 0
 """Exit code whenever `attempt.ended` was sent, whatever it says."""
@@ -45,7 +46,8 @@ def run_attempt(start: dict[str, Any], sock: socket.socket) -> int:
     channel = Channel(sock, cancellation)
     describe = ErrorDescriber(start["root"])
     reporter = Reporter(channel, clock.now_us, describe, ResultWriter(Path(start["run_dir"])))
-    _prepare(start, reporter)
+    _prepare(start)
+    _listen_to_logs(reporter, channel)
     attempt = Attempt(start, reporter, cancellation)
     try:
         attempt.run()
@@ -55,23 +57,37 @@ def run_attempt(start: dict[str, Any], sock: socket.socket) -> int:
     return ENDED
 
 
-def _prepare(start: dict[str, Any], reporter: Reporter) -> None:
+def _prepare(start: dict[str, Any]) -> None:
     os.environ.update(start["env"])  # noqa: TID251 - the flow's environment is an input of the attempt
     time.tzset()  # a fork has the time zone of its template until it looks again
     os.chdir(start["root"])
     sys.path[:0] = [path for path in start["env"].get("PYTHONPATH", "").split(os.pathsep) if path]
     use_root(start["root"])
+
+
+def _listen_to_logs(reporter: Reporter, channel: Channel) -> None:
     root_logger = logging.getLogger()
-    root_logger.addHandler(FrameHandler(reporter))
+    handler = FrameHandler(reporter)
+    root_logger.addHandler(handler)
+
+    def forked() -> None:
+        """A process that user code forks (multiprocessing does) is no part of the attempt: tasks are plain calls in
+        it, as in a spawned one, and what it logs goes to its standard error.
+        """
+        channel.disown()
+        leave_run()
+        root_logger.removeHandler(handler)
+        root_logger.addHandler(logging.StreamHandler())
+
+    os.register_at_fork(after_in_child=forked)
     if root_logger.level in (logging.NOTSET, logging.WARNING):
         root_logger.setLevel(logging.INFO)
 
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with suppress(
-            OSError, ValueError
-        ):  # user code has closed it: there is nothing left to show
+        # User code may have closed it or put anything in its place; that is no other end of the flow.
+        with suppress(Exception):
             stream.flush()
 
 
@@ -112,8 +128,11 @@ class Attempt:
         root = Call(engine, ROOT, ROOT, "flow", flow.name, on_loop=flow.is_async)
         set_root(root)
         self._report.attempt_started(os.getpid(), platform.python_version())
+        warn_of_other_code(self._start)
         try:
-            return resolve(engine.run_root(root, flow, args, kwargs))
+            value = resolve(engine.run_root(root, flow, args, kwargs))
+            warn_of_threads()
+            return value
         except SystemExit as ended:
             if ended.code in (None, 0):
                 return None  # a script's way to say that all is well

@@ -49,6 +49,9 @@ class ErrorDescriber:
         }
 
     def _below_root(self, file: str) -> bool:
+        # `<string>` and the like are no files, and the working directory to resolve them in may be gone.
+        if not Path(file).is_absolute():
+            return False
         path = str(Path(file).resolve())
         installed = any(part in path for part in _INSTALLED) or path.startswith(
             (_SDK, sys.base_prefix + "/lib/")
