@@ -14,7 +14,6 @@ The same flows in a pool that permits everything are the control: there the same
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from headway_control_plane.application.create_pool import DATA_CLASSES, NEW_POOL
 from support.boundary import STAYS, TOLD, Words, database_contents
 from support.hand_agent import HandAgent, hand_agent
 from support.proxy import Proxy
-from support.stack import Stack, stack
+from support.stack import Stack
 
 pytestmark = [
     pytest.mark.process,
@@ -55,12 +54,6 @@ class Side:
         answer = httpx.get(f"{self.headway.api.url}{path}", cookies=cookies, trust_env=False)
         assert answer.status_code == 200
         return answer.text.replace("&#34;", '"')
-
-
-@pytest.fixture(scope="module")
-def headway(tmp_path_factory) -> Iterator[Stack]:
-    with stack(tmp_path_factory.mktemp("h")) as running:
-        yield running
 
 
 def through_a_relay(headway: Stack, pool: str, directory: Path) -> Side:

@@ -17,7 +17,7 @@ import pytest
 
 from support.boundary import database_contents, holds
 from support.hand_agent import HandAgent, hand_agent, make_pool
-from support.stack import Stack, stack
+from support.stack import Stack
 
 pytestmark = [
     pytest.mark.process,
@@ -71,27 +71,24 @@ class Looked:
 
 
 @pytest.fixture(scope="module")
-def looked(tmp_path_factory) -> Iterator[Looked]:
+def looked(headway: Stack, tmp_path_factory) -> Iterator[Looked]:
     directory = tmp_path_factory.mktemp("run")
     (directory / "spy.py").write_text(FLOWS)
     seen, gate = directory / "seen.json", directory / "gate"
     os.mkfifo(gate)
-    with stack(tmp_path_factory.mktemp("h")) as headway:
-        make_pool(headway, "hands")
-        headway.deploy(
-            "spy:tells", "tells", "--pool", "hands", "--environment", "spy", root=directory
-        )
-        spare = headway.api("POST", "/enrolment-tokens", {"pool": "hands"})["token"]
-        key = headway.api("POST", "/api-keys", {"name": "spare"})["key"]
-        with hand_agent(headway, "hands", directory / "agent", root=directory) as agent:
-            run = headway.start_run("tells", seen=str(seen), gate=str(gate))
-            # A writer's open returns when the flow has told and opened the gate.
-            with open_in_time(gate):
-                secrets = all_secrets(headway, agent, spare, key)
-                yield Looked(
-                    headway, agent, run, json.loads(seen.read_text()), secrets, process_table()
-                )
-            assert headway.ended(run)["state"] == "completed"
+    make_pool(headway, "hands")
+    options = ("--pool", "hands", "--environment", "spy")
+    headway.deploy("spy:tells", "tells", *options, root=directory)
+    spare = headway.api("POST", "/enrolment-tokens", {"pool": "hands"})["token"]
+    key = headway.api("POST", "/api-keys", {"name": "spare"})["key"]
+    with hand_agent(headway, "hands", directory / "agent", root=directory) as agent:
+        run = headway.start_run("tells", seen=str(seen), gate=str(gate))
+        # A writer's open returns when the flow has told and opened the gate.
+        with open_in_time(gate):
+            secrets = all_secrets(headway, agent, spare, key)
+            given = json.loads(seen.read_text())
+            yield Looked(headway, agent, run, given, secrets, process_table())
+        assert headway.ended(run)["state"] == "completed"
 
 
 def open_in_time(gate: Path):
