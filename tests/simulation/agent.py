@@ -11,7 +11,7 @@ from typing import Any
 
 from headway_agent.connection.messages import Introduction
 from headway_agent.core import lease
-from headway_agent.core.session import Rules
+from headway_agent.core.session import DrainAsked, Rules
 from headway_agent.loops.attempts_loop import AttemptsLoop
 from headway_agent.loops.hub import Hub
 from headway_agent.loops.log_loop import LogLoop
@@ -78,6 +78,16 @@ class Agent:
             self.link.streams.clear()
             self.loop.kill()
             self.hub = None
+
+    def drain(self) -> None:
+        """SIGTERM: it says goodbye and leaves what runs to its supervisors."""
+        if self.alive and self.hub is not None:
+            self.loop.call_soon(self.hub.tell_session, DrainAsked(wait=False))
+            self.world.after(15.0, self._gone, self.loop)
+
+    def _gone(self, loop: Loop) -> None:
+        if self.loop is loop:
+            self.kill()
 
     def trusts_until(self) -> float:
         """In the world's time: until when this process believes in its lease."""
@@ -188,7 +198,15 @@ class Runner:
 
     def held(self) -> Sequence[Held]:
         return [
-            Held(row.key, row.state, self._alive(row.key), self._last_seq(row.key), row.acked_seq, 0, 0)
+            Held(
+                row.key,
+                row.state,
+                self._alive(row.key),
+                self._last_seq(row.key),
+                row.acked_seq,
+                self._last_line(row.key),
+                row.acked_line,
+            )
             for row in self._host.rows.values()
             if row.state != "closed" or self._alive(row.key)
         ]
@@ -213,20 +231,25 @@ class Runner:
     async def lines(
         self, key: AttemptKey, after_line: int, max_items: int = 1_000, max_bytes: int = 262_144
     ) -> list[Line]:
-        return []
+        last = min(self._last_line(key), after_line + max_items)
+        return [Line(n, b'{"line":%d}' % n) for n in range(after_line + 1, last + 1)]
 
     async def acked(self, key: AttemptKey, seq: int) -> None:
+        await self._acked(key, seq, 0)
+
+    async def lines_acked(self, key: AttemptKey, line: int) -> None:
+        await self._acked(key, 0, line)
+
+    async def _acked(self, key: AttemptKey, seq: int, line: int) -> None:
         row = self._host.rows.get(key)
         if row is None:
             return
         await self._write()
-        row.acked_seq = max(row.acked_seq, seq)
+        row.acked_seq, row.acked_line = max(row.acked_seq, seq), max(row.acked_line, line)
         directory = self._host.directories.get(key)
-        if directory is not None and directory.exited and row.acked_seq >= len(directory.frames):
+        said = directory is not None and directory.exited
+        if said and row.acked_seq >= self._last_seq(key) and row.acked_line >= self._last_line(key):
             await self._close(row)
-
-    async def lines_acked(self, key: AttemptKey, line: int) -> None:
-        """Nothing is printed here."""
 
     async def forget(self, run: str) -> None:
         """Nothing is deleted within a seed."""
@@ -243,6 +266,10 @@ class Runner:
     def _last_seq(self, key: AttemptKey) -> int:
         directory = self._directory(key)
         return 0 if directory is None else len(directory.frames)
+
+    def _last_line(self, key: AttemptKey) -> int:
+        directory = self._directory(key)
+        return 0 if directory is None else directory.lines
 
     def _evidence(self, key: AttemptKey) -> adoption.Evidence:
         directory = self._directory(key)
@@ -299,7 +326,7 @@ class Runner:
             starting,
             directory.find("attempt.ended"),
             boot_id=str(self._host.boots),
-            lines=0,
+            lines=directory.lines,
             now_us=0,
         )
         directory.frames.append(_raw(frame))
@@ -356,7 +383,8 @@ class Runner:
                 await self._settle(key, may_start=False)
 
     def _tell(self, key: AttemptKey) -> None:
-        now = (self._last_seq(key), self._host.rows[key].state, self._alive(key))
+        state = self._host.rows[key].state
+        now = (self._last_seq(key), self._last_line(key), state, self._alive(key))
         if self._told.get(key) != now:
             self._told[key] = now
             self._news.set()

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 REASSIGN_AFTER = timedelta(seconds=90)
 LEASE = timedelta(seconds=30)
 BRAKE = timedelta(minutes=15)
-IN_FLIGHT = timedelta(seconds=60)  # between the sweeper's look at the losses and its command's commit
+IN_FLIGHT = timedelta(
+    seconds=60
+)  # between the sweeper's look at the losses and its command's commit
 ENDS = {"RunCompleted", "RunFailed", "RunCrashed", "RunCancelled"}
 CLOSES = ENDS | {"RunRescheduled", "RunPaused"}
 _LEGAL = {
@@ -124,6 +126,7 @@ class Checks:
         if name in CLOSES:
             run.open = False
         if name == "RunReattached":
+            self.world.happens("attempt taken up again")
             if row.session(event.session).agent != run.agent:
                 self._broke("an attempt went to another agent", entry.stream.id)
             run.state = "open" if run.state != "cancelling" else run.state
@@ -134,6 +137,7 @@ class Checks:
         """Only a session that is over loses attempts, and one that was lost no sooner than promised."""
         if name != "RunRescheduled" or entry.event.cause != "lost":
             return
+        self.world.happens("run given away")
         session = row.session(run.session)
         if session.status != "closed":
             self._broke("an attempt was lost whose session lives", entry.stream.id, name)
@@ -148,6 +152,8 @@ class Checks:
 
     def _session_event(self, row: Workspace, entry: Entry) -> None:
         name, session = type(entry.event).__name__, entry.stream.id
+        if name == "SessionLost":
+            self.world.happens("session lost")
         self.world.note(f"log {row.ws}", entry.offset, "session", str(session)[:8], name)
         taken = name == "SessionClosed" and entry.event.reason == "reassigned"
         if name == "SessionLost" or taken:
@@ -229,4 +235,3 @@ def _brief(event: Any) -> str:
         if value != "":
             said.append(f"{name}={str(value)[:8]}")
     return " ".join(said)
-

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from headway_agent.runner.api import AttemptKey
 from headway_api.event.v1 import attempt_pb2
 from headway_control_plane.domain.streams import StreamKind
-from headway_agent.runner.api import AttemptKey
 
 if TYPE_CHECKING:
     from simulation.agent import Agent
@@ -24,7 +24,11 @@ class Closing:
     """The last look at everything."""
 
     def __init__(
-        self, world: World, workspaces: Iterable[Workspace], agents: list[Agent], flows: dict[str, Flow]
+        self,
+        world: World,
+        workspaces: Iterable[Workspace],
+        agents: list[Agent],
+        flows: dict[str, Flow],
     ) -> None:
         self._world = world
         self._workspaces = list(workspaces)
@@ -77,7 +81,9 @@ class Closing:
             kind = "".join(part.title() for part in entry_type(frame).split("."))
             call = getattr(_decoded(entry), "call", b"").hex()
             if kind != entry.type or call.encode() not in frame:
-                self._world.broke("the log tells another story than the disk", key, entry.version, kind)
+                self._world.broke(
+                    "the log tells another story than the disk", key, entry.version, kind
+                )
 
     def _journal_rule(self, run_id: str, flow: Flow) -> None:
         """A body that was completed on a machine is not executed there again, unless a power cut took its end."""

@@ -208,9 +208,7 @@ class Database:
         if kept:
             self._commit(draft)
         moved = [head for head in heads.values() if head.moved]
-        proof = (
-            Proof(moved[0].ws, moved[0].seg, moved[0].offset, moved[0].chain) if moved else None
-        )
+        proof = Proof(moved[0].ws, moved[0].seg, moved[0].offset, moved[0].chain) if moved else None
         raise OutcomeUnknown(flushed, proof)
 
     def was_committed(self, proof: Proof) -> bool:
@@ -275,7 +273,9 @@ class Database:
             row.recorded_us = head.recorded_us
             row.chains |= draft.witnesses[ws]
             row.log += draft.entries[ws]
-            row.late.update(key[1:] for key in draft.late_keys if key[0] == ws)
+            late = {key[1:] for key in draft.late_keys if key[0] == ws} - row.late
+            row.late |= late
+            self.world.happened["late fact kept"] += len(late)
             self._committed.add((ws, head.offset, head.chain))
             self.checks.after_commit(row, draft.entries[ws])
 

@@ -24,8 +24,10 @@ KINDS = (
     "database away",
     "replica cut off from the database",
     "replica crashed",
+    "replica retired",
     "replica frozen",
     "agent killed",
+    "agent drained",
     "agent frozen",
     "host suspended",
     "host power cut",
@@ -39,6 +41,13 @@ KINDS = (
     "stream moved by rotation",
     "client retried",
     "run cancelled",
+    # What they lead to.
+    "session lost",
+    "run given away",
+    "attempt taken up again",
+    "late fact kept",
+    "task skipped",
+    "shard taken over",
 )
 
 
@@ -60,6 +69,8 @@ class Faults:
     replica_crash_every: float = 0.0
     replica_freeze_every: float = 0.0
     agent_kill_every: float = 0.0
+    agent_drain_every: float = 0.0
+    replica_retire_every: float = 0.0
     agent_freeze_every: float = 0.0
     suspend_every: float = 0.0
     power_cut_every: float = 0.0
@@ -95,6 +106,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "replica_crash_every": (200, 1500),
     "replica_freeze_every": (100, 900),
     "agent_kill_every": (100, 1200),
+    "agent_drain_every": (100, 1200),
+    "replica_retire_every": (200, 1500),
     "agent_freeze_every": (60, 900),
     "suspend_every": (100, 1200),
     "power_cut_every": (200, 1500),

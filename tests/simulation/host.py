@@ -23,6 +23,7 @@ class RunDirectory:
 
     frames: list[bytes] = field(default_factory=list)
     synced: int = 0
+    lines: int = 0  # of output.log
     writer: Supervisor | None = None
 
     def find(self, kind: str) -> dict[str, Any] | None:
@@ -78,7 +79,9 @@ class Host:
     def spawn(self, assignment: Assignment, on_spawned: Callable[[], None]) -> None:
         """The template forks a supervisor, which makes STARTING durable. Happens even if the agent dies meanwhile."""
         boots = self.boots
-        self.world.after(self.world.random.uniform(0.02, 0.5), self._fork, assignment, boots, on_spawned)
+        self.world.after(
+            self.world.random.uniform(0.02, 0.5), self._fork, assignment, boots, on_spawned
+        )
 
     def _fork(self, assignment: Assignment, boots: int, on_spawned: Callable[[], None]) -> None:
         if self.up and self.boots == boots and assignment.key not in self.directories:
@@ -134,16 +137,20 @@ class Supervisor:
         self._flow = host.flows[assignment.key.run]
         self._directory = directory
         self._held = HeldStarts()
-        self._cancel = Cancelling(
-            assignment.cancel_grace_us / 1e6, assignment.kill_grace_us / 1e6
-        )
+        self._cancel = Cancelling(assignment.cancel_grace_us / 1e6, assignment.kill_grace_us / 1e6)
         self._ended: str | None = None
         self._stubborn = self._world.chance(host.faults.stubborn)
         self._syncing = False
         self._began = self._world.now
         self.alive = True
         directory.writer = self
-        self._write([self._frame("attempt.starting", run=self._key.run, fence=self._key.fence, boot=host.boots)])
+        self._write(
+            [
+                self._frame(
+                    "attempt.starting", run=self._key.run, fence=self._key.fence, boot=host.boots
+                )
+            ]
+        )
         directory.synced = 1
         if self._key.fence in self._flow.starts:
             self._world.broke("an attempt was started twice", self._key, host.name)
@@ -164,13 +171,16 @@ class Supervisor:
         if n == len(self._flow.tasks):
             self._end("completed", 0)
         elif n in self._journal:
+            world.happens("task skipped")
             self._say("call.ended", call=f"{n:04x}", outcome="skipped", result=_RESULT)
             self._later(0.001, self._task, n + 1)
         else:
             body = Body(self._key, self._host.name, n, self._began)
             self._flow.bodies.append(body)
             self._say("call.started", call=f"{n:04x}", parent="root")
-            self._later(self._flow.tasks[n], self._after_task, n, body, world.chance(faults.flow_crash))
+            self._later(
+                self._flow.tasks[n], self._after_task, n, body, world.chance(faults.flow_crash)
+            )
 
     def _after_task(self, n: int, body: Body, crashes: bool) -> None:
         world, faults = self._world, self._host.faults
@@ -185,6 +195,7 @@ class Supervisor:
             return
         self._say("call.ended", call=f"{n:04x}", outcome="completed", result=_RESULT)
         body.kept_at = world.now
+        self._directory.lines += world.random.randrange(4)
         self._task(n + 1)
 
     def _end(self, outcome: str, code: int) -> None:
@@ -224,7 +235,13 @@ class Supervisor:
     def _exit(self, code: int) -> None:
         outcome, cause = decide_exit(self._ended, code, self._cancel)
         self._write(self._held.release_all())
-        self._write([self._frame("attempt.exited", outcome=outcome, cause=cause, lines=0)])
+        self._write(
+            [
+                self._frame(
+                    "attempt.exited", outcome=outcome, cause=cause, lines=self._directory.lines
+                )
+            ]
+        )
         self._directory.synced = len(self._directory.frames)
         self._world.note(self._host.name, "exits", self._key, outcome, cause)
         self.die()
@@ -257,7 +274,8 @@ class Supervisor:
         self._directory.frames += frames
         if frames and not self._syncing:
             self._syncing = True
-            self._later(self._world.random.uniform(0.001, 0.2), self._sync)
+            slow = self._world.chance(0.1)
+            self._later(self._world.random.uniform(0.001, 5.0 if slow else 0.2), self._sync)
 
     def _sync(self) -> None:
         self._syncing = False
@@ -265,7 +283,9 @@ class Supervisor:
         self._wake()
 
     def _wake(self) -> None:
-        if not self._world.chance(0.05):  # a datagram; a lost one is made good by the runner's sweep
+        if not self._world.chance(
+            0.05
+        ):  # a datagram; a lost one is made good by the runner's sweep
             self._world.after(0.001, self._host.on_wake, self._key)
 
     def _later(self, delay: float, act: Callable[..., None], *args: Any) -> None:

@@ -226,11 +226,15 @@ class Call:
         world = self._network.world
         said = world.chance(0.7)
         lost = End(grpc.StatusCode.UNAVAILABLE, "connection reset")
-        world.after(self._network.delay() if said else KEEPALIVE, self._stream.down.arrives_now, lost)
+        world.after(
+            self._network.delay() if said else KEEPALIVE, self._stream.down.arrives_now, lost
+        )
 
     # What the service asks of its context -----------------------------------------------------------------
 
     async def write(self, message: pb.SessionResponse) -> None:
+        if message.WhichOneof("message") == "drain":
+            self._network.world.happens("stream moved by rotation")
         self._stream.down.put(message)
 
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from functools import partial
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -97,6 +98,7 @@ class Replica:
         self.clock = Clock(world, 1.0 + drift, ahead)
         self.loop = Loop(world, self.clock, self.name)
         self.calls = {}
+        self._leave: Callable[[], Coroutine[Any, Any, None]] | None = None
         self._remote_hints = []
         self.loop.spawn(self._run())
 
@@ -109,6 +111,17 @@ class Replica:
         for call in tuple(self.calls):
             call.replica_died()
         self.calls = {}
+
+    def retire(self) -> None:
+        """SIGTERM: shards are given back, agents asked to move."""
+        if self.loop.alive and self._leave is not None:
+            leave, self._leave = self._leave, None
+            self.loop.spawn(leave())
+            self.world.after(20.0, self._gone, self.loop)
+
+    def _gone(self, loop: Loop) -> None:
+        if self.loop is loop:
+            self.crash()
 
     def hear(self, shard: int) -> None:
         if self.loop.alive:
@@ -142,8 +155,10 @@ class Replica:
         log.on_commit(lambda notice: self.hints and self.hints.send(self, notice.shard))
         self._remote_hints = [dispatcher.on_hint, agents.delivery.on_hint]
         leasing = self._service(shards, random, prompt=True)
-        for service in (leasing, dispatching, self._service(sweeper, random), delivering):
+        services = [leasing, dispatching, self._service(sweeper, random), delivering]
+        for service in services:
             service.start(self._ended)
+        self._leave = partial(_leave, services, dispatcher, shards, agents)
         self.service = agents._service
 
     def _make_log(self, access: Any, random: Random) -> Committer:
@@ -188,7 +203,20 @@ class Replica:
 
     def _ended(self, service: Service) -> None:
         if self.loop.alive:
+            if service.error is None:
+                return  # it was stopped
             self.world.broke("a service died", self.name, service.name, repr(service.error))
+
+
+async def _leave(
+    services: list[Service], dispatcher: Dispatcher, shards: ShardLeases, agents: AgentServer
+) -> None:
+    """In the order of `main.compose`."""
+    agents._service.drain(timedelta(seconds=5))
+    for service in reversed(services):
+        await service.stop()
+    await dispatcher.stop()
+    await shards.retire()
 
 
 class Segments:

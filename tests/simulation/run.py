@@ -43,7 +43,9 @@ def _simulate(seeds: range, mode: Mode, workers: int) -> int:
             _tell(outcome)
     minutes = seconds / 60
     print(f"{len(seeds)} seeds, {len(failed)} failed: {failed}")
-    print(f"{hours:.0f} simulated hours, {hours / minutes:.0f} a CPU minute; {steps / minutes / 60:.0f} steps a second")
+    print(
+        f"{hours:.0f} simulated hours, {hours / minutes:.0f} a CPU minute; {steps / minutes / 60:.0f} steps a second"
+    )
     print("faults: " + ", ".join(f"{kind} {happened[kind]}" for kind in KINDS))
     return bool(failed)
 

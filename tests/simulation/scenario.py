@@ -31,7 +31,7 @@ from simulation.replica import Hints, Replica
 from simulation.world import START, World
 
 SHARDS = 4
-TROUBLE = 1200.0  # seconds in which things go wrong
+TROUBLE = 900.0  # seconds in which things go wrong
 BOUND = 2700.0  # after healing everything has ended by then: the brake, a start deadline, retries
 LOOK_EVERY = 1.0
 
@@ -114,26 +114,34 @@ class Story:
         self.database.workspaces[ws] = row
         self.database.shards |= {n: [None, 0] for n in range(SHARDS)}
         slots = random.choice((0, 0, random.randint(2, 5)))
-        row.states[Stream(StreamKind.POOL, pool)] = PoolState(pool, 1, "p", ("id", "timing"), slots, 0, START)
+        row.states[Stream(StreamKind.POOL, pool)] = PoolState(
+            pool, 1, "p", ("id", "timing", "log"), slots, 0, START
+        )
         self._deployments[ws] = []
         for on_lost in OnLost:
             spec = _spec(pool, on_lost, random.choice((0, 1, 3)), random.choice((0, 2000)))
             id_ = world.new_id()
-            row.states[Stream(StreamKind.DEPLOYMENT, id_)] = DeploymentState(id_, 1, spec, START, START)
+            row.states[Stream(StreamKind.DEPLOYMENT, id_)] = DeploymentState(
+                id_, 1, spec, START, START
+            )
             self._deployments[ws].append(id_)
         for n in range(random.randint(1, 4)):
             agent = world.new_id()
-            row.states[Stream(StreamKind.AGENT, agent)] = AgentState(agent, 1, "a", pool, b"", START, None)
+            row.states[Stream(StreamKind.AGENT, agent)] = AgentState(
+                agent, 1, "a", pool, b"", START, None
+            )
             identity = AgentIdentity(agent, ws, row.id, row.shard, pool, "a", b"", None)
             self.identities[str(agent)] = identity
             host = Host(world, self.faults, f"agent {ws}.{n}", self.flows)
-            self.agents.append(Agent(world, self.faults, self.network, host, identity, random.randint(1, 3)))
+            self.agents.append(
+                Agent(world, self.faults, self.network, host, identity, random.randint(1, 3))
+            )
 
     # What clients want --------------------------------------------------------------------------------------
 
     def _plan_runs(self) -> None:
         random = self.world.random
-        for _ in range(random.randint(4, 14)):
+        for _ in range(random.randint(6, 20)):
             ws = random.choice(list(self._deployments))
             run = self.world.new_id()
             long = random.choice((2.0, 20.0, 120.0))
@@ -180,7 +188,9 @@ class Story:
         replica.loop.spawn(ask())
         self.world.after(15.0, self._ask_again, ws, command, done, answered)
 
-    def _ask_again(self, ws: int, command: Any, done: Callable[[], None], answered: list[bool]) -> None:
+    def _ask_again(
+        self, ws: int, command: Any, done: Callable[[], None], answered: list[bool]
+    ) -> None:
         if not answered:
             self.world.happens("client retried")
             self._ask(ws, command, done)
@@ -196,6 +206,8 @@ class Story:
             ("replica_crash_every", self._crash_replica),
             ("replica_freeze_every", self._freeze_replica),
             ("agent_kill_every", self._kill_agent),
+            ("agent_drain_every", self._drain_agent),
+            ("replica_retire_every", self._retire_replica),
             ("agent_freeze_every", self._freeze_agent),
             ("suspend_every", self._suspend),
             ("power_cut_every", self._power_cut),
@@ -214,7 +226,9 @@ class Story:
         self.world.after(self.world.random.expovariate(1 / mean), self._again, every, act)
 
     def _short_or_long(self) -> float:
-        return self.world.random.choice((self.world.random.uniform(0.5, 20), self.world.random.uniform(20, 250)))
+        return self.world.random.choice(
+            (self.world.random.uniform(0.5, 20), self.world.random.uniform(20, 250))
+        )
 
     def _some_agent(self) -> Agent:
         return self.world.random.choice(self.agents)
@@ -266,6 +280,20 @@ class Story:
             agent.kill()
             self.world.after(self._short_or_long(), agent.start)
 
+    def _drain_agent(self) -> None:
+        agent = self._some_agent()
+        if agent.alive:
+            self.world.happens("agent drained")
+            agent.drain()
+            self.world.after(16 + self._short_or_long(), agent.start)
+
+    def _retire_replica(self) -> None:
+        replica = self.world.random.choice(self.replicas)
+        if replica.loop.alive:
+            self.world.happens("replica retired")
+            replica.retire()
+            self.world.after(self.world.random.uniform(21, 60), replica.start)
+
     def _freeze_agent(self) -> None:
         self.world.happens("agent frozen")
         agent = self._some_agent()
@@ -293,7 +321,9 @@ class Story:
 
     def _step_clock(self) -> None:
         self.world.happens("wall clock stepped")
-        self.world.random.choice((*self.agents, *self.replicas)).clock.ahead += self.world.random.uniform(-300, 300)
+        self.world.random.choice(
+            (*self.agents, *self.replicas)
+        ).clock.ahead += self.world.random.uniform(-300, 300)
 
     def _kill_supervisor(self) -> None:
         host = self._some_agent().host
@@ -363,4 +393,3 @@ def _spec(pool: UUID, on_lost: OnLost, retries: int, delay_ms: int) -> Deploymen
         cancel_grace_ms=5000,
         kill_grace_ms=5000,
     )
-

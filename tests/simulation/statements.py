@@ -63,8 +63,18 @@ class Statements:
             for stream, state in row.states.items():
                 deadline = getattr(state, "deadline", None)
                 late = deadline is not None and deadline.at <= now
-                if late and not (deadline.kind == "reassign" and resting):
-                    timers.append((row.ws, stream.kind, stream.id, row.shard, deadline.kind.value, deadline.at, now))
+                if late and not (deadline.kind in ("reassign", "start") and resting):
+                    timers.append(
+                        (
+                            row.ws,
+                            stream.kind,
+                            stream.id,
+                            row.shard,
+                            deadline.kind.value,
+                            deadline.at,
+                            now,
+                        )
+                    )
                 if stream.kind is StreamKind.SESSION and _expired(state, now):
                     leases.append((row.ws, 5, stream.id, row.shard, "lease", state.expires_at, now))
         timers.sort(key=lambda r: r[5])
@@ -119,6 +129,8 @@ class Statements:
         alive = {id_ for id_, until in db.replicas.items() if until > db.now()}
         free = [shard for shard, (owner, _) in sorted(db.shards.items()) if owner not in alive]
         for shard in (chosen := free[: p["count"]]):
+            if db.shards[shard][0] is not None:
+                db.world.happens("shard taken over")
             db.shards[shard] = [p["replica"], db.shards[shard][1] + 1]
         return [(shard, db.shards[shard][1]) for shard in chosen]
 
@@ -158,7 +170,9 @@ class Statements:
 
     def runs(self, p: dict[str, Any]) -> Rows:
         shown = (
-            (row.ws, _shown_run(row, run)) for row in self._named(p) for run in row.of(StreamKind.RUN)
+            (row.ws, _shown_run(row, run))
+            for row in self._named(p)
+            for run in row.of(StreamKind.RUN)
         )
         return [(ws, *run) for ws, run in shown if run is not None]
 
@@ -196,15 +210,27 @@ class Statements:
 
     def agent_attempts(self, p: dict[str, Any]) -> Rows:
         row = self._db.workspaces[p["ws"]]
-        named = dict.fromkeys((a.run, a.fence) for a in row.open_attempts() if a.agent == p["agent"])
+        named = dict.fromkeys(
+            (a.run, a.fence) for a in row.open_attempts() if a.agent == p["agent"]
+        )
         named |= dict.fromkeys(zip(p["runs"], p["fences"], strict=True))
         found = []
         for run_id, fence in named:
             attempt, run = row.attempt(run_id, fence), row.run(run_id)
             if attempt is not None and run is not None and attempt.agent == p["agent"]:
                 found.append(
-                    (run_id, fence, attempt.status.value, attempt.session, attempt.last_seq, attempt.outcome)
-                    + (attempt.cancel, run.fence, run.status.value, row.lines.get((run_id, fence), 0))
+                    (
+                        run_id,
+                        fence,
+                        attempt.status.value,
+                        attempt.session,
+                        attempt.last_seq,
+                        attempt.outcome,
+                        attempt.cancel,
+                        run.fence,
+                        run.status.value,
+                        row.lines.get((run_id, fence), 0),
+                    )
                 )
         return found
 
@@ -255,9 +281,22 @@ class Statements:
             attempt = None if run is None else row.attempt(run_id, run.fence)
             if attempt is not None and attempt.is_open:
                 rows.append(
-                    (run_id, attempt.fence, attempt.session, attempt.cancel, "d", run.flow, run.name)
-                    + (run.environment, run.entrypoint, run.code_hash, b"{}")
-                    + (run.cancel_grace_ms, run.kill_grace_ms, "")
+                    (
+                        run_id,
+                        attempt.fence,
+                        attempt.session,
+                        attempt.cancel,
+                        "d",
+                        run.flow,
+                        run.name,
+                        run.environment,
+                        run.entrypoint,
+                        run.code_hash,
+                        b"{}",
+                        run.cancel_grace_ms,
+                        run.kill_grace_ms,
+                        "",
+                    )
                 )
         return rows
 
