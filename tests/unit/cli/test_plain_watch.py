@@ -100,11 +100,15 @@ def test_a_failed_run_names_its_error() -> None:
 
 def test_the_end_says_how_long_why_and_how_many() -> None:
     ended = {
+        "state": "failed",
+        "started_at": AT.format(0),
         "duration_us": 1_500_000,
         "reason_text": "ValueError",
         "tasks": sums(total=9, completed=8, failed=1),
     }
-    assert run_text.verdict(ended) == "after 1.5 s: ValueError · 8/9 tasks, 1 failed"
+    assert run_text.verdict(ended) == "failed after 1.5 s: ValueError · 8/9 tasks, 1 failed"
+    refused = ended | {"started_at": None, "reason_text": "refused", "tasks": sums()}
+    assert run_text.verdict(refused) == "failed: refused"
     assert run_text.result_lines({"result": {"preview": "30", "digest": "d"}}) == ["returned 30"]
     assert run_text.result_lines({"result": {"preview": "null", "digest": "d"}}) == []
     assert run_text.result_lines({"result": None}) == []

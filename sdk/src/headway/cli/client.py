@@ -49,6 +49,12 @@ class Client:
         """Return the id of the run that a unique beginning names."""
         if _is_id(text):
             return text
+        if not set(text.lower()) <= set("0123456789abcdef-"):
+            raise CommandError(
+                f"{text!r} is not the beginning of a run's id.",
+                hint="List runs with: headway runs ls",
+                code=Exit.USAGE,
+            )
         found = self.get("/runs", prefix=text, limit=2)["items"]
         if len(found) == 1:
             return str(found[0]["id"])

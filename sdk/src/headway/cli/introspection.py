@@ -31,14 +31,19 @@ def entrypoint_of(target: str, root: Path) -> str:
     """Return `package.module:flow`; `package/module.py:flow` is accepted too."""
     place, colon, name = target.rpartition(":")
     if not colon or not place or not name:
+        given = (place or name).removesuffix(":") if colon else target
         raise CommandError(
             f"{target!r} names no flow.",
-            hint="Write MODULE:FLOW, for example flows.etl:nightly",
+            hint=f"Add the function's name: headway deploy {given or 'MODULE'}:FLOW",
             code=Exit.USAGE,
         )
     if not place.endswith(".py"):
         return target
     file = (Path.cwd() / place).resolve()
+    if not file.is_file():
+        raise CommandError(
+            f"There is no file {file}.", hint="Check the path, then deploy again.", code=Exit.USAGE
+        )
     if not file.is_relative_to(root):
         raise CommandError(
             f"{place} does not lie below the root {root}.",
@@ -78,7 +83,20 @@ def introspect(python: Path, entrypoint: str, root: Path) -> dict[str, Any]:
     if "error" in told:
         raise CommandError(
             f"{entrypoint} cannot be deployed: {told['error']['class']}: {told['error']['message']}",
-            hint=f"Try it: cd {root} && {python} -c 'import {entrypoint.partition(':')[0]}'",
+            hint=_how_to_name_it(told["error"]["class"], entrypoint, root)
+            or f"Try it: cd {root} && {python} -c 'import {entrypoint.partition(':')[0]}'",
             code=Exit.REFUSED,
         )
     return told
+
+
+def _how_to_name_it(error_class: str, entrypoint: str, root: Path) -> str:
+    """Advice for a name that leads to no flow; empty for what the user's own code raised."""
+    module = entrypoint.partition(":")[0]
+    match error_class.rpartition(".")[2]:
+        case "EntrypointNotFound":
+            return f"Name the module from {root}, or another root: headway deploy MODULE:FLOW --root DIR"
+        case "NotAFlow":
+            return f"Name a function that has @flow: headway deploy {module}:FLOW"
+        case _:
+            return ""

@@ -81,10 +81,11 @@ def error_lines(error: Mapping[str, Any] | None) -> list[str]:
 
 
 def verdict(run: Mapping[str, Any]) -> str:
-    """How a run ended, behind the word for its state: how long it took, how many tasks, why."""
+    """The line that ends a wait: the state, how long it took, why, how many tasks."""
     tasks = tasks_words(run["tasks"])
     reason = f": {text.printable(run['reason_text'])}" if run["reason_text"] else ""
-    return f"after {text.duration(run['duration_us'])}{reason}" + (f" · {tasks}" if tasks else "")
+    took = f" after {text.duration(run['duration_us'])}" if run["started_at"] else ""
+    return f"{run['state']}{took}{reason}" + (f" · {tasks}" if tasks else "")
 
 
 def tasks_words(sums: Mapping[str, int]) -> str:
@@ -107,6 +108,8 @@ def result_lines(run: Mapping[str, Any]) -> list[str]:
 def next_step(run: Mapping[str, Any]) -> str:
     """What a person does after this end; empty when there is nothing to do."""
     match run["state"]:
+        case "failed" if run["reason"] == "refused":
+            return f"put that right, deploy again if it moved, then: headway run {run['deployment']['name']}"
         case "failed" | "crashed":
             return f"headway runs logs {run['id']}"
         case "paused":

@@ -55,7 +55,7 @@ def load_profile() -> Profile:
         token = kept.token
     if not url:
         raise CommandError(
-            "No control plane is known.",
+            f"No control plane is known: there is no profile in {home()}.",
             hint="Start one here: headway up; or choose one: headway login URL",
             code=Exit.NOT_LOGGED_IN,
         )

@@ -55,8 +55,10 @@ def _conclude(run: Json) -> None:
         click.echo(line)
     for line in run_text.result_lines(run):
         click.echo(line)
-    state = styled(State(run["state"])) if is_terminal() else run["state"]
-    click.echo(f"{state} {run_text.verdict(run)}")
+    verdict = run_text.verdict(run)
+    if is_terminal():
+        verdict = styled(State(run["state"])) + verdict.removeprefix(run["state"])
+    click.echo(verdict)
     step = run_text.next_step(run)
     if step:
         click.echo(f"Next: {step}", err=True)

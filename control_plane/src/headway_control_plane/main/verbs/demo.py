@@ -24,7 +24,7 @@ def register(group: click.Group) -> None:
     group.add_command(demo_command)
 
 
-@click.command("demo")
+@click.command("demo", short_help="Run the example and check its log.")
 @home_option
 @address_options
 @setting("postgres_bin", click.Path(file_okay=False, path_type=Path))

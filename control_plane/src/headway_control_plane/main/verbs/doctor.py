@@ -12,7 +12,7 @@ def register(group: click.Group) -> None:
     group.add_command(doctor_command)
 
 
-@click.command("doctor")
+@click.command("doctor", short_help="Say what is wrong, and what to do.")
 @click.option(
     "--deep",
     is_flag=True,

@@ -14,7 +14,7 @@ def register(group: click.Group) -> None:
     group.add_command(projections_group)
 
 
-@click.group("projections")
+@click.group("projections", short_help="Rebuild or prove what pages show.")
 def projections_group() -> None:
     """Rebuild what pages show from the log, or prove that it is what the log says."""
 

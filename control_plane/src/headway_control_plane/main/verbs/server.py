@@ -17,7 +17,7 @@ def server_group() -> None:
     """Run the control plane itself."""
 
 
-@server_group.command("start")
+@server_group.command("start", short_help="Serve API, UI and agents.")
 @setting("database_url")
 @address_options
 @click.option("--lifeline-fd", type=int, hidden=True, help="Drain when this descriptor ends.")

@@ -21,7 +21,7 @@ def register(group: click.Group) -> None:
     group.add_command(up_command)
 
 
-@click.command("up")
+@click.command("up", short_help="Run everything on this machine until Ctrl-C.")
 @home_option
 @address_options
 @setting("database_url")

@@ -56,6 +56,7 @@ def run(
     """Start a run of DEPLOYMENT (name or id).
 
     With --watch or --wait the exit code tells how it went: 0 completed, 10 failed, 11 crashed, 12 cancelled, 13 timed out.
+    Ctrl-C leaves the run alone.
     """
     client = Client.of_profile()
     body = {

@@ -88,12 +88,15 @@ def show(run_id: str, output: str) -> None:
         click.echo(f"Next: {step}", err=True)
 
 
-@runs.command()
+@runs.command(short_help="Show a run's progress until its end.")
 @click.argument("run_id", metavar="ID")
 @click.option("--timeout", type=click.FloatRange(min=0), help="Most seconds to wait.")
 @json_option
 def watch(run_id: str, timeout: float | None, output: str) -> None:
-    """Show a run's progress until its end; the exit code tells how it went."""
+    """Show a run's progress until its end; Ctrl-C leaves the run alone.
+
+    The exit code tells how it went: 0 completed, 10 failed, 11 crashed, 12 cancelled, 13 timed out.
+    """
     client = Client.of_profile()
     run = client.get(f"/runs/{client.find_run(run_id)}")
     sys.exit(stay(client, run, output, watch=True, timeout=timeout))
