@@ -7,7 +7,7 @@ WORKERS ?= 2
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast lint format types bench proto faults wheels clean
+.PHONY: help setup demo up test test-fast lint format types bench proto faults simulate wheels clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ proto: .venv/bin/python ## Generate the Python code of the wire contract, in .ve
 
 faults: .venv/.installed-dev ## Kill and cut real processes at many seeded points (SEEDS=n)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/faults --fault-seeds=$(or $(SEEDS),60) $(ARGS)
+
+simulate: .venv/.installed-dev ## Simulate both halves in a world of faults (ARGS='--seeds 0:1000 --mode liveness', --trace SEED, --power)
+	@$(BIN)/python -m tests.simulation.run $(ARGS)
 
 wheels: .venv/.installed-dev ## Build the four wheels into dist/
 	@for package in $(PACKAGES); do $(BIN)/python -m build --wheel --no-isolation --outdir dist $$package >/dev/null || exit 1; done; ls dist

@@ -49,6 +49,13 @@ def test_an_answer_decides_where_to_go_on() -> None:
     assert plan(state)[0].after == 6
 
 
+def test_what_a_lost_answer_would_have_said_is_recorded_from_welcome() -> None:
+    state, _ = step(Lines(), holding((A, 4)))
+    state, effects = step(state, Welcomed(permitted=True, stored={A: 4}))
+    assert effects == (Record(A, 4),)
+    assert step(state, Welcomed(permitted=True, stored={A: 4}))[1] == ()
+
+
 def test_lines_that_stay_with_the_customer_never_wait() -> None:
     state, _ = step(Lines(), holding((A, 9)))
     state, effects = step(state, Welcomed(permitted=False, stored={}))
