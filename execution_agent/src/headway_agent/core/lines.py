@@ -99,13 +99,13 @@ def step(state: Lines, given: Input) -> tuple[Lines, tuple[Record, ...]]:
             }
             opened = Lines(open=True, permitted=permitted, positions=MappingProxyType(positions))
             # More is stored than we had noted: an answer was lost, and no other will ever say so.
-            known = tuple(
+            learnt = tuple(
                 Record(a, p.acked)
                 for a, p in positions.items()
                 if p.acked > state.positions[a].acked
             )
-            opened, done = _withheld(opened)
-            return opened, (*known, *done)
+            opened, withheld = _withheld(opened)
+            return opened, (*learnt, *withheld)
         case Sent(attempt, last, size):
             flying = replace(state.positions[attempt], flying=last, size=size)
             return _put(state, attempt, flying), ()
