@@ -29,6 +29,8 @@ _SQL = load_queries("headway_control_plane.background", "sweeper.sql")
 ACTOR = "sweeper"
 _LEASE = "lease"
 _KINDS = frozenset({_LEASE, *DeadlineKind})
+# What gives runs to somebody else: held back after an absence of ours and by the brake, as the statement `due` does.
+_REASSIGNING = frozenset({DeadlineKind.REASSIGN, DeadlineKind.START})
 
 
 class HeldShards(Protocol):
@@ -149,7 +151,7 @@ class Sweeper:
 
     async def _unbraked(self, due: list[Due]) -> list[Due]:
         """Leave out what the brake holds back, and let those shards rest."""
-        reassigning = {item.shard for item in due if item.kind == DeadlineKind.REASSIGN}
+        reassigning = {item.shard for item in due if item.kind in _REASSIGNING}
         if not reassigning:
             return due
         rows = await self._read("losses", shards=list(reassigning))
@@ -171,7 +173,7 @@ class Sweeper:
         return [
             item
             for item in due
-            if item.kind != DeadlineKind.REASSIGN or item.shard not in self._resting
+            if item.kind not in _REASSIGNING or item.shard not in self._resting
         ]
 
     async def _lose_orphans(self, held: Collection[int]) -> int:

@@ -1,10 +1,11 @@
 -- What the sweeper reads. Run in the role headway_dispatcher; all times are the database's.
 
 -- name: due
--- Deadlines that have passed and leases that ran out, of our shards; the oldest first. `resting` are shards where nothing is reassigned now.
+-- Deadlines that have passed and leases that ran out, of our shards; the oldest first. `resting` are shards where nothing is reassigned now:
+-- neither what a lost session holds, nor what nobody was heard to start, for its agent may have and could not say so.
 (SELECT ws, stream_kind, stream_id, shard, kind, due_at, headway_now() AS now FROM timer
  WHERE due_at <= headway_now() AND shard = ANY (%(shards)s::smallint[])
-   AND NOT (kind = 'reassign' AND shard = ANY (%(resting)s::smallint[]))
+   AND NOT (kind IN ('reassign', 'start') AND shard = ANY (%(resting)s::smallint[]))
  ORDER BY due_at LIMIT %(most)s)
 UNION ALL
 (SELECT ws, 5, session, shard, 'lease', expires_at, headway_now() FROM session
