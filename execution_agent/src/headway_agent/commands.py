@@ -67,7 +67,7 @@ def agent() -> None:
     """Run flows on this machine for a control plane."""
 
 
-@agent.command()
+@agent.command(short_help="Connect and execute runs until told to drain.")
 @_options(_COMMON, _TOKEN, _CODE)
 @click.option("--slots", type=int, help="Runs at once; default: the number of processors.")
 @click.option(
@@ -100,7 +100,7 @@ def enrol(*, force: bool, **given: Any) -> None:
     sys.exit(run(settings, force=force))
 
 
-@agent.command()
+@agent.command(short_help="Check what the agent needs, hop by hop.")
 @_options(_COMMON, _CODE)
 def doctor(**given: Any) -> None:
     """Check everything the agent needs, hop by hop, and say what to do next."""

@@ -1,6 +1,5 @@
 """`headway demo`."""
 
-import asyncio
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -41,6 +40,8 @@ def demo_command(*, keep: bool, report: Path, home: Path | None, **options: Any)
 
     The example takes stock of the Python environment that Headway runs in. Ends with 0 only when every check held.
     """
+    import asyncio  # noqa: PLC0415  # slow; see verbs/__init__.py
+
     from headway_control_plane.main.demo import EXAMPLES, Stage, demo  # noqa: PLC0415  # slow; see verbs/__init__.py
     from headway_control_plane.main.stores import local_access  # noqa: PLC0415  # slow; see verbs/__init__.py
     from headway_control_plane.main.up import install  # noqa: PLC0415  # slow; see verbs/__init__.py

@@ -1,6 +1,5 @@
 """`headway doctor`."""
 
-import asyncio
 from typing import Any
 
 import click
@@ -22,6 +21,8 @@ def register(group: click.Group) -> None:
 @home_option
 def doctor_command(*, deep: bool, **options: Any) -> None:
     """Look for what is wrong with this control plane and say what to do. Ends with 1 when something is."""
+    import asyncio  # noqa: PLC0415  # slow; see verbs/__init__.py
+
     from headway_control_plane.main.checkup import checkup  # noqa: PLC0415  # slow; see verbs/__init__.py
     from headway_control_plane.main.verbs.database import settings_with_database  # noqa: PLC0415  # slow
 

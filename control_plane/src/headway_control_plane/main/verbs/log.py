@@ -1,6 +1,5 @@
 """`headway log verify`."""
 
-import asyncio
 import json
 from typing import Any
 
@@ -18,7 +17,7 @@ def log_group() -> None:
     """Prove that the log is what was written."""
 
 
-@log_group.command("verify")
+@log_group.command("verify", short_help="Recompute the hash chain.")
 @click.option("--workspace", help="Only the workspace of this name.")
 @click.option(
     "--witness",
@@ -39,6 +38,8 @@ def verify_command(workspace: str | None, witness: str | None, output: str, **op
 
     Ends with 1 when something is wrong.
     """
+    import asyncio  # noqa: PLC0415  # slow; see verbs/__init__.py
+
     from headway_control_plane.main.proofs import verify_logs  # noqa: PLC0415  # slow; see verbs/__init__.py
     from headway_control_plane.main.verbs.database import settings_with_database  # noqa: PLC0415  # slow
 

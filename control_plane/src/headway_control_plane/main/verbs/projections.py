@@ -1,6 +1,5 @@
 """`headway projections rebuild` and `headway projections verify`: views can be dropped, made anew and proved."""
 
-import asyncio
 from typing import Any
 
 import click
@@ -19,12 +18,14 @@ def projections_group() -> None:
     """Rebuild what pages show from the log, or prove that it is what the log says."""
 
 
-@projections_group.command("rebuild")
+@projections_group.command("rebuild", short_help="Make a view anew from the log, and switch.")
 @click.argument("projection", type=click.Choice(_NAMES), default=_NAMES[0])
 @setting("database_url")
 @home_option
 def rebuild_command(projection: str, **options: Any) -> None:
     """Make PROJECTION anew beside the live one, compare, switch, drop the old rows. Servers may run meanwhile."""
+    import asyncio  # noqa: PLC0415  # slow; see verbs/__init__.py
+
     from headway_control_plane.main.projecting import rebuild_one  # noqa: PLC0415  # slow; see verbs/__init__.py
     from headway_control_plane.main.verbs.database import settings_with_database  # noqa: PLC0415  # slow
 
@@ -35,13 +36,15 @@ def rebuild_command(projection: str, **options: Any) -> None:
             click.echo(line)
 
 
-@projections_group.command("verify")
+@projections_group.command("verify", short_help="Compare a view with the log, row by row.")
 @click.argument("projection", type=click.Choice(_NAMES), default=_NAMES[0])
 @click.option("--workspace", "ws", type=int, help="Only this workspace (its number).")
 @setting("database_url")
 @home_option
 def verify_command(projection: str, ws: int | None, **options: Any) -> None:
     """Fold the log anew up to PROJECTION's checkpoint and compare every row. Ends with 1 when something differs."""
+    import asyncio  # noqa: PLC0415  # slow; see verbs/__init__.py
+
     from headway_control_plane.main.projecting import told, verify_all  # noqa: PLC0415  # slow; see verbs/__init__.py
     from headway_control_plane.main.verbs.database import settings_with_database  # noqa: PLC0415  # slow
 

@@ -1,6 +1,5 @@
 """`headway up`."""
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,8 @@ def register(group: click.Group) -> None:
 )
 def up_command(root: Path, **options: Any) -> None:
     """Run Headway on this machine: database, control plane and an agent for the current folder."""
+    import asyncio  # noqa: PLC0415  # slow; see verbs/__init__.py
+
     from headway_control_plane.main.stores import local_access  # noqa: PLC0415  # slow; see verbs/__init__.py
     from headway_control_plane.main.up import install, up  # noqa: PLC0415  # slow; see verbs/__init__.py
 

@@ -15,7 +15,7 @@ def events() -> None:
     """Read and follow the log: gapless, in order, from any cursor."""
 
 
-@events.command()
+@events.command(short_help="Print the newest events; -f follows.")
 @click.option("--after", default="", help="Begin behind this cursor (1:42; 0:0 is the beginning).")
 @click.option("--run", "run_id", default="", help="Of this run and its attempts alone.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
