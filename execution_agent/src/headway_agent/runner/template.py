@@ -96,8 +96,14 @@ class _Slot:
 
     async def template(self, kind: Kind) -> "Template":
         async with self._lock:
-            if self._template is not None and self._template.alive and self._kind == kind:
-                return self._template
+            present = self._template
+            if (
+                present is not None
+                and present.alive
+                and self._kind == kind
+                and not present.outdated
+            ):
+                return present
             await self._end()
             await self._wait_after_failure()
             try:
@@ -138,6 +144,13 @@ class Template:
         self._reader: asyncio.Task[None] | None = None
         self.alive = True
         self.ready: dict[str, Any] = {}
+        self._made_from: _Stamp = None
+
+    @property
+    def outdated(self) -> bool:
+        """Another version of the SDK was installed since. Its flows would import half of the one, half of the other."""
+        now = _stamp(self.ready)
+        return now is not None and now != self._made_from
 
     @classmethod
     async def start(cls, kind: Kind, options: Options) -> "Template":
@@ -206,6 +219,7 @@ class Template:
                 f"{environment.python} of environment {environment.name!r} can't run flows; is `headway` installed there? "
                 f"{complaint or repr(error)}"
             ) from error
+        self._made_from = _stamp(self.ready)
         highest, lowest = int(self.ready.get("protocol", 0)), int(self.ready.get("protocol_min", 0))
         if highest < PROTOCOL_MIN or lowest > PROTOCOL:
             older = "headway in that environment" if highest < PROTOCOL_MIN else "headway-agent"
@@ -247,6 +261,18 @@ class Template:
                 raise EOFError("end of file")
             data += more
         return data
+
+
+_Stamp = tuple[int, int] | None
+
+
+def _stamp(ready: Mapping[str, Any]) -> _Stamp:
+    """What an installation changes; None where there is nothing to see, or an installation is under way."""
+    try:
+        stat = Path(str(ready.get("source", ""))).stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns
 
 
 def _last_words(log: Path) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from headway import version
 from headway.runtime import processes
 from headway.runtime.flow_process import Child
 from headway.runtime.frames_log import Writer
@@ -40,6 +41,8 @@ class Template:
         # Supervisors are nobody's to wait for: their last fact says how they ended.
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        processes.boot_id()  # known to all forks
+        gc.collect()
         gc.freeze()  # what is shared with all forks stays shared
         self._send(
             {
@@ -47,6 +50,7 @@ class Template:
                 "protocol": PROTOCOL,
                 "protocol_min": PROTOCOL_MIN,
                 "sdk": __version__,
+                "source": version.__file__,
                 "python": platform.python_version(),
                 "pid": os.getpid(),
             }
@@ -71,8 +75,12 @@ class Template:
             writer = Writer.create(run_dir / "frames.log")
         except FileExistsError:
             return _refused("already_started", f"{run_dir} was started before")
-        except (BadStart, OSError) as error:
+        except BadStart as error:
             return _refused("bad_start", str(error))
+        except (
+            OSError
+        ) as error:  # a full disk, no descriptors left: nothing is wrong with the attempt
+            return _refused("fork_failed", str(error))
         try:
             pid = self._fork(lambda: self._supervise(start, writer))
         except OSError as error:
