@@ -1,6 +1,7 @@
 import asyncio
 import sqlite3
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -162,3 +163,37 @@ async def test_the_witness_keeps_the_first_word_and_the_newest_places(
     assert await db.run(lambda c: c.execute("SELECT count(*) FROM witness").fetchone()) == (3,)
     await db.run(records.witness(Witnessed(2, 1, b"new"), now_us=1))
     assert await db.run(records.last_witness) == Witnessed(2, 1, b"new")
+
+
+async def test_whoever_gives_up_waiting_harms_nobody(db: AgentDb) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def blocks(_: sqlite3.Connection) -> None:
+        entered.set()
+        leave.wait(20)
+
+    def fails(connection: sqlite3.Connection) -> None:
+        connection.execute("SELECT * FROM nowhere")
+
+    first = asyncio.create_task(db.run(blocks))
+    await asyncio.to_thread(entered.wait, 20)
+    given_up, failing = asyncio.create_task(db.run(assign())), asyncio.create_task(db.run(fails))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await asyncio.sleep(0)
+    leave.set()
+    await first
+    with pytest.raises(SpoolFault, match="nowhere"):
+        await failing
+    await db.run(assign())
+
+
+def test_a_damaged_file_is_told_with_what_to_do(path: Path) -> None:
+    path.write_bytes(b"no database, but long enough to look like the header of one" * 20)
+    with pytest.raises(SpoolFault, match="enrol"):
+        AgentDb.open(path)
+
+
+def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SpoolFault, match="owner"):
+        AgentDb.open(tmp_path / "missing" / "agent.db")

@@ -36,18 +36,13 @@ class AgentDb:
     @classmethod
     def open(cls, path: Path) -> Self:
         """Opens or makes the file and brings its schema up to date."""
-        connection = sqlite3.connect(
-            path, isolation_level=None, check_same_thread=False, timeout=10
-        )
         try:
-            path.chmod(0o600)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            migrate(connection, path)
-        except BaseException:
-            connection.close()
-            raise
-        return cls(path, connection)
+            return cls(path, _connect(path))
+        except sqlite3.DatabaseError as error:
+            raise SpoolFault(
+                f"{path}: {error}. Check the disk and the file's owner. Should the file be damaged, move it away and enrol "
+                "this agent again: runs that it had are then taken over as those of a lost agent."
+            ) from error
 
     async def run(self, change: Callable[[sqlite3.Connection], T]) -> T:
         """Runs a change; returns when it is durable."""
@@ -87,6 +82,8 @@ class AgentDb:
         return [waiting for waiting in batch if waiting is not None]
 
     def _commit(self, batch: "list[_Waiting]") -> None:
+        # From here on nobody can take a change back: a future that is cancelled while it is answered would end this thread.
+        batch = [waiting for waiting in batch if waiting.future.set_running_or_notify_cancel()]
         if self._broken is not None:
             for waiting in batch:
                 waiting.future.set_exception(self._broken)
@@ -118,6 +115,19 @@ class AgentDb:
         return fault
 
 
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    try:
+        path.chmod(0o600)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        migrate(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 class _Waiting:
     """A change and whoever waits for it."""
 
@@ -133,14 +143,15 @@ class _Waiting:
             self._result = self._change(connection)
         except sqlite3.OperationalError:
             raise  # the disk or the file: that is everybody's trouble
-        except Exception as error:  # noqa: BLE001 (handed to the caller; the others' changes stand)
+        except Exception as error:
+            if type(error) is sqlite3.DatabaseError:
+                raise  # a damaged file
+            # Handed to the caller; the others' changes stand.
             self._error = error
             connection.execute("ROLLBACK TO change")
         connection.execute("RELEASE change")
 
     def finish(self) -> None:
-        if self.future.cancelled():
-            return
         if self._error is not None:
             self.future.set_exception(self._error)
         else:
