@@ -55,6 +55,9 @@ class Runner:
         self._told = asyncio.Event()
         self._wake: WakeSocket | None = None
         self._pump: asyncio.Task[None] | None = None
+        # Attempts that are being looked after, and those that had news meanwhile.
+        self._settling: dict[AttemptKey, asyncio.Task[None]] = {}
+        self._again: set[AttemptKey] = set()
 
     async def open(self) -> None:
         """Takes up what an earlier agent process left. Starts nothing: that waits for `start` or `resume`."""
@@ -63,15 +66,21 @@ class Runner:
         for row in await self._db.run(records.attempts):
             attempt = Attempt.from_row(row)
             self._attempts[attempt.key] = attempt
+        known = {key.run for key in self._attempts}
+        await asyncio.to_thread(
+            retention.delete_strangers, self._dir.runs, known, self._clock.now_us()
+        )
         for attempt in list(self._attempts.values()):
             await self._settle_safely(attempt)
         self._pump = asyncio.create_task(self._run(), name="runner")
+        self._pump.add_done_callback(lambda _: self._told.set())
 
     async def close(self) -> None:
         """Ends the templates and the watching. Supervisors and flows live on; the next `open` finds them."""
-        if self._pump is not None:
-            self._pump.cancel()
-            await asyncio.wait([self._pump])
+        tasks = [*([self._pump] if self._pump is not None else []), *self._settling.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for attempt in self._attempts.values():
             attempt.stop_watching()
         await self._launcher.close()
@@ -121,6 +130,8 @@ class Runner:
     async def wait_for_facts(self) -> set[AttemptKey]:
         await self._told.wait()
         self._told.clear()
+        if self._pump is not None and self._pump.done() and not self._pump.cancelled():
+            self._pump.result()  # without it nothing is ever told again: its error is the caller's
         news, self._news = self._news, set()
         return news
 
@@ -157,17 +168,18 @@ class Runner:
 
     async def delete_old(self) -> list[str]:
         """Deletes the directories of runs that nobody needs any more and names the runs. Also done every minute."""
+        now_us = self._clock.now_us()
         by_run: dict[str, list[Attempt]] = {}
         for attempt in self._attempts.values():
             by_run.setdefault(attempt.key.run, []).append(attempt)
         kept = [
             await asyncio.to_thread(self._kept, run, mine)
             for run, mine in by_run.items()
-            if _is_over(mine)
+            if retention.is_over(mine, now_us)
         ]
         chosen = retention.choose(
             kept,
-            self._clock.now_us(),
+            now_us,
             keep_us=self._options.keep_us,
             keep_bytes=self._options.keep_bytes,
         )
@@ -208,7 +220,8 @@ class Runner:
                     if attempt.alive or attempt.is_open
                 }
             for key in dirty:
-                await self._refresh(self._attempts[key])
+                if attempt := self._attempts.get(key):  # a late hint may name what was deleted
+                    await self._refresh(attempt)
             if now - cleaned_at >= CLEAN_EVERY:
                 cleaned_at = now
                 await self._delete_safely()
@@ -227,7 +240,23 @@ class Runner:
         self._tell(attempt)
         watched = attempt.alive and attempt.unwatch is not None and not attempt.signal_wanted
         if attempt.facts.exited is not None or not watched:
-            await self._settle_safely(attempt)
+            self._settle_soon(attempt)
+
+    def _settle_soon(self, attempt: Attempt) -> None:
+        """On the side: an interpreter that does not come up, or a process that does not die, delays its attempt alone."""
+        key = attempt.key
+        if key in self._settling:
+            self._again.add(key)
+            return
+
+        def settled(_: asyncio.Task[None]) -> None:
+            del self._settling[key]
+            if key in self._again:
+                self._again.discard(key)
+                self._on_wake(key)
+
+        self._settling[key] = asyncio.create_task(self._settle_safely(attempt))
+        self._settling[key].add_done_callback(settled)
 
     async def _settle_safely(self, attempt: Attempt) -> None:
         try:
@@ -279,11 +308,3 @@ class Runner:
             attempt.state = "closed"
             attempt.closed_at_us = self._clock.now_us()
             await self._db.run(records.closed(*attempt.key, now_us=attempt.closed_at_us))
-
-
-def _is_over(attempts: list[Attempt]) -> bool:
-    """The run is terminal, and nothing of it lives or waits here."""
-    return all(
-        attempt.state == "closed" and not attempt.alive and attempt.forgotten_at_us is not None
-        for attempt in attempts
-    )

@@ -1,14 +1,32 @@
 """Which run directories may go. A journal is kept while another attempt may need it, acknowledged facts for a while longer:
 a control plane that was restored from a backup asks for them again.
+
+Of a run that ended elsewhere, or while this agent was away, nobody tells us: its journal is kept for `UNTOLD_US`. Should
+it go on here after that, its tasks are executed again.
 """
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+
+from headway_agent.spool.frames import writer_alive
 
 KEEP_US = 15 * 60 * 1_000_000
 KEEP_BYTES = 512 << 20
+UNTOLD_US = 30 * 24 * 3_600 * 1_000_000
+
+
+class Ended(Protocol):
+    """What is asked of an attempt."""
+
+    @property
+    def is_held(self) -> bool: ...
+    @property
+    def closed_at_us(self) -> int | None: ...
+    @property
+    def forgotten_at_us(self) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +36,15 @@ class KeptRun:
     run: str
     since_us: int
     size: int
+
+
+def is_over(attempts: Collection[Ended], now_us: int) -> bool:
+    """Nothing of the run lives or waits here, and it is terminal, or we have heard nothing of it for very long."""
+    if any(attempt.is_held for attempt in attempts):
+        return False
+    if all(attempt.forgotten_at_us is not None for attempt in attempts):
+        return True
+    return now_us - max(attempt.closed_at_us or now_us for attempt in attempts) >= UNTOLD_US
 
 
 def choose(
@@ -42,6 +69,7 @@ def delete_run(directory: Path) -> None:
     """Deletes a run's directory whole: under another name first, so that half of it is never taken for a run."""
     going = directory.with_name(f".deleted-{directory.name}")
     if directory.exists():
+        shutil.rmtree(going, ignore_errors=True)  # what an earlier try left has the name
         directory.rename(going)
     shutil.rmtree(going, ignore_errors=True)  # what is left is tried again at the next start
 
@@ -49,3 +77,14 @@ def delete_run(directory: Path) -> None:
 def delete_leftovers(runs: Path) -> None:
     for going in runs.glob(".deleted-*"):
         shutil.rmtree(going, ignore_errors=True)
+
+
+def delete_strangers(runs: Path, known: Collection[str], now_us: int) -> None:
+    """Deletes old directories that agent.db does not know: a new one took the place of a lost one."""
+    for directory in runs.iterdir():
+        if directory.name in known or directory.name.startswith(".") or not directory.is_dir():
+            continue
+        logs = list(directory.glob("*/frames.log"))
+        touched_us = max(path.stat().st_mtime_ns // 1_000 for path in (directory, *logs))
+        if now_us - touched_us >= UNTOLD_US and not any(map(writer_alive, logs)):
+            delete_run(directory)
