@@ -54,7 +54,7 @@ class Environment:
 def read(path: Path) -> dict[str, Environment]:
     """All entries; none when there is no file. EnvironmentRefused when it can't be understood."""
     try:
-        content = tomllib.loads(path.read_text())
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
@@ -101,9 +101,9 @@ def read_env_file(path: str) -> dict[str, str]:
     if not path:
         return {}
     try:
-        lines = Path(path).read_text().splitlines()
-    except OSError as error:
-        raise EnvironmentRefused(f"Can't read the env file {path}: {error.strerror}.") from error
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise EnvironmentRefused(f"Can't read the env file {path}: {error}.") from error
     found = {}
     for number, line in enumerate(map(str.strip, lines), 1):
         if not line or line.startswith("#"):
@@ -126,7 +126,7 @@ def update(path: Path, environment: Environment) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         entries = read(path) | {environment.name: environment}
         unnamed = path.with_suffix(f".{os.getpid()}")
-        unnamed.write_text("".join(_text(entries)))
+        unnamed.write_text("".join(_text(entries)), encoding="utf-8")
         unnamed.replace(path)
 
 

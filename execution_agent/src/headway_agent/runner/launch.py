@@ -69,6 +69,7 @@ class Launcher:
             journal=start_file.earlier_journals(attempt.run_dir),
             store=self._dir.store,
             wake=self._wake_path,
+            salt=self._dir.salt(assignment.key.run),
         )
         extra = dict(self._options.start_extra) | ({"fault": dict(fault)} if fault else {})
         start_file.write(attempt.run_dir, start | extra)

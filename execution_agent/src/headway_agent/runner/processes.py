@@ -90,13 +90,19 @@ def end_leftovers(
 ) -> bool:
     """Kills what a dead supervisor left: its session, and whoever carries the attempt's marker in the environment.
 
-    True when nobody of them is left. Blocks; call it on a thread.
+    True when nobody of them is left but those that became another user's (sudo): nobody here can end them.
+    Blocks; call it on a thread.
     """
     deadline = monotonic() + seconds
-    while left := list(_leftovers(leader, marker)):
+    foreign: set[int] = set()
+    while left := [pid for pid in _leftovers(leader, marker) if pid not in foreign]:
         for pid in left:
-            with contextlib.suppress(ProcessLookupError):
+            try:
                 os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # it died by itself
+            except PermissionError:
+                foreign.add(pid)
         if monotonic() >= deadline:
             return False
         _wait_for_deaths(left)

@@ -77,6 +77,8 @@ class Settler:
             if not processes.send_signal(attempt.supervisor, number):
                 # Not known yet: it is alive, but has not said who it is. The watch sends it.
                 attempt.signal_wanted = number
+            # One that was stopped must go on to do as it is told.
+            processes.send_signal(attempt.supervisor, signal.SIGCONT)
             return True
 
     async def _take(self, attempt: Attempt, step: adoption.Step) -> bool:

@@ -39,6 +39,7 @@ def content(
     journal: list[Path],
     store: Path,
     wake: Path,
+    salt: str,
 ) -> dict[str, Any]:
     run, fence = assignment.key
     return {
@@ -56,6 +57,7 @@ def content(
         "parameters": assignment.parameters,
         "journal": [str(path) for path in journal],
         "store": str(store),
+        "salt": salt,
         "wake": str(wake),
         "cancel_grace_us": assignment.cancel_grace_us,
         "kill_grace_us": assignment.kill_grace_us,

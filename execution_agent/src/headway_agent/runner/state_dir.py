@@ -1,7 +1,9 @@
 """The agent's state directory: what lies where, and that one agent alone uses it."""
 
 import fcntl
+import hashlib
 import os
+import secrets
 from pathlib import Path
 
 from headway_agent.runner.api import AttemptKey
@@ -30,6 +32,7 @@ class StateDir:
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
         for directory in (self.runs, self.store, self.logs):
             directory.mkdir(mode=0o700, exist_ok=True)
+        self._secret = _kept_secret(self.path / "secret")
 
     @property
     def database(self) -> Path:
@@ -47,8 +50,24 @@ class StateDir:
     def logs(self) -> Path:
         return self.path / "logs"
 
+    def salt(self, run: str) -> str:
+        """A run's secret, the same in all its attempts here: what calls leave as their keys can't be tried out without it."""
+        return hashlib.sha256(self._secret + run.encode()).hexdigest()
+
     def run_dir(self, key: AttemptKey) -> Path:
         return self.runs / key.run / str(key.fence)
 
     def close(self) -> None:
         os.close(self._lock)
+
+
+def _kept_secret(path: Path) -> bytes:
+    """32 random bytes, made once. The directory's lock is held, so nobody else makes them at the same time."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        fresh = path.with_name("secret.new")
+        fresh.touch(mode=0o600)
+        fresh.write_bytes(secrets.token_bytes(32))
+        fresh.replace(path)
+        return path.read_bytes()

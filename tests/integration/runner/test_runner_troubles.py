@@ -1,0 +1,94 @@
+"""What goes wrong with one attempt or environment, and must not with the others."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from headway_agent.runner.api import AttemptKey
+from headway_agent.runner.attempts import Runner
+from headway_agent.runner.environments import Environment, update
+from support.attempts import SDK, TESTS
+from support.runners import RUN, agent, assignment
+
+pytestmark = pytest.mark.process
+KEY = AttemptKey(RUN, 1)
+OTHER = "33333333-3333-3333-3333-333333333333"
+
+
+async def test_an_interpreter_that_hangs_delays_nobody_else(tmp_path: Path) -> None:
+    hung = tmp_path / "hung"
+    wait = "import socket, sys; socket.socket(fileno=int(sys.argv[sys.argv.index('--fd') + 1])).recv(1)"
+    hung.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{wait}" "$@"\n')
+    hung.chmod(0o755)
+    async with agent(tmp_path / "s", sweep_every=0.05) as one:
+        update(tmp_path / "environments.toml", Environment("hung", str(hung), str(one.root)))
+        slow = asyncio.create_task(one.runner.start(assignment(run=OTHER, environment="hung")))
+        await one.until(lambda: one.held(AttemptKey(OTHER, 1)) is not None)
+        await one.runner.start(assignment("calls", count=10))
+        await one.until_state(KEY, "exited")
+        assert not slow.done()
+        slow.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await slow
+
+
+async def test_a_stopped_supervisor_ends_its_attempt_when_told(tmp_path: Path) -> None:
+    async with agent(tmp_path / "s") as one:
+        await one.runner.start(assignment("wait"))
+        await one.until_ready(KEY)
+        (starting, *_) = await one.facts(KEY)
+        os.kill(starting["pid"], signal.SIGSTOP)
+        assert await one.runner.kill(KEY)
+        await one.until_state(KEY, "exited")
+        assert (await one.last(KEY))["outcome"] == "cancelled"
+
+
+async def test_an_upgrade_of_the_sdk_gets_a_new_template(tmp_path: Path) -> None:
+    sdk = tmp_path / "sdk"
+    shutil.copytree(SDK, sdk, ignore=shutil.ignore_patterns("__pycache__", "cli"))
+    path = os.pathsep.join(map(str, (sdk, TESTS)))
+    base_env = {"PATH": os.environ["PATH"], "PYTHONPATH": path}
+    async with agent(tmp_path / "s", base_env=base_env) as one:
+        await one.runner.start(assignment())
+        await one.until_state(KEY, "exited")
+        new = sdk / "headway" / "version.new"
+        new.write_text('__version__ = "99"\n')
+        new.replace(sdk / "headway" / "version.py")
+        await one.runner.start(assignment(fence=2))
+        await one.until_state(AttemptKey(RUN, 2), "exited")
+        said = [(await one.facts(AttemptKey(RUN, fence)))[0]["sdk"] for fence in (1, 2)]
+    assert said[0] != "99"
+    assert said[1] == "99"
+
+
+async def test_a_hint_about_what_was_deleted_is_nothing(tmp_path: Path) -> None:
+    async with agent(tmp_path / "s", keep_us=0) as one:
+        await one.runner.start(assignment())
+        await one.until_state(KEY, "exited")
+        await one.runner.acked(KEY, 4)
+        await one.runner.forget(RUN)
+        one.runner._on_wake(KEY)
+        assert await one.runner.delete_old() == [RUN]
+        later = AttemptKey(OTHER, 1)
+        await one.runner.start(assignment(run=OTHER))
+        await one.until_state(later, "exited")
+
+
+async def test_a_runner_that_fails_inside_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with agent(tmp_path / "s") as one:
+
+        async def breaks(_self: Runner, _attempt: object) -> None:
+            raise ValueError("broken")
+
+        monkeypatch.setattr(Runner, "_refresh", breaks)
+        await one.runner.start(assignment())
+        with pytest.raises(ValueError, match="broken"):
+            await asyncio.wait_for(one.until(lambda: False), 20)
