@@ -91,6 +91,7 @@ def prepare(received: AttemptFacts, ids: EventIds) -> PreparedFacts:
     """Check and pack the facts of one attempt."""
     facts = PreparedFacts(run=received.run, fence=received.fence, first_seq=received.first_seq)
     contents = {blob.digest: blob for blob in received.blobs}
+    facts.size_bytes += sum(len(blob.content or b"") for blob in received.blobs)
     for n, (fact, event_id) in enumerate(
         zip(received.facts, ids.take(len(received.facts)), strict=True)
     ):

@@ -20,6 +20,8 @@ from headway_control_plane.application.ports import (
 from headway_control_plane.domain.commands import (
     CloseSession,
     Command,
+    CreateRun,
+    Deploy,
     FireDeadline,
     LoseSession,
     OpenSession,
@@ -83,7 +85,7 @@ class CommandItem(Waiting[Committed]):
 
     @property
     def size_bytes(self) -> int:
-        return _BYTES_OF_A_COMMAND
+        return _BYTES_OF_A_COMMAND + _bytes_of_contents(self.command)
 
     def want(self, wanted: Wanted) -> None:
         """Name the rows that the decision reads."""
@@ -121,6 +123,18 @@ class FactsItem(Waiting[FactsResult]):
 
 
 Item = CommandItem | FactsItem
+
+
+def _bytes_of_contents(command: Command) -> int:
+    """What it carries beside words: parameters and the like are most of what a waiting command takes."""
+    match command:
+        case CreateRun():
+            blobs = (command.parameters, command.labels)
+        case Deploy():
+            blobs = (command.spec.parameter_schema, command.spec.defaults)
+        case _:
+            return 0
+    return sum(len(blob.content or b"") for blob in blobs)
 
 
 def poisoned(facts: PreparedFacts, reason: str) -> AttemptVerdict:
