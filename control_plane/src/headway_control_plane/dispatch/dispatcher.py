@@ -195,6 +195,8 @@ class Dispatcher:
                 asked.setdefault(ws, []).append(run)
             for ws, runs in asked.items():
                 rows = [self._penalised(ws, row) for row in found.get(ws, ())]
+                for run in set(runs).difference(row.run for row in rows):
+                    self._refusals.pop((ws, run), None)  # it neither waits nor is open
                 if ws in self._views:
                     self._inputs += self._view(ws).load_runs(rows, runs)
         if self._doubted:
@@ -247,6 +249,9 @@ class Dispatcher:
             _log.warning("workspace %d: %s", grant.ws, stale.message)
         except (Refused, Unavailable) as problem:
             _log.info("run %s was not granted: %s", grant.run, problem)
+            self._after_refusal(view, grant)
+        except Exception:  # noqa: BLE001 - a run must not stay in the air, whatever went wrong with its grant
+            _log.exception("the grant of run %s failed", grant.run)
             self._after_refusal(view, grant)
         else:
             self._refusals.pop((grant.ws, grant.run), None)

@@ -247,8 +247,10 @@ class Dispatching:
             case AttemptClosed():
                 pool = self._pool(item.ws, item.pool)
                 pool.held.discard(item.run)
-                for session in pool.sessions.values():
+                for id_, session in list(pool.sessions.items()):
                     session.held.discard(item.run)
+                    if not (session.up or session.held):
+                        del pool.sessions[id_]  # it was down already and held this alone
                 touched.add((item.ws, item.pool))
             case SessionUp():
                 known = self._pool(item.ws, item.pool).sessions.setdefault(
