@@ -590,3 +590,24 @@ def main(die: bool):
     project.run({"die": True})
     assert value(project.run({"die": False})) == 1
     assert marks(project) == ["once"]
+
+
+def test_keys_depend_on_the_runs_secret_and_the_journal_still_matches(project: Project):
+    """Without the secret nobody can find arguments by trying which of them give a key."""
+    project.write(
+        """
+@task
+def once(n):
+    return n
+
+@flow
+def main():
+    return once(7)
+"""
+    )
+    plain = project.run(journal=[]).of("call.ended")[0]["call"]
+    first = project.run(journal=[], salt="5f" * 32)
+    again = project.run(salt="5f" * 32)
+    assert first.of("call.ended")[0]["call"] != plain
+    assert again.of("call.ended")[0]["call"] == first.of("call.ended")[0]["call"]
+    assert again.outcomes() == ["skipped"]

@@ -122,7 +122,7 @@ class Result(google.protobuf.message.Message):
     codec: builtins.str
     size_bytes: builtins.int
     digest: builtins.bytes
-    """SHA-256 of the encoded value."""
+    """SHA-256 of the encoded value. Not an ID: whoever guesses a small value can check the guess."""
     reference: builtins.str
     """Where the customer's store keeps it; empty for a value kept in the journal."""
     preview_digest: builtins.bytes

@@ -14,7 +14,7 @@ from typing import Any
 
 from headway import pool
 from headway.context import Call, enter, leave
-from headway.digests import call_key, explicit_digest, stable_digest
+from headway.digests import ROOT, call_key, explicit_digest, stable_digest
 from headway.errors import Cancelled
 from headway.futures import Future, futures_in, resolve, running_loop, worker
 from headway.pool import Pool
@@ -31,7 +31,11 @@ Kwargs = dict[str, Any]
 
 
 class JournalEngine:
-    """The engine of one attempt (headway.context.Engine)."""
+    """The engine of one attempt (headway.context.Engine).
+
+    `origin` stands for the flow in the keys of its calls. The agent gives a secret one a run, so that nobody can find a
+    call's arguments by trying which give its key.
+    """
 
     def __init__(
         self,
@@ -41,6 +45,7 @@ class JournalEngine:
         cancellation: Cancellation,
         pool: Pool,
         random: Random,
+        origin: str = ROOT,
     ) -> None:
         self.facts = facts
         self._report = reporter
@@ -48,6 +53,7 @@ class JournalEngine:
         self._cancellation = cancellation
         self._pool = pool
         self._random = random
+        self._origin = origin
         self._interrupts = Interrupts()
         self._opaque = OpaqueResults()
 
@@ -94,7 +100,8 @@ class JournalEngine:
         self._cancellation.check()
         digest = self._digest(target, args, kwargs)
         ordinal = parent.next_ordinal(target.name, digest)
-        key = call_key(parent.key, target.name, digest, ordinal)
+        above = self._origin if parent.key == ROOT else parent.key
+        key = call_key(above, target.name, digest, ordinal)
         return Call(self, key, parent.key, target.kind, target.name, on_loop=target.is_async)
 
     def _digest(self, target: Target, args: Args, kwargs: Kwargs) -> str:
