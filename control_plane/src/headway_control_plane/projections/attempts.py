@@ -176,8 +176,14 @@ async def read_error(reader: LogReader, ws: int, error_class: str, text: bytes) 
     """Return an error with its text, as far as it was let out and not erased."""
     if not error_class and not text:
         return None
-    content = (await reader.blobs(ws, [text])).get(text) if text else None
-    told = _error_text(content)
+    return view_error(error_class, text, await reader.blobs(ws, [text]) if text else {})
+
+
+def view_error(error_class: str, text: bytes, contents: Mapping[bytes, bytes]) -> ErrorView | None:
+    """Return an error whose text was read already, if it is there; None where there was no error."""
+    if not error_class and not text:
+        return None
+    told = _error_text(contents.get(text))
     return ErrorView(error_class, told.get("message"), told.get("traceback"))
 
 

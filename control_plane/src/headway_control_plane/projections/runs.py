@@ -64,7 +64,10 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run, with what belongs to it resolved. Contents (parameters, error text) are named by digest."""
+    """A run, with what belongs to it resolved. Contents (parameters, error text) are named by digest.
+
+    `permits` are the pool's: what of the run may have left the network at all.
+    """
 
     id: UUID
     version: int
@@ -95,6 +98,7 @@ class RunView:
     result_digest: bytes
     facts: int
     tasks: TaskCounts | None
+    permits: tuple[str, ...] = ()
 
     @property
     def is_terminal(self) -> bool:
@@ -259,6 +263,7 @@ def _views() -> Select[Any]:
             run,
             deployment.c.name.label("deployment_name"),
             pool.c.name.label("pool_name"),
+            pool.c.permits.label("pool_permits"),
             run_wait.c.reason.label("wait_reason"),
             run_wait.c.object.label("wait_object"),
             attempt.c.last_seq,
@@ -306,6 +311,7 @@ def _view(row: Mapping[str, Any], sums: TaskCounts | None, now: datetime) -> Run
         result_digest=row["result_digest"],
         facts=row["last_seq"] or 0,
         tasks=sums,
+        permits=tuple(row["pool_permits"]),
     )
 
 

@@ -19,8 +19,8 @@ from headway_control_plane.projections.attempts import (
     AttemptView,
     last_report,
     list_attempts,
-    read_error,
     read_result,
+    view_error,
 )
 from headway_control_plane.projections.events import view_event
 from headway_control_plane.projections.logs import (
@@ -31,7 +31,6 @@ from headway_control_plane.projections.logs import (
     read_lines,
     read_tail,
 )
-from headway_control_plane.projections.pools import get_pool
 from headway_control_plane.projections.runs import RunView, get_run
 from headway_control_plane.projections.tasks import TaskCounts, TaskPage
 from headway_control_plane.ui import words
@@ -113,11 +112,9 @@ async def run_page(site: Site, request: Request, viewer: Viewer) -> Response:
         attempts = await list_attempts(connection, viewer.ws, run.id, after=max(0, run.fence - 20))
         counts = await _counts(connection, viewer.ws, run, asked.fence)
         values = await _task_values(connection, viewer.ws, run, attempts, counts, asked, now)
-        pool = await get_pool(connection, viewer.ws, str(run.pool.id))
-        permits = pool.permits if pool else ()
         log = await read_log(connection, viewer.ws, run, asked)
         freshness = await checkpoints.freshness(connection, viewer.ws, PROJECTION)
-    values |= await _contents(site, viewer, run, attempts, permits)
+    values |= await _contents(site, viewer, run, attempts)
     word, at = run_age(run)
     values |= {
         "run": run,
@@ -130,7 +127,7 @@ async def run_page(site: Site, request: Request, viewer: Viewer) -> Response:
         "log_last": log.last_line,
         "log_first": log.lines[0].line if log.lines else 0,
         "log_more": log.more,
-        "log_withheld": shape.withheld_log(run, permits) if not log.lines else "",
+        "log_withheld": shape.withheld_log(run, run.permits) if not log.lines else "",
         "levels": LEVELS,
         "done": _done_words(request),
         "live": "" if run.is_terminal else f"run/{run.id}",
@@ -295,13 +292,13 @@ async def _contents(
     viewer: Viewer,
     run: RunView,
     attempts: Sequence[AttemptView],
-    permits: Sequence[str],
 ) -> dict[str, Any]:
     """Read what lies beside the log or in it: parameters, error text, result, the run's own events."""
     reader = site.services.reader
-    blobs = await reader.blobs(viewer.ws, [run.parameters] if run.parameters else [])
+    named = [digest for digest in (run.parameters, run.error_text) if digest]
+    blobs = await reader.blobs(viewer.ws, named)
     parameters = blobs.get(run.parameters)
-    error = await read_error(reader, viewer.ws, run.error_class, run.error_text)
+    error = view_error(run.error_class, run.error_text, blobs)
     stream = Stream(StreamKind.RUN, run.id)
     events = await reader.read_stream(
         viewer.ws, stream, max(0, run.version - EVENTS_ON_PAGE), EVENTS_ON_PAGE
@@ -315,7 +312,7 @@ async def _contents(
     return {
         "parameters": shape.pretty_json(parameters) if parameters is not None else None,
         "parameters_withheld": "Parameters were erased, or are sealed for the agent alone.",
-        "card": shape.error_card(run, error, permitted="error_text" in permits),
+        "card": shape.error_card(run, error, permitted="error_text" in run.permits),
         "result": shape.result_words(result),
         "events": shape.event_rows(map(view_event, events)),
         "actions": shape.actions(run, parameters_known=parameters is not None),
