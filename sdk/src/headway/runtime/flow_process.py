@@ -89,8 +89,12 @@ def _writer(fd: int) -> TextIO:
 
 
 def _enter(start: dict[str, Any]) -> None:
-    os.environ.clear()  # noqa: TID251 (the flow's environment is what start.json says and nothing of the agent's)
-    os.environ.update(start["env"])  # noqa: TID251
+    # The flow's environment is what start.json says and nothing of the agent's. The template's is nearly the same, and
+    # setting all of it anew would cost each attempt more than comparing.
+    wanted, present = start["env"], dict(os.environ)  # noqa: TID251
+    for name in present.keys() - wanted.keys():
+        del os.environ[name]  # noqa: TID251
+    os.environ.update(wanted.items() - present.items())  # noqa: TID251
     os.chdir(start["root"])
 
 

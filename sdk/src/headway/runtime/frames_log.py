@@ -19,6 +19,7 @@ HEADER = struct.Struct(">IIQ")
 NUMBER = struct.Struct(">Q")
 MAX_FRAME = 1 << 20
 _CHUNK = 1 << 20
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class FramesLogBroken(OSError):
@@ -48,7 +49,7 @@ START = Position(offset=0, n=1)
 
 
 def encode_frame(frame: dict[str, Any]) -> bytes:
-    return json.dumps(frame, separators=(",", ":"), ensure_ascii=False).encode()
+    return _encode(frame).encode()
 
 
 def encode_record(n: int, raw: bytes) -> bytes:

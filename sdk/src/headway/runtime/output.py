@@ -99,6 +99,8 @@ class OutputLog:
         return written > 0
 
     def sync(self) -> None:
+        if not self._end:
+            return
         with contextlib.suppress(OSError):  # lines are no facts: they may go with the power
             os.fsync(self._fd)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import os
 import signal
 import sys
@@ -10,7 +11,12 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_STAT_MAX = 4096  # a command's name is short, and the numbers are fifty
 _PROC = Path("/proc")
+# Looked up once, in the template: each attempt calls it twice.
+_LIBC_PRCTL = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
+if _LIBC_PRCTL is not None:
+    _LIBC_PRCTL.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
 
 
 def start_time(pid: int) -> int:
@@ -18,6 +24,7 @@ def start_time(pid: int) -> int:
     return _stat(pid)[1]
 
 
+@functools.cache
 def boot_id() -> str:
     """Names this boot of the machine; empty where the platform has no such name."""
     try:
@@ -107,16 +114,22 @@ def _all_pids() -> list[int]:
 def _stat(pid: int) -> tuple[int, int]:
     """Parent and start time; zeros for a process that is gone."""
     try:
-        text = (_PROC / str(pid) / "stat").read_bytes()
+        # Without a Path and a file object: an attempt looks here before anything else happens.
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return 0, 0
+    try:
+        text = os.read(fd, _STAT_MAX)
+    except ProcessLookupError:  # it ended between the two calls
+        return 0, 0
+    finally:
+        os.close(fd)
     # The command's name may hold spaces and parentheses: the fields begin behind the last one.
     fields = text[text.rindex(b")") + 2 :].split()
     return int(fields[1]), int(fields[19])
 
 
 def _prctl(option: int, value: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+    if _LIBC_PRCTL is not None and _LIBC_PRCTL(option, value, 0, 0, 0) != 0:
         code = ctypes.get_errno()
         raise OSError(code, f"prctl({option}): {os.strerror(code)}")

@@ -31,7 +31,7 @@ from headway.runtime.store import Store, Wake
 FACTS = frozenset(
     {"attempt.started", "call.started", "call.retrying", "call.ended", "attempt.ended"}
 )
-READ = 256 * 1024
+READ = 64 * 1024  # what a pipe holds; a larger buffer would be mapped and unmapped for each read
 LAST_KILL = 10.0
 KILL_ROUND = 0.05
 
