@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from enum import Enum
@@ -19,7 +19,7 @@ from headway_control_plane.db.tables import agent, deployment, pool, run, sessio
 from headway_control_plane.domain.streams import Blob, Stream, StreamKind
 from headway_control_plane.projections.reading import fetch
 
-_SUMMARY_VALUES = 4
+_SUMMARY_VALUES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def view_event(recorded: Recorded) -> EventView:
         causation=recorded.causation,
         traceparent=recorded.traceparent,
         data=data,
-        summary=_summarise(data),
+        summary=summarise(data),
         chain=recorded.chain.hex(),
     )
 
@@ -150,15 +150,18 @@ def _scalar(field: FieldDescriptor, value: Any) -> Any:
     return known.name.removeprefix(f"{prefix}_").lower()
 
 
-def _summarise(data: Mapping[str, Any]) -> str:
-    """One line: the first few values that say something."""
-    return " ".join(_telling(data))
+_TELLING = (
+    "name", "outcome", "flow", "cause", "reason", "detail", "evidence", "fence", "tries", "error_class", "class",
+    "exit_code", "signal", "host", "agent_version", "slots", "due_at", "python", "sdk", "pid",
+)  # fmt: skip
 
 
-def _telling(data: Mapping[str, Any]) -> Iterable[str]:
-    telling = [
-        f"{name}={value}"
-        for name, value in data.items()
-        if isinstance(value, str | int) and value not in ("", False) and len(str(value)) <= 80
-    ]
-    return telling[:_SUMMARY_VALUES]
+def summarise(data: Mapping[str, Any]) -> str:
+    """Return what an event says to a person, on one line; ids and digests stand in its data."""
+    error = data.get("error")
+    flat = {**data, **error} if isinstance(error, Mapping) else data
+    told = [(name, flat[name]) for name in _TELLING if flat.get(name) not in (None, "", 0)]
+    return " ".join(
+        f"{value}" if name in {"name", "outcome"} else f"{name}={value}"
+        for name, value in told[:_SUMMARY_VALUES]
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -307,28 +307,11 @@ def event_rows(events: Iterable[EventView]) -> list[EventRow]:
             stream=_short_stream(event.stream),
             stream_href=link("/events", {"stream": event.stream}),
             actor=event.actor,
-            summary=event_words(event.data),
+            summary=event.summary,
             data=json.dumps(dict(event.data), indent=2, ensure_ascii=False),
         )
         for event in events
     ]
-
-
-_TELLING = (
-    "name", "outcome", "flow", "cause", "reason", "detail", "evidence", "fence", "tries", "error_class", "class",
-    "exit_code", "signal", "host", "agent_version", "slots", "due_at", "python", "sdk", "pid",
-)  # fmt: skip
-
-
-def event_words(data: Mapping[str, Any]) -> str:
-    """Return what an event says to a person; ids and digests stand in the details."""
-    flat = dict(data)
-    if isinstance(data.get("error"), Mapping):
-        flat |= data["error"]
-    told = [(name, flat[name]) for name in _TELLING if flat.get(name) not in (None, "", 0)]
-    return " ".join(
-        f"{value}" if name in {"name", "outcome"} else f"{name}={value}" for name, value in told[:5]
-    )
 
 
 def _short_stream(stream: str) -> str:
