@@ -1,6 +1,7 @@
 """Assertions: what they must say, and what they must not get away with."""
 
 import time
+from base64 import urlsafe_b64encode
 from uuid import uuid4
 
 import jwt
@@ -55,6 +56,7 @@ def test_every_claim_is_needed(missing: str) -> None:
         {"iat": "now"},
         {"exp": None},
         {"iat": True},
+        {"iat": 10**400},
         {"exp": float("inf")},
         {"jti": ""},
         {"jti": "x" * 1000},
@@ -66,6 +68,13 @@ def test_every_claim_is_needed(missing: str) -> None:
 def test_claims_of_the_wrong_kind_are_refused(claims: dict) -> None:
     with pytest.raises(BadAssertion):
         verify(ME.assertion(now=NOW, **claims), ME.public_key, NOW)
+
+
+def test_claims_nested_without_end_are_no_assertion() -> None:
+    nested = urlsafe_b64encode(b'{"sub":' + b"[" * 1200).decode().rstrip("=")
+    header = ME.assertion(now=NOW).partition(".")[0]
+    with pytest.raises(BadAssertion):
+        claimed_agent(f"{header}.{nested}.")
 
 
 def test_no_other_algorithm_is_accepted() -> None:

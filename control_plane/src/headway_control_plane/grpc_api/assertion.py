@@ -50,7 +50,7 @@ def claimed_agent(token: str) -> UUID:
     try:
         claims = jwt.decode(token, options={"verify_signature": False})
         return UUID(str(claims["sub"]))
-    except (jwt.InvalidTokenError, KeyError, ValueError) as problem:
+    except (jwt.InvalidTokenError, KeyError, ValueError, RecursionError) as problem:
         raise BadAssertion("The assertion is no JWT that names an agent in `sub`.") from problem
 
 
@@ -100,9 +100,12 @@ def _signed_claims(token: str, public_key: bytes) -> Mapping[str, Any]:
 
 
 def _instant(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise BadAssertion("`iat` and `exp` must be numbers of seconds since 1970.")
-    return float(value)
+    try:
+        if not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value):
+            return float(value)
+    except OverflowError:
+        pass  # an integer beyond every float, and so beyond every calendar
+    raise BadAssertion("`iat` and `exp` must be numbers of seconds since 1970.")
 
 
 class ReplayGuard:
