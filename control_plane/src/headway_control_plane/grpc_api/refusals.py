@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import grpc
 
+from headway_control_plane.application.ports import Unavailable
 from headway_control_plane.clock import Clock
 from headway_control_plane.grpc_api.core import Ending
 from headway_control_plane.grpc_api.registry import Cut
@@ -18,6 +19,7 @@ SESSION_KEY = "x-headway-session"
 """Its value `over` says: this session id is used up, open the next stream under a new one."""
 
 _Code = grpc.StatusCode
+_RETRY_AFTER_OUTAGE = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,12 @@ SHUTDOWN = Refusal(_Code.UNAVAILABLE, "This replica is shutting down. Reconnect.
 NO_HELLO = Refusal(_Code.DEADLINE_EXCEEDED, "No Hello came in time.")
 
 
-def unavailable(why: str, retry_after: timedelta) -> Refusal:
+def outage_refusal(outage: Exception) -> Refusal:
+    """Come again. What the database says goes to our log alone: it may name hosts of ours and values of others."""
+    if isinstance(outage, Unavailable):
+        why, retry_after = str(outage), outage.retry_after
+    else:
+        why, retry_after = "The control plane's database does not answer.", _RETRY_AFTER_OUTAGE
     return Refusal(_Code.UNAVAILABLE, why, (retry_after_metadata(retry_after),))
 
 

@@ -28,9 +28,9 @@ from headway_control_plane.grpc_api.refusals import (
     DEFECT,
     SHUTDOWN,
     Refusal,
+    outage_refusal,
     retry_after_metadata,
     time_metadata,
-    unavailable,
 )
 from headway_control_plane.grpc_api.store import SessionStore
 from headway_control_plane.grpc_api.stream import AgentStream, Services
@@ -38,7 +38,6 @@ from headway_control_plane.ids import IdSource
 
 _log = logging.getLogger(__name__)
 _LONGEST_HANDSHAKE_WAIT = 2.0
-_RETRY_AFTER_OUTAGE = timedelta(seconds=2)
 _ROTATION_JITTER = 0.1
 
 _meter = metrics.get_meter("headway.agents")
@@ -84,7 +83,8 @@ class AgentService(AgentServiceServicer):
         except Refusal as refusal:
             await self._abort(context, refusal)
         except OUTAGES as outage:
-            await self._abort(context, unavailable(str(outage), _RETRY_AFTER_OUTAGE))
+            _log.warning("%s", outage)
+            await self._abort(context, outage_refusal(outage))
         except Exception:  # noqa: BLE001 - a defect; logged, and told without its details
             _log.exception("enrolment failed")
             await self._abort(context, DEFECT)
@@ -100,7 +100,8 @@ class AgentService(AgentServiceServicer):
         except Refusal as refusal:
             await self._abort(context, refusal)
         except OUTAGES as outage:
-            await self._abort(context, unavailable(str(outage), _RETRY_AFTER_OUTAGE))
+            _log.warning("%s", outage)
+            await self._abort(context, outage_refusal(outage))
         except Exception:  # noqa: BLE001 - a defect; logged, and told without its details
             _log.exception("an agent stream failed")
             await self._abort(context, DEFECT)

@@ -34,7 +34,8 @@ class Limits:
     held_attempts: int = 10_000
     slots: int = 10_000
     outbound_messages: int = 64
-    unanswered_batches: int = 32  # beyond, nothing more is read until one is answered
+    unanswered_batches: int = 32  # of facts; beyond, nothing more is read until one is answered
+    unanswered_messages: int = 256  # of any kind
     handshakes_per_second: float = 200.0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 from uuid import UUID
@@ -30,6 +31,7 @@ from headway_control_plane.grpc_api.refusals import (
     NO_HELLO,
     OVERFLOW,
     Refusal,
+    outage_refusal,
 )
 from headway_control_plane.grpc_api.registry import Cut, Registry, SessionKey
 from headway_control_plane.grpc_api.renewals import Renewals
@@ -112,6 +114,7 @@ class AgentStream:
             self._say_forget()
 
     def cut(self, why: Cut) -> None:
+        # An agent that said Goodbye expects just that, whatever was still on its way.
         if not (self._core.leaving and why is Cut.SESSION_OVER):
             self._end(CUTS[why])
 
@@ -138,8 +141,12 @@ class AgentStream:
             await write(await self._outbox.get())
 
     async def _wait_for_room(self) -> None:
-        """Stop reading while many batches are unanswered; HTTP/2's own flow control then slows the agent down."""
-        while len(self._core.batches) >= self._core.limits.unanswered_batches:
+        """Stop reading while much is unanswered; HTTP/2's own flow control then slows the agent down."""
+        limits = self._core.limits
+        while (
+            len(self._core.batches) >= limits.unanswered_batches
+            or len(self._work) >= limits.unanswered_messages
+        ):
             self._answered.clear()
             await self._answered.wait()
 
@@ -174,7 +181,7 @@ class AgentStream:
     def _begin(self, effect: core.Effect) -> None:
         match effect:
             case core.Renew():
-                self._start(self._renew(effect.id))
+                self._start(self._renew(effect.id), repeated=True)
             case core.StoreFacts():
                 self._start(self._store_facts(effect.facts))
             case core.StoreLines():
@@ -213,7 +220,7 @@ class AgentStream:
         services = self._services
         lease = await services.renewals.renew(self.key)
         if lease is None:
-            self._end(CUTS[Cut.SESSION_OVER])
+            self.cut(Cut.SESSION_OVER)
             return
         if lease.replica != services.replica:
             self._end(CUTS[Cut.MOVED])
@@ -232,7 +239,6 @@ class AgentStream:
         answer = await self._services.intake.facts(self.identity, self.ledger, facts)
         self._answer(answer)
         self._feed(core.Answered(facts.id))
-        self._answered.set()
         self._say_forget()
 
     async def _store_lines(self, lines: Lines) -> None:
@@ -258,21 +264,27 @@ class AgentStream:
         except Overflow:
             self._end(OVERFLOW)
 
-    def _start(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(self._guard(work), name="agent stream work")
+    def _start(self, work: Coroutine[None, None, None], *, repeated: bool = False) -> None:
+        task = asyncio.create_task(self._guard(work, repeated=repeated), name="agent stream work")
         self._work.add(task)
-        task.add_done_callback(self._work.discard)
+        task.add_done_callback(self._worked)
 
-    async def _guard(self, work: Coroutine[None, None, None]) -> None:
+    def _worked(self, task: asyncio.Task[None]) -> None:
+        self._work.discard(task)
+        self._answered.set()
+
+    async def _guard(self, work: Coroutine[None, None, None], *, repeated: bool) -> None:
         """Nothing that goes wrong with one message is lost, and none of it reaches another stream."""
         try:
             await work
         except OUTAGES as outage:
-            # Unanswered; the agent repeats what it got no answer to.
             _log.warning("session %s: %s", self._session, outage)
+            if not repeated:
+                # An agent waits for the answer to what it sent as long as the stream lasts; on the next it sends it again.
+                self._end(outage_refusal(outage))
         except Refused as refused:
             _log.info("session %s: %s", self._session, refused.message)
-            self._end(CUTS[Cut.SESSION_OVER])
+            self.cut(Cut.SESSION_OVER)
         except Exception:  # noqa: BLE001 - a defect; logged, and the stream is closed
             _log.exception("session %s", self._session)
             self._end(DEFECT)
@@ -280,7 +292,8 @@ class AgentStream:
     async def _take_leave(self, refusal: Refusal) -> NoReturn:
         if refusal is CUTS[Cut.REVOKED]:
             # Its runs need not wait for the lease to run out.
-            await self._execute(CloseSession(self.key[1], "revoked"))
+            with suppress(Refused):  # it was never opened
+                await self._execute(CloseSession(self.key[1], "revoked"))
         raise refusal
 
     def _end(self, refusal: Refusal) -> None:
