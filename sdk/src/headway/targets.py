@@ -60,7 +60,8 @@ def check_function(fn: Callable[..., Any]) -> None:
             f"{name} is a generator: its body would run after its call has ended. Return a list instead of yielding"
         )
     in_class = "." in name and not name.rpartition(".")[0].endswith("<locals>")
-    if in_class and code.co_varnames[:1] == ("self",):
+    is_bound = hasattr(fn, "__self__")
+    if in_class and not is_bound and code.co_varnames[:1] == ("self",):
         raise InvalidOption(
             f"{name} is a method: decorate a function that takes what it needs as arguments, and call it from the method"
         )

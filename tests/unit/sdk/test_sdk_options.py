@@ -157,5 +157,6 @@ def test_a_method_is_no_task_but_a_static_one_is():
         def work(n):
             return n + 1
 
+    assert task("".join)(["a"]) == "a", "bound methods know their object"
     assert Taken.work(1) == 2
     assert Taken().work(1) == 2
