@@ -6,18 +6,13 @@ Decisions are made by the production code of a flush (`log.draft`); rows are the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg.pq import TransactionStatus
-from psycopg_pool import PoolTimeout
 
 from headway_control_plane.domain.commands import GrantRun
 from headway_control_plane.domain.policy import Policy
@@ -160,12 +155,16 @@ class Database:
         stalled = self.stalled_until.get(loop, 0.0) - self.world.now
         if stalled > 0:
             self.world.happens("replica cut off from the database")
-        self.world.after(max(stalled, 0.0) + self._trip(), self._perform, loop, answer, act)
+        trip = self._trip()
+        if trip > 2.0 and self.world.chance(0.5):
+            # Seldom is one packet late alone: the way is gone, for renewals as well.
+            self.stalled_until[loop] = self.world.now + trip
+        self.world.after(max(stalled, 0.0) + trip, self._perform, loop, answer, act)
         return answer
 
     def _trip(self) -> float:
         world, random = self.world, self.world.random
-        if world.chance(self.faults.slow * 0.02):
+        if world.chance(self.faults.slow * 0.05):
             world.happens("statement late")
             return random.uniform(2.0, 40.0)
         slow = world.chance(self.faults.slow * 0.2)
@@ -302,94 +301,3 @@ def _settle(loop, answer, result, error) -> None:
         answer.set_result(result)
     else:
         answer.set_exception(error)
-
-
-# What a replica takes for its database --------------------------------------------------------------------
-
-
-class Connection:
-    """Statements are known by their text. Those of one transaction see one instant."""
-
-    def __init__(self, database: Database, statements: Any, *, transaction: bool) -> None:
-        self._database = database
-        self._statements = statements
-        self._transaction = transaction
-        self._begun = False
-        self.closed = False
-        self.info = SimpleNamespace(transaction_status=TransactionStatus.IDLE)
-
-    async def execute(self, sql: str, parameters: Any = None, **_: Any) -> Cursor:
-        act = self._statements.find(sql)
-        if act is None:
-            return Cursor([])
-        if self._begun:
-            return Cursor(act(parameters or {}))
-        self._begun = self._transaction
-        return Cursor(await self._database.call(partial(act, parameters or {})))
-
-    async def close(self) -> None:
-        self.closed = True
-
-    @asynccontextmanager
-    async def pipeline(self) -> AsyncIterator[None]:
-        yield
-
-
-class Cursor:
-    def __init__(self, rows: list[tuple[Any, ...]]) -> None:
-        self._rows = rows
-
-    async def fetchall(self) -> list[tuple[Any, ...]]:
-        return self._rows
-
-    async def fetchone(self) -> tuple[Any, ...] | None:
-        return self._rows[0] if self._rows else None
-
-
-class Access:
-    """Implements what production code uses of `db.pool.Database`, for one process."""
-
-    def __init__(self, database: Database, statements: Any) -> None:
-        self._database = database
-        self._statements = statements
-
-    def local_settings(self, role: Any) -> dict[str, str]:
-        return {}
-
-    def pool(self, role: Any) -> Access:
-        return self
-
-    async def getconn(self) -> Connection:
-        if self._database.away:
-            await asyncio.sleep(3.0)
-        if self._database.away:
-            raise PoolTimeout("no connection")
-        return Connection(self._database, self._statements, transaction=True)
-
-    async def putconn(self, connection: Connection) -> None:
-        """Nothing is pooled."""
-
-    @asynccontextmanager
-    async def statements(self, role: Any) -> AsyncIterator[Connection]:
-        yield Connection(self._database, self._statements, transaction=False)
-
-    @asynccontextmanager
-    async def transaction(self, role: Any, **_: Any) -> AsyncIterator[Connection]:
-        yield Connection(self._database, self._statements, transaction=True)
-
-
-class Flusher:
-    """In the place of `log.flush.Flusher`: the same answers, from the modelled database."""
-
-    def __init__(self, database: Database, ids: Any) -> None:
-        self._database = database
-        self._ids = ids
-
-    def prepare(self, connection: Connection) -> None:
-        """A connection needs nothing."""
-
-    async def run(self, connection: Connection, items: Sequence[Item]) -> Flushed:
-        return await self._database.call(partial(self._database.flush, list(items), self._ids))
-
-    async def was_committed(self, connection: Connection, proof: Proof) -> bool:
-        return await self._database.call(partial(self._database.was_committed, proof))

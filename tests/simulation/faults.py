@@ -20,6 +20,7 @@ KINDS = (
     "commit aborted",
     "statement failed",
     "statement late",
+    "grant late",
     "answer lost",
     "database away",
     "replica cut off from the database",
@@ -65,6 +66,7 @@ class Faults:
     commit_abort: float = 0.0
     statement: float = 0.0
     away_every: float = 0.0
+    late_grant: float = 0.0
     apart_every: float = 0.0
     replica_crash_every: float = 0.0
     replica_freeze_every: float = 0.0
@@ -74,6 +76,7 @@ class Faults:
     agent_freeze_every: float = 0.0
     suspend_every: float = 0.0
     power_cut_every: float = 0.0
+    power_cut_at_write: float = 0.0
     clock_step_every: float = 0.0
     supervisor_kill_every: float = 0.0
     flow_crash: float = 0.0
@@ -102,6 +105,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "commit_abort": (0.005, 0.1),
     "statement": (0.005, 0.05),
     "away_every": (200, 1200),
+    "late_grant": (0.02, 0.3),
     "apart_every": (60, 900),
     "replica_crash_every": (200, 1500),
     "replica_freeze_every": (100, 900),
@@ -111,14 +115,15 @@ _RANGES: dict[str, tuple[float, float]] = {
     "agent_freeze_every": (60, 900),
     "suspend_every": (100, 1200),
     "power_cut_every": (200, 1500),
+    "power_cut_at_write": (0.002, 0.03),
     "clock_step_every": (100, 900),
-    "supervisor_kill_every": (60, 900),
+    "supervisor_kill_every": (20, 300),
     "flow_crash": (0.01, 0.2),
     "flow_failure": (0.01, 0.3),
-    "stubborn": (0.1, 0.6),
+    "stubborn": (0.3, 0.9),
     "storm_every": (200, 1200),
     "drift": (0.001, 0.05),
-    "cancel": (0.05, 0.4),
+    "cancel": (0.1, 0.5),
 }
 
 

@@ -74,6 +74,7 @@ class Host:
         self.directories: dict[AttemptKey, RunDirectory] = {}
         self.witness: Any = None
         self.power_cuts = 0
+        self.lose_power: Callable[[], None] = lambda: None
         self.on_wake: Callable[[AttemptKey], None] = lambda _: None
 
     def spawn(self, assignment: Assignment, on_spawned: Callable[[], None]) -> None:
@@ -272,6 +273,8 @@ class Supervisor:
 
     def _write(self, frames: list[bytes]) -> None:
         self._directory.frames += frames
+        if frames and self._world.chance(self._host.faults.power_cut_at_write):
+            self._world.after(0.0005, self._host.lose_power)
         if frames and not self._syncing:
             self._syncing = True
             slow = self._world.chance(0.1)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from headway_agent.core import lease
+from headway_agent.core import lease, lines
 from headway_agent.core import session as agent_session
 from headway_control_plane.background import sweeper
 from headway_control_plane.domain import states
@@ -58,6 +58,14 @@ def _take_without_lease(state: Any, now: float) -> bool:
 
 _GRANT = decide.grant_run
 _EVOLVE = evolve.evolve_session
+_LINES = lines.step
+
+
+def _deaf_to_stored_lines(state: Any, given: Any) -> Any:
+    after, effects = _LINES(state, given)
+    return after, (() if isinstance(given, lines.Welcomed) and given.permitted else effects)
+
+
 BUGS: dict[str, Callable[[], Any]] = {
     "no margin on the agent's lease": lambda: _put(lease, "margin", lambda ttl: 0.0),
     "no fence check in admission": lambda: _put(draft, "admit", _admit_without_fence),
@@ -67,6 +75,9 @@ BUGS: dict[str, Callable[[], Any]] = {
     "no brake": lambda: _put(sweeper, "held_until", lambda *_: None),
     "granted without the shard's epoch": lambda: _put(decide, "grant_run", _grant_by_anybody),
     "acknowledged before the commit is known": lambda: _put(Lane, "_happened", _forget_unknown),
+    "what Welcome says of lines is not written down": lambda: _put(
+        lines, "step", _deaf_to_stored_lines
+    ),
     "begun without a trusted lease": lambda: _put(
         agent_session.lease, "trusted", _take_without_lease
     ),

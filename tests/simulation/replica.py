@@ -18,7 +18,8 @@ from headway_control_plane.grpc_api.auth import AgentIdentity
 from headway_control_plane.grpc_api.server import AgentServer
 from headway_control_plane.grpc_api.settings import AgentServerSettings
 from headway_control_plane.log.committer import Committer
-from simulation.database import Access, Database, Flusher
+from simulation.access import Access, Flusher
+from simulation.database import Database
 from simulation.faults import Faults
 from simulation.network import Call
 from simulation.statements import Statements

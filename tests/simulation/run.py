@@ -24,7 +24,7 @@ def main() -> int:
     options = _options()
     logging.disable(logging.CRITICAL)
     if options.power:
-        return _power(options.seeds)
+        return _power(options.seeds, options.mode)
     if options.trace is not None:
         _tell(traced := trace(options.trace, options.mode))
         return bool(traced.broken)
@@ -50,10 +50,10 @@ def _simulate(seeds: range, mode: Mode, workers: int) -> int:
     return bool(failed)
 
 
-def _power(seeds: range) -> int:
+def _power(seeds: range, mode: Mode) -> int:
     missed = 0
     for bug in BUGS:
-        outcomes = simulate_all(seeds, "safety", bug=bug)
+        outcomes = simulate_all(seeds, mode, bug=bug)
         found = next((outcome for outcome in outcomes if outcome.broken), None)
         outcomes.close()
         if found is None:

@@ -133,9 +133,10 @@ class Story:
             identity = AgentIdentity(agent, ws, row.id, row.shard, pool, "a", b"", None)
             self.identities[str(agent)] = identity
             host = Host(world, self.faults, f"agent {ws}.{n}", self.flows)
-            self.agents.append(
-                Agent(world, self.faults, self.network, host, identity, random.randint(1, 3))
-            )
+            slots = random.randint(1, 3)
+            newcomer = Agent(world, self.faults, self.network, host, identity, slots)
+            host.lose_power = partial(self._cut_power_of, newcomer)
+            self.agents.append(newcomer)
 
     # What clients want --------------------------------------------------------------------------------------
 
@@ -306,7 +307,9 @@ class Story:
         agent.clock.sleeps(duration)
 
     def _power_cut(self) -> None:
-        agent = self._some_agent()
+        self._cut_power_of(self._some_agent())
+
+    def _cut_power_of(self, agent: Agent) -> None:
         if agent.host.up:
             self.world.happens("host power cut")
             self.world.note(agent.host.name, "power cut")
