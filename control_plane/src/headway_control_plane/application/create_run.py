@@ -46,11 +46,12 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True)
 class RunAccepted:
-    """`repeated`: the idempotency key was seen before and this is the run of then."""
+    """`repeated`: the idempotency key was seen before and this is the run of then. `parameters` are those of the request."""
 
     run: UUID
     cursor: Cursor
     repeated: bool
+    parameters: Blob
 
 
 async def create_run(
@@ -84,7 +85,7 @@ async def create_run(
             continue
         if done.repeated and done.response is not None:
             run = UUID(done.response["run"])
-        return RunAccepted(run, done.cursor, done.repeated)
+        return RunAccepted(run, done.cursor, done.repeated, command.parameters)
 
 
 async def _prepare(

@@ -69,5 +69,10 @@ def _require_same_origin(request: Request) -> None:
         raise CrossOrigin("A request with a session cookie must come from a page of this server.")
 
 
+async def _services_of(request: Request) -> Services:
+    # A dependency that is no coroutine is sent to a thread, for each request.
+    return services_of(request)
+
+
 CallerDependency = Annotated[Caller, Depends(authenticate)]
-ServicesDependency = Annotated[Services, Depends(services_of)]
+ServicesDependency = Annotated[Services, Depends(_services_of)]

@@ -14,6 +14,7 @@ from headway_control_plane.application.errors import InvalidRequest, Missing, Pr
 from headway_control_plane.application.release_run import release_run
 from headway_control_plane.db.pool import Connection
 from headway_control_plane.domain.run.state import RunStatus
+from headway_control_plane.domain.streams import Blob
 from headway_control_plane.http_api.auth import CallerDependency, ServicesDependency
 from headway_control_plane.http_api.common import (
     MinOffset,
@@ -108,7 +109,7 @@ async def create(
     if accepted.repeated:
         response.status_code = 200
     tell_cursor(response, accepted.cursor)
-    return await _whole(services, caller.ws, accepted.run)
+    return await _whole(services, caller.ws, accepted.run, known=accepted.parameters)
 
 
 @router.get(
@@ -253,14 +254,19 @@ async def release(
     return await _whole(services, caller.ws, run_id)
 
 
-async def _whole(services: Services, ws: int, run_id: UUID) -> RunShape:
+async def _whole(
+    services: Services, ws: int, run_id: UUID, *, known: Blob | None = None
+) -> RunShape:
+    """Show a run as it is now. Contents that are `known` are not read again."""
     async with services.reads.workspace(ws, by_key=True) as connection:
         cursor = await head(connection, ws)
         view = await runs.get_run(connection, ws, run_id, now=services.clock.now())
     if view is None:
         raise missing_run()
-    contents = await services.reader.blobs(ws, [view.parameters])
-    parameters = contents.get(view.parameters)
+    if known is not None and known.digest == view.parameters:
+        parameters: bytes | None = known.content
+    else:
+        parameters = (await services.reader.blobs(ws, [view.parameters])).get(view.parameters)
     result = None
     if view.state is RunStatus.COMPLETED:
         report = await last_report(services.reader, ws, run_id, view.fence, view.facts)

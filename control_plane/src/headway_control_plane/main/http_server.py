@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,36 @@ from typing import Any, Self
 
 import uvicorn
 from typing_extensions import override
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+# Of a request line and its headers together, as other servers have it.
+_MOST_HEAD = 64 * 1024
+
+
+class _Protocol(HttpToolsProtocol):
+    """HTTP by httptools, which takes a fifth of the time that the parser in Python needs, and knows no end of a head."""
+
+    _head_bytes: float = 0.0
+    """What came of a head that is not complete; less than nothing while a body comes."""
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if self._head_bytes > _MOST_HEAD:
+            self._unset_keepalive_if_required()
+            self.send_400_response("The request's headers are too large.")
+            return
+        self._head_bytes += len(data)
+        super().data_received(data)
+
+    @override
+    def on_headers_complete(self) -> None:
+        self._head_bytes = -math.inf
+        super().on_headers_complete()
+
+    @override
+    def on_message_complete(self) -> None:
+        self._head_bytes = 0.0
+        super().on_message_complete()
 
 
 class _Server(uvicorn.Server):
@@ -37,6 +68,7 @@ class HttpServer:
         self._server = _Server(
             uvicorn.Config(
                 app,
+                http=_Protocol,
                 log_config=None,
                 log_level="warning",
                 access_log=False,
