@@ -231,7 +231,9 @@ class Hello(google.protobuf.message.Message):
     protocol: builtins.int
     agent_version: builtins.str
     session: builtins.bytes
-    """UUID, 16 bytes; the agent makes one per boot of its process and keeps it over reconnects."""
+    """UUID, 16 bytes; the agent makes one per boot of its process and keeps it over reconnects. A stream that ends with ABORTED and the
+    metadata `x-headway-session: over` says that this id is used up: the next Hello needs a new one.
+    """
     host: builtins.str
     slots: builtins.int
     """Attempts that the agent can hold at once."""
