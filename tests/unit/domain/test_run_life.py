@@ -253,6 +253,15 @@ def test_a_paused_run_goes_on_when_released_or_when_its_agent_returns():
         ws.when(ReleaseRun(RUN))
 
 
+def test_an_attempt_that_was_seen_to_die_is_not_taken_up_again():
+    ws = Workspace().running(on_lost=OnLost.HOLD)
+    assert ws.when(over("crashed", "signal")) == [RunPaused(1, "died")]
+    with pytest.raises(StaleFence):
+        ws.when(ReattachAttempt(RUN, 1, SESSION))
+    ws.when(ReleaseRun(RUN))
+    assert ws.run.status is RunStatus.SCHEDULED
+
+
 def test_a_run_held_too_long_fails():
     ws = Workspace().running(on_lost=OnLost.HOLD)
     ws.when(LoseAttempt(RUN, 1))

@@ -100,6 +100,9 @@ def _paused(at: Circumstances) -> Reason:
     if at.reason == "lost":
         text = "its agent was lost and on_lost is hold: release or cancel it"
         return Reason("lost", at.agent, text)
+    if at.reason == "died":
+        text = "its process died and on_lost is hold: release or cancel it"
+        return Reason("died", at.agent, text)
     return Reason(at.reason, "", at.reason)
 
 

@@ -410,7 +410,7 @@ global___RunRescheduled = RunRescheduled
 
 @typing.final
 class RunPaused(google.protobuf.message.Message):
-    """Waits for a person. `reason`: lost (input and suspended come with their features)."""
+    """Waits for a person. `reason`: lost (its agent), died (its process); input and suspended come with their features."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

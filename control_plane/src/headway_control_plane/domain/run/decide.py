@@ -228,7 +228,7 @@ def _after_failure(run: RunState, command: AttemptOver, context: Context) -> Run
 def _died(run: RunState, command: AttemptOver, context: Context) -> RunEvent:
     """The process died under the flow. A run that keeps dying is not retried for ever: memory exhausted looks just like this."""
     if run.on_lost is OnLost.HOLD:
-        return RunPaused(run.fence, "lost")
+        return RunPaused(run.fence, "died")
     if run.on_lost is OnLost.FAIL or run.deaths + 1 >= context.policy.deaths_max:
         return RunCrashed(run.fence, command.cause, command.detail)
     delay = timedelta(seconds=2**run.deaths - 1)

@@ -76,7 +76,7 @@ class RunRescheduled:
 
 @dataclass(frozen=True, slots=True)
 class RunPaused:
-    """Waits for a person. `reason`: lost (input and suspended come with their features)."""
+    """Waits for a person. `reason`: lost (its agent), died (its process); input and suspended come with their features."""
 
     fence: int
     reason: str

@@ -230,7 +230,8 @@ def _outcome(
         case RunRescheduled():
             return {"died": "crashed", "start deadline": "lost"}.get(event.cause, event.cause)
         case RunPaused():
-            return event.reason
+            # Only what was lost may be taken up again by its agent; a death was seen.
+            return {"died": "crashed"}.get(event.reason, event.reason)
         case RunCompleted():
             return "completed"
         case RunFailed():
