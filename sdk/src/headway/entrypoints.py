@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def load_flow(entrypoint: str) -> Flow[..., object]:
     """Imports the flow.
 
     Raises:
-        EntrypointNotFound: No such module, or no such name in it.
+        EntrypointNotFound: No such module below the root, or no such name in it.
         NotAFlow: The name is there and is something else.
         Exception: Whatever the import of the module raises.
     """
@@ -45,6 +46,7 @@ def load_flow(entrypoint: str) -> Flow[..., object]:
 
 def _module(name: str) -> object:
     try:
+        _check_place(name)
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         # An import inside the module may fail likewise: that is the module's failure and tells its own story.
@@ -53,3 +55,26 @@ def _module(name: str) -> object:
         raise EntrypointNotFound(
             f"no module {name!r} below {sys.path[0]}: {error}; is the root right?"
         ) from None
+
+
+def _check_place(name: str) -> None:
+    """Whoever names entry points must not get other code executed than the operator gave: not even imported.
+
+    Each part is looked at before it is imported; finding a part imports those before it.
+    """
+    root = Path(sys.path[0])
+    parts = name.split(".")
+    for count in range(1, len(parts) + 1):
+        try:
+            spec = importlib.util.find_spec(".".join(parts[:count]))
+        except ValueError as error:  # a module without a place, as __main__ is
+            raise EntrypointNotFound(f"module {name!r} cannot be an entry point: {error}") from None
+        if spec is None:
+            return  # the import says so in its own words
+        if spec.origin is None:
+            continue  # a namespace: what counts is what is in it
+        place = Path(spec.origin)
+        if not (place.is_relative_to(root) or place.resolve().is_relative_to(root)):
+            raise EntrypointNotFound(
+                f"module {spec.name!r} lies in {spec.origin}, not below the root {root}: deploy with the root that holds it"
+            )

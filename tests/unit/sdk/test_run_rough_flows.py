@@ -1,5 +1,9 @@
 """Flows that do to their process what programs do: fork, replace streams, lose their directory, leave threads behind."""
 
+from pathlib import Path
+
+import pytest
+
 from headway.sources import code_hash
 from support.flow_process import Project
 
@@ -182,3 +186,75 @@ def test_other_code_than_was_deployed_is_told(project: Project):
     (text,) = project.run(code_hash="0" * 64).logs()
     assert "other code" in text
     assert "headway deploy" in text
+
+
+@pytest.mark.parametrize("entrypoint", ["strange:main", "strange.inner:main"])
+def test_code_outside_the_root_is_not_even_imported(
+    project: Project, tmp_path: Path, entrypoint: str
+):
+    trace = tmp_path / "executed"
+    package = tmp_path / "elsewhere" / "strange"
+    package.mkdir(parents=True)
+    for name in ("__init__", "inner"):
+        (package / f"{name}.py").write_text(
+            f"open({str(trace)!r}, 'w')\nimport headway\n@headway.flow\ndef main(): pass\n"
+        )
+    outcome = project.run(entrypoint=entrypoint, env={"PYTHONPATH": str(tmp_path / "elsewhere")})
+    assert outcome.outcome == "refused"
+    assert "not below the root" in outcome.ended["error"]["message"]
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("entrypoint", ["sys:main", "this:d", "__main__:main"])
+def test_what_is_no_file_is_no_entry_point(project: Project, entrypoint: str):
+    outcome = project.run(entrypoint=entrypoint)
+    assert outcome.outcome == "refused"
+    assert "Zen" not in outcome.out
+
+
+def test_packages_with_and_without_init_below_the_root_are_found(project: Project):
+    for folder, init in (("plain", True), ("spaced", False)):
+        (project.root / folder).mkdir()
+        if init:
+            (project.root / folder / "__init__.py").touch()
+        (project.root / folder / "flows.py").write_text(
+            "import headway\n@headway.flow\ndef main(): pass\n"
+        )
+        assert project.run(entrypoint=f"{folder}.flows:main").outcome == "completed"
+
+
+def test_what_an_error_was_raised_from_stands_in_the_log(project: Project):
+    project.write(
+        """
+@flow
+def main():
+    try:
+        {}["key"]
+    except KeyError as error:
+        raise ValueError("shown") from error
+"""
+    )
+    outcome = project.run()
+    assert outcome.ended["error"]["message"] == "shown"
+    (text,) = outcome.logs()
+    assert "KeyError: 'key'" in text
+    assert "direct cause" in text
+
+
+def test_large_and_small_results_are_skipped_alike(project: Project):
+    project.write(
+        """
+@task
+def makes(size):
+    return "x" * size
+
+@flow
+def main():
+    return [len(makes(size)) for size in (1, 1_000, 10_000, 200_000, 300_000)]
+"""
+    )
+    first = project.run()
+    again = project.run()
+    third = project.run()
+    assert first.ended["result"] == again.ended["result"] == third.ended["result"]
+    assert again.outcomes("makes") == third.outcomes("makes") == ["skipped"] * 5

@@ -31,7 +31,7 @@ from headway.runtime.journal import Journal
 from headway.runtime.loghook import FrameHandler
 from headway.runtime.reporter import Reporter
 from headway.runtime.results import ResultWriter
-from headway.runtime.warnings import warn_of_other_code, warn_of_threads
+from headway.runtime.warnings import log_chain, warn_of_other_code, warn_of_threads
 
 ENDED = 0
 """Exit code whenever `attempt.ended` was sent, whatever it says."""
@@ -160,4 +160,5 @@ class Attempt:
             shown = Cancelled().with_traceback(error.__traceback__) if asked else error
             self._report.attempt_failed("cancelled", shown)
         else:
+            log_chain(error)
             self._report.attempt_failed("failed", error)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from headway import payloads
-from headway.runtime.frames_log import read
+from headway.runtime.frames_log import read_from
 from headway.runtime.results import ResultReader
 
 _KEPT = frozenset({"completed", "skipped"})
+_SMALL = 2048
+"""Bytes of a fact that are held in memory; of larger ones only the place, so that a long journal stays small."""
 
 
 class Kept(NamedTuple):
@@ -21,31 +24,49 @@ class Kept(NamedTuple):
     file: Path | None
 
 
+class Place(NamedTuple):
+    """Where a fact lies in a frames.log."""
+
+    path: Path
+    offset: int
+    size: int
+
+    def read(self) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            return file.read(self.size)
+
+
+Facts = dict[str, bytes | Place]
+
+
 class Journal:
     """Completed calls by key; of two attempts the later one counts."""
 
-    def __init__(self, results: dict[str, dict[str, Any]], reader: ResultReader) -> None:
-        self._results = results
+    def __init__(self, facts: Facts, reader: ResultReader) -> None:
+        self._facts = facts
         self._reader = reader
 
     @classmethod
     def load(cls, logs: Iterable[str], store: str) -> Journal:
         paths = [Path(log) for log in logs]
-        results: dict[str, dict[str, Any]] = {}
+        facts: Facts = {}
         for path in paths:
-            results.update(_completed(path))
+            facts.update(_completed(path))
         # The newest attempt first: it holds what the next one needs most often.
-        return cls(results, ResultReader([path.parent for path in reversed(paths)], store))
+        return cls(facts, ResultReader([path.parent for path in reversed(paths)], store))
 
     def __len__(self) -> int:
-        return len(self._results)
+        return len(self._facts)
 
     def find(self, key: str) -> Kept | None:
         """The kept call; None when there is none or its value cannot be had: then the call is executed again."""
-        result = self._results.get(key)
-        if result is None:
+        fact = self._facts.get(key)
+        if fact is None:
             return None
         try:
+            frame = json.loads(fact.read() if isinstance(fact, Place) else fact)
+            result: dict[str, Any] = frame["result"]
             found = self._reader(result)
             return (
                 None if found is None else Kept(payloads.decode(found.payload), result, found.file)
@@ -54,13 +75,17 @@ class Journal:
             return None
 
 
-def _completed(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Key and result of each completed call. A log that is missing or damaged from some place on holds less, that is all."""
+def _completed(path: Path) -> Iterator[tuple[str, bytes | Place]]:
+    """Key and end of each completed call. A log that is missing or damaged from some place on holds less, that is all."""
     try:
-        for _, frame in read(path):
-            if frame.get("type") == "call.ended" and frame.get("outcome") in _KEPT:
-                result = frame["result"]
-                if result["codec"] != "none":
-                    yield frame["call"], result
+        for record in read_from(path):
+            if b'"call.ended"' not in record.raw:
+                continue
+            frame = record.frame()
+            kept = frame.get("type") == "call.ended" and frame.get("outcome") in _KEPT
+            if kept and frame["result"]["codec"] != "none":
+                size = len(record.raw)
+                place = Place(path, record.end - size, size)
+                yield frame["call"], record.raw if size <= _SMALL else place
     except FileNotFoundError:
         return

@@ -43,3 +43,10 @@ def warn_of_threads() -> None:
             "the flow has returned while threads still run (%s); they end with it now: join them, or shut their executor down",
             ", ".join(left[:10]),
         )
+
+
+def log_chain(error: BaseException) -> None:
+    """The run shows the error alone. What it was raised from, or holds, stands in the log."""
+    context = None if error.__suppress_context__ else error.__context__
+    if error.__cause__ or context or isinstance(error, BaseExceptionGroup):
+        _log.error("the flow failed, and this is how it came to it:", exc_info=error)
