@@ -58,6 +58,9 @@ class Runner:
         # Attempts that are being looked after, and those that had news meanwhile.
         self._settling: dict[AttemptKey, asyncio.Task[None]] = {}
         self._again: set[AttemptKey] = set()
+        self._cleaning: asyncio.Task[None] | None = None
+        # Of runs that are over, whose directories no longer change.
+        self._sizes: dict[str, int] = {}
 
     async def open(self) -> None:
         """Takes up what an earlier agent process left. Starts nothing: that waits for `start` or `resume`."""
@@ -77,7 +80,8 @@ class Runner:
 
     async def close(self) -> None:
         """Ends the templates and the watching. Supervisors and flows live on; the next `open` finds them."""
-        tasks = [*([self._pump] if self._pump is not None else []), *self._settling.values()]
+        own = (self._pump, self._cleaning, *self._settling.values())
+        tasks = [task for task in own if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -186,6 +190,7 @@ class Runner:
         for run in chosen:
             await asyncio.to_thread(retention.delete_run, self._dir.runs / run)
             await self._db.run(records.removed(run))
+            self._sizes.pop(run, None)
             for attempt in by_run[run]:
                 del self._attempts[attempt.key]
         return chosen
@@ -194,7 +199,9 @@ class Runner:
         since = max(
             max(attempt.closed_at_us or 0, attempt.forgotten_at_us or 0) for attempt in attempts
         )
-        return retention.KeptRun(run, since, retention.size_of(self._dir.runs / run))
+        if run not in self._sizes:
+            self._sizes[run] = retention.size_of(self._dir.runs / run)
+        return retention.KeptRun(run, since, self._sizes[run])
 
     # Hints, and the loop that follows them.
 
@@ -222,9 +229,11 @@ class Runner:
             for key in dirty:
                 if attempt := self._attempts.get(key):  # a late hint may name what was deleted
                     await self._refresh(attempt)
-            if now - cleaned_at >= CLEAN_EVERY:
+            if now - cleaned_at >= CLEAN_EVERY and (
+                self._cleaning is None or self._cleaning.done()
+            ):
                 cleaned_at = now
-                await self._delete_safely()
+                self._cleaning = asyncio.create_task(self._delete_safely())
 
     async def _delete_safely(self) -> None:
         try:
@@ -236,7 +245,8 @@ class Runner:
         with contextlib.suppress(
             OSError
         ):  # a disk that can't be read now is looked at again by the sweep
-            await asyncio.to_thread(attempt.scan)
+            if attempt.has_grown():
+                await asyncio.to_thread(attempt.scan)
         self._tell(attempt)
         watched = attempt.alive and attempt.unwatch is not None and not attempt.signal_wanted
         if attempt.facts.exited is not None or not watched:
@@ -299,12 +309,17 @@ class Runner:
             return
         attempt.acked_seq = max(attempt.acked_seq, seq)
         attempt.acked_line = max(attempt.acked_line, line)
-        await self._db.run(records.acked(*key, seq=seq, line=line))
+        change = records.acked(*key, seq=seq, line=line)
         if attempt.wholly_acked:
-            await self._close_attempt(attempt)
+            await self._close_attempt(attempt, change)
+        else:
+            await self._db.run(change)
 
-    async def _close_attempt(self, attempt: Attempt) -> None:
-        if attempt.state != "closed":
-            attempt.state = "closed"
-            attempt.closed_at_us = self._clock.now_us()
-            await self._db.run(records.closed(*attempt.key, now_us=attempt.closed_at_us))
+    async def _close_attempt(self, attempt: Attempt, *before: records.Change) -> None:
+        """Closes it and writes that down, together with the changes `before` it."""
+        if attempt.state == "closed" and not before:
+            return
+        attempt.state = "closed"
+        attempt.closed_at_us = attempt.closed_at_us or self._clock.now_us()
+        closed = records.closed(*attempt.key, now_us=attempt.closed_at_us)
+        await self._db.run(records.together(*before, closed))
