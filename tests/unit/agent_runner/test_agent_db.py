@@ -44,14 +44,15 @@ async def test_an_attempt_goes_through_its_states(db: AgentDb) -> None:
         2,
     )
     assert row.assignment == {"a": 1}
-    await db.run(records.exited("r", 1))
+    await db.run(
+        records.together(records.acked("r", 1, seq=6, line=2), records.closed("r", 1, now_us=9))
+    )
     await db.run(records.running("r", 1, process=(9, 9)))
-    await db.run(records.closed("r", 1, now_us=9))
-    await db.run(records.exited("r", 1))
     await db.run(records.forgotten("r", now_us=10))
     await db.run(records.forgotten("r", now_us=11))
     (row,) = await db.run(records.attempts)
     assert (row.state, row.pid, row.closed_at_us, row.forgotten_at_us) == ("closed", 7, 9, 10)
+    assert (row.acked_seq, row.acked_line) == (6, 2)
     await db.run(records.removed("r"))
     assert await db.run(records.attempts) == []
 

@@ -90,6 +90,10 @@ class Attempt:
             return adoption.Evidence("exited", alive)
         return adoption.Evidence("open" if self.facts.path.exists() else "absent", alive)
 
+    def has_grown(self) -> bool:
+        """Whether a scan would find anything: most hints come when it was all read for an earlier one."""
+        return self.facts.has_grown() or self.lines.has_grown()
+
     def scan(self) -> tuple[int, int]:
         """Facts first: the last one may be known, and acknowledged, long before the lines have been counted."""
         seq = self.facts.scan()

@@ -185,8 +185,9 @@ class Settler:
         attempt.alive = False
         attempt.stop_watching()
         if attempt.is_open:
-            attempt.state = "exited"
-            await self._db.run(records.exited(*attempt.key))
+            attempt.state = (
+                "exited"  # agent.db need not know: the file tells the next agent process, too
+            )
         return True
 
     async def _end_unwanted(self, attempt: Attempt) -> None:

@@ -95,6 +95,10 @@ class FactLog:
         """Where the last whole record ends."""
         return self._marks.end
 
+    def has_grown(self) -> bool:
+        """Whether there is something behind what was read. Fast enough for an event loop."""
+        return _size(self.path) > self._marks.end
+
     def scan(self) -> int:
         """Reads on to the present end; the newest seq."""
         with self._lock:
@@ -178,6 +182,10 @@ class LineLog:
     @property
     def last_line(self) -> int:
         return self._marks.last
+
+    def has_grown(self) -> bool:
+        """Whether there is something behind what was read. Fast enough for an event loop."""
+        return _size(self.path) > self._marks.end
 
     def scan(self) -> int:
         """Reads on to the present end; the number of the last whole line."""
@@ -280,6 +288,13 @@ def _open_locked(path: Path) -> int:
         os.close(fd)
         raise WriterAlive(str(path)) from error
     return fd
+
+
+def _size(path: Path) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 (asked for with each hint)
+    except FileNotFoundError:
+        return 0
 
 
 def _sync(fd: int) -> None:

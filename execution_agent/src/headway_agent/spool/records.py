@@ -69,14 +69,6 @@ def running(run: str, fence: int, *, process: tuple[int, int]) -> Change:
     return _statement(sql, *process, run, fence)
 
 
-def exited(run: str, fence: int) -> Change:
-    return _statement(
-        "UPDATE attempt SET state = 'exited' WHERE run = ? AND fence = ? AND state <> 'closed'",
-        run,
-        fence,
-    )
-
-
 def acked(run: str, fence: int, *, seq: int, line: int) -> Change:
     """Moves the acknowledged positions; never back."""
     sql = "UPDATE attempt SET acked_seq = max(acked_seq, ?), acked_line = max(acked_line, ?) WHERE run = ? AND fence = ?"
@@ -86,6 +78,16 @@ def acked(run: str, fence: int, *, seq: int, line: int) -> Change:
 def closed(run: str, fence: int, *, now_us: int) -> Change:
     sql = "UPDATE attempt SET state = 'closed', closed_at_us = ? WHERE run = ? AND fence = ? AND state <> 'closed'"
     return _statement(sql, now_us, run, fence)
+
+
+def together(*changes: Change) -> Change:
+    """Several changes as one."""
+
+    def change(connection: sqlite3.Connection) -> None:
+        for each in changes:
+            each(connection)
+
+    return change
 
 
 def forgotten(run: str, *, now_us: int) -> Change:
