@@ -121,7 +121,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "flow_crash": (0.01, 0.2),
     "flow_failure": (0.01, 0.3),
     "stubborn": (0.3, 0.9),
-    "storm_every": (200, 1200),
+    "storm_every": (60, 400),
     "drift": (0.001, 0.05),
     "cancel": (0.1, 0.5),
 }

@@ -125,7 +125,7 @@ class Story:
                 id_, 1, spec, START, START
             )
             self._deployments[ws].append(id_)
-        for n in range(random.randint(1, 4)):
+        for n in range(random.choice((1, 2, 3, 4, 5))):
             agent = world.new_id()
             row.states[Stream(StreamKind.AGENT, agent)] = AgentState(
                 agent, 1, "a", pool, b"", START, None
@@ -249,7 +249,7 @@ class Story:
     def _storm(self) -> None:
         """Most agents vanish together: a network's fault, not theirs."""
         self.world.happens("agents cut off together")
-        until = self.world.now + self.world.random.uniform(20, 400)
+        until = self.world.now + self.world.random.uniform(20, 500)
         for agent in self.agents:
             if self.world.chance(0.9):
                 agent.link.up_stalled_until = agent.link.down_stalled_until = until

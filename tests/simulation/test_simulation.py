@@ -19,10 +19,10 @@ SAFETY = range(48)
 LIVENESS = range(100, 116)
 HUNTS = {
     "no margin on the agent's lease": range(8),
-    "no fence check in admission": range(32),
+    "no fence check in admission": range(16),
     "reassigned as soon as a session is lost": range(8),
-    "no brake": range(32),
-    "granted without the shard's epoch": range(32),
+    "no brake": range(16),
+    "granted without the shard's epoch": range(16),
 }
 
 
