@@ -319,7 +319,9 @@ async def _settle(call: Call) -> None:
 
 def _raise_unseen(call: Call) -> None:
     """Fails the call for a failed child that nobody has looked at; of several, for any one."""
-    errors = [error for child in call.children if (error := child.unseen_error()) is not None]
+    # A copy in one step: a child that has ended may be about to leave the set, in its own thread.
+    children = list(call.children)
+    errors = [error for child in children if (error := child.unseen_error()) is not None]
     call.children.clear()
     if errors:
         raise errors[0]
