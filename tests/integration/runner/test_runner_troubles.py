@@ -92,3 +92,15 @@ async def test_a_runner_that_fails_inside_says_so(
         await one.runner.start(assignment())
         with pytest.raises(ValueError, match="broken"):
             await asyncio.wait_for(one.until(lambda: False), 20)
+
+
+async def test_the_reserve_of_a_lost_supervisor_is_given_back(tmp_path: Path) -> None:
+    async with agent(tmp_path / "s") as one:
+        await one.runner.start(assignment("wait"))
+        await one.until_ready(KEY)
+        reserve = one.dir.run_dir(KEY) / "reserve"
+        assert reserve.exists()
+        (starting, *_) = await one.facts(KEY)
+        os.kill(starting["pid"], signal.SIGKILL)
+        await one.until_state(KEY, "exited")
+        assert not reserve.exists()

@@ -192,7 +192,7 @@ class Runner:
             await self._db.run(records.removed(run))
             self._sizes.pop(run, None)
             for attempt in by_run[run]:
-                del self._attempts[attempt.key]
+                self._attempts.pop(attempt.key, None)
         return chosen
 
     def _kept(self, run: str, attempts: list[Attempt]) -> retention.KeptRun:

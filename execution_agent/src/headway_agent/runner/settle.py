@@ -165,6 +165,8 @@ class Settler:
 
         def tell() -> bool:
             attempt.scan()
+            # Room for the last fact on a full disk, which may be what the supervisor died of.
+            (attempt.run_dir / "reserve").unlink(missing_ok=True)
             frame = adoption.lost(
                 starting,
                 attempt.facts.ended,
