@@ -174,6 +174,8 @@ def _connect_arguments(role: Role, options: PoolOptions) -> dict[str, Any]:
 def _session_settings(options: PoolOptions) -> dict[str, str]:
     return {
         "search_path": SCHEMA,
+        # Instants are read in this zone; in another the last hours of Python's calendar can't be.
+        "timezone": "UTC",
         "statement_timeout": f"{options.statement_timeout * 1000:.0f}",
         "lock_timeout": f"{options.lock_timeout * 1000:.0f}",
         "idle_in_transaction_session_timeout": "10000",

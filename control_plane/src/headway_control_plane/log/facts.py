@@ -23,9 +23,10 @@ from headway_control_plane.log.upcast import decode_any
 PAYLOAD_BYTES_MAX = 1 << 20
 BLOB_BYTES_MAX = 256 << 10
 TEXT_BYTES_MAX = 4 << 10  # of a word that ends up in a row: the class of an error, a cause
-_END_OF_TIME_US = (
-    253_402_300_800_000_000  # the year 10000, where Python's and most others' calendars end
-)
+CALL_BYTES_MAX = 255  # of what names a call; indexes hold it
+# The year 9000: Python's calendar ends with 9999, in whatever zone somebody reads.
+_END_OF_TIME_US = 221_845_392_000_000_000
+_OF_CALLS = frozenset({"CallStarted", "CallRetrying", "CallEnded"})
 _TYPE_NAME = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
 _OUTCOMES = {
     number: name.removeprefix("ATTEMPT_OUTCOME_").lower()
@@ -137,15 +138,18 @@ def _checked(fact: Fact) -> Any:
     if not 1 <= schema_version <= 0x7FFF:
         raise Poison(f"schema version {schema_version} is out of range")
     if not 0 <= occurred_us < _END_OF_TIME_US:
-        raise Poison("occurred_at_us is no instant between 1970 and 9999")
+        raise Poison("occurred_at_us is no instant between 1970 and 8999")
     if len(payload) > PAYLOAD_BYTES_MAX:
         raise Poison(f"the payload has {len(payload)} bytes, the limit is {PAYLOAD_BYTES_MAX}")
     if type_ not in FACT_TYPES:
         return None
     try:
-        return decode_any(type_, schema_version, payload)
+        message = decode_any(type_, schema_version, payload)
     except Undecodable as error:
         raise Poison(f"the payload is no {type_}") from error
+    if type_ in _OF_CALLS and max(len(message.call), len(message.parent)) > CALL_BYTES_MAX:
+        raise Poison(f"a call's name has more than {CALL_BYTES_MAX} bytes")
+    return message
 
 
 def _take_blobs(taken: dict[bytes, bytes], message: Any, contents: Mapping[bytes, Blob]) -> None:

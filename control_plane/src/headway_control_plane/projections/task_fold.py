@@ -30,6 +30,7 @@ _OUTCOMES = {
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Facts come from agents, so their numbers are not trusted: years that no calendar knows must not stop a projection.
 _LATEST_US = int((datetime(9000, 1, 1, tzinfo=UTC) - _EPOCH) / timedelta(microseconds=1))
+_MOST_TRIES = 2**31 - 1
 _LONGEST_DELAY_US = int(timedelta(days=366) / timedelta(microseconds=1))
 
 CallFact = facts.CallStarted | facts.CallRetrying | facts.CallEnded
@@ -171,7 +172,7 @@ def _fold_fact(row: CallRow | None, event: Recorded, fact: CallFact) -> CallRow:
 def _retry(row: CallRow, event: Recorded, fact: facts.CallRetrying) -> None:
     if row.status in OPEN:
         row.status = "retrying"
-        row.tries = max(row.tries, getattr(fact, "try") + 1)
+        row.tries = max(row.tries, min(getattr(fact, "try"), _MOST_TRIES - 1) + 1)
     number = getattr(fact, "try")  # a keyword in Python
     if len(row.retries) < KEPT_RETRIES and all(kept.number != number for kept in row.retries):
         delay_us = min(max(fact.delay_us, 0), _LONGEST_DELAY_US)
