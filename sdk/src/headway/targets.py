@@ -32,6 +32,10 @@ class Target:
     # Filled by the engine on the first call in a run.
     binding: Any
 
+    def __reduce__(self) -> str:
+        """Pickled by name, as functions are: so other processes (multiprocessing, Dask) can be handed tasks to call."""
+        return str(getattr(self, "__qualname__", self.name))
+
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         call = current_call()
         if call is None:

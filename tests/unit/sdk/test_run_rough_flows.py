@@ -258,3 +258,27 @@ def main():
     third = project.run()
     assert first.ended["result"] == again.ended["result"] == third.ended["result"]
     assert again.outcomes("makes") == third.outcomes("makes") == ["skipped"] * 5
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_processes_of_a_pool_call_tasks_as_plain_functions(project: Project, method: str):
+    project.write(
+        f"""
+import logging, multiprocessing
+
+@task
+def square(n):
+    logging.getLogger("worker").warning("squares")
+    return n * n
+
+@flow
+def main():
+    with multiprocessing.get_context({method!r}).Pool(2) as pool:
+        return pool.map(square, [1, 2, 3])
+"""
+    )
+    outcome = project.run()
+    assert outcome.outcome == "completed", outcome.ended
+    assert outcome.ended["result"]["data"] == "[1,4,9]"
+    assert not outcome.of("call.ended")
+    assert outcome.err.count("squares") == 3

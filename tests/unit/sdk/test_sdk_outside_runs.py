@@ -1,6 +1,8 @@
 """Outside a run decorated functions are plain functions; submit and map work on threads."""
 
 import asyncio
+import copy
+import pickle
 import threading
 import warnings
 
@@ -194,3 +196,15 @@ def test_context_variables_reach_the_threads():
     who = contextvars.ContextVar("who", default="nobody")
     who.set("me")
     assert task(who.get).submit().result(20) == "me"
+
+
+@task
+def by_name() -> int:
+    return 1
+
+
+def test_tasks_are_pickled_by_name():
+    assert pickle.loads(pickle.dumps(by_name)) is by_name
+    assert copy.deepcopy([by_name]) == [by_name]
+    with pytest.raises(pickle.PicklingError):
+        pickle.dumps(by_name.with_options(retries=1))
