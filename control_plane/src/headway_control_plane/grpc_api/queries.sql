@@ -1,11 +1,10 @@
 -- Statements of the agents' API. The role of each is named in its purpose line.
 
 -- name: find_agent
--- auth: an agent's identity by the id that its assertion names. Walks the workspaces, so that the key's index is used.
+-- auth: an agent's identity by the id that its assertion names, whatever its workspace.
 SELECT agent.agent, agent.ws, workspace.id, workspace.shard, agent.pool, agent.name, agent.public_key, agent.revoked_at
-FROM workspace CROSS JOIN LATERAL (
-  SELECT * FROM agent WHERE agent.ws = workspace.ws AND agent.agent = %(agent)s
-) AS agent
+FROM agent JOIN workspace ON workspace.ws = agent.ws
+WHERE agent.agent = %(agent)s
 LIMIT 1
 
 -- name: revoked_agents
