@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from headway_agent.runner import template
 from headway_agent.runner.api import AttemptKey
 from headway_agent.runner.attempts import Runner
 from headway_agent.runner.environments import Environment, update
@@ -104,3 +105,20 @@ async def test_the_reserve_of_a_lost_supervisor_is_given_back(tmp_path: Path) ->
         os.kill(starting["pid"], signal.SIGKILL)
         await one.until_state(KEY, "exited")
         assert not reserve.exists()
+
+
+async def test_a_template_that_does_not_answer_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(template, "SPAWN_WITHIN", 0.5)
+    monkeypatch.setattr(template, "END_WITHIN", 0.1)
+    later = AttemptKey(OTHER, 1)
+    async with agent(tmp_path / "s") as one:
+        await one.runner.start(assignment())
+        await one.until_state(KEY, "exited")
+        (slot,) = one.runner._launcher._templates._slots.values()
+        assert slot._template is not None
+        os.kill(slot._template._process.pid, signal.SIGSTOP)
+        await one.runner.start(assignment(run=OTHER))
+        await one.until_state(later, "exited")
+        assert (await one.last(later))["outcome"] == "completed"

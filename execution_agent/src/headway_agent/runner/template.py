@@ -187,6 +187,8 @@ class Template:
             async with asyncio.timeout(SPAWN_WITHIN):
                 frame = await answer
         except (OSError, TimeoutError) as error:
+            # One that is silent for so long (stopped, swapped out) will be so for the next attempt too: it is replaced.
+            self._lose("The template process does not answer.")
             raise TemplateLost(f"The template process did not answer: {error!r}") from error
         finally:
             self._waiting.pop(number, None)
