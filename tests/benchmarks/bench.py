@@ -45,8 +45,10 @@ class Bench:
     @cached_property
     def stack(self) -> Stack:
         """A Headway as `headway up` starts it, with the settings that users have, and eight slots."""
+        # Compiled flows are kept, as everywhere but in containers that are being built.
+        settings = {"HEADWAY_AGENT_SLOTS": "8", "PYTHONDONTWRITEBYTECODE": ""}
         running = self._exits.enter_context(
-            stack(self.folder / "up", root=FLOWS, pace={}, HEADWAY_AGENT_SLOTS="8")
+            stack(self.folder / "up", root=FLOWS, pace={}, **settings)
         )
         for name in ("clocked", "nothing", "many_calls"):
             running.deploy(f"noop:{name}", name, root=FLOWS)

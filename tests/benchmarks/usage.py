@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import resource
+import subprocess
+import sys
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
@@ -29,7 +34,20 @@ def tree_cpu(pid: int) -> float:
 def cpu_by_part(stack: Stack) -> dict[str, float]:
     """CPU seconds of database, server and agent, and of everything together.
 
-    Supervisors are nobody's to wait for, so what flows used is in none of these.
+    Supervisors are nobody's to wait for, so what they and flows used is in none of these: see `attempt_cpu`.
     """
     parts = {name: tree_cpu(stack.part(name).pid) for name in ("postgres", "server", "agent")}
     return parts | {"all": tree_cpu(stack.process.pid)}
+
+
+def attempt_cpu(folder: Path, count: int) -> float:
+    """CPU seconds of a no-op attempt's supervisor and flow, measured apart from the rest."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    program = Path(__file__).with_name("load_template.py")
+    done = subprocess.run(
+        [sys.executable, program, folder, str(count)],
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
+    return float(json.loads(done.stdout)["attempt"])
