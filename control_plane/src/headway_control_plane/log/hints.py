@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from types import TracebackType
@@ -28,6 +29,7 @@ _QUIET_SECONDS = 0.05
 _PROBE_SECONDS = 5.0
 _RETRY_SECONDS = 5.0
 _PAYLOAD_SHARDS = 1_000  # a payload has less than 8000 bytes
+_SHARDS = re.compile(r"[0-9]{1,4}(,[0-9]{1,4})*")
 # A transaction that notifies is flushed like one that writes; for a hint nobody needs to wait for that.
 _NOTIFY = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
 _log = logging.getLogger(__name__)
@@ -156,7 +158,8 @@ class NotifyHints:
 
     def _hear(self, payload: str) -> None:
         replica, _, shards = payload.partition(" ")
-        if replica == self._replica or shards == "probe":
+        # Probes are for whoever sent them, and anybody may notify on a channel.
+        if replica == self._replica or not _SHARDS.fullmatch(shards):
             return
         for shard in map(int, shards.split(",")):
             self._deliver(shard)
