@@ -167,14 +167,17 @@ def do_grandchild_wait(talk: Talker, count: int = 1) -> None:
 
 
 def do_forked_daemon(_talk: Talker) -> None:
-    """A double fork, as daemons do; it keeps the socket and the streams open."""
+    """A double fork, as daemons do; it keeps the socket and the streams open. Ends once the daemon has printed."""
+    printed_read, printed_write = os.pipe()
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
             print(f"pid {os.getpid()}", flush=True)
+            os.write(printed_write, b".")
             threading.Event().wait()
         os._exit(0)
     os.wait()
+    os.read(printed_read, 1)
 
 
 def do_huge_frame(talk: Talker) -> None:
