@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import Any
 
 from headway_agent.core import lease, lines
-from headway_agent.core import session as agent_session
 from headway_control_plane.background import sweeper
 from headway_control_plane.domain import states
 from headway_control_plane.domain.attempt.admission import Admission, Verdict, admit
@@ -52,10 +51,6 @@ async def _forget_unknown(self: Lane, unknown: Any) -> bool:
     return True
 
 
-def _take_without_lease(state: Any, now: float) -> bool:
-    return True
-
-
 _GRANT = decide.grant_run
 _EVOLVE = evolve.evolve_session
 _LINES = lines.step
@@ -77,8 +72,5 @@ BUGS: dict[str, Callable[[], Any]] = {
     "acknowledged before the commit is known": lambda: _put(Lane, "_happened", _forget_unknown),
     "what Welcome says of lines is not written down": lambda: _put(
         lines, "step", _deaf_to_stored_lines
-    ),
-    "begun without a trusted lease": lambda: _put(
-        agent_session.lease, "trusted", _take_without_lease
     ),
 }
