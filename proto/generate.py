@@ -34,31 +34,53 @@ def generate(python: Path, out: Path) -> None:
     """Generates messages, services and their stubs below `out`."""
     protos = sorted(str(p.relative_to(HERE)) for p in (HERE / "headway_api").rglob("*.proto"))
     outs = [f"--{kind}_out={out}" for kind in ("python", "mypy", "grpc_python", "mypy_grpc")]
-    plugins = [f"--plugin=protoc-gen-{n}={python.parent / f'protoc-gen-{n}'}" for n in ("mypy", "mypy_grpc")]
-    subprocess.run([python, "-m", "grpc_tools.protoc", "-I.", *plugins, *outs, *protos], check=True, cwd=HERE)
+    plugins = [
+        f"--plugin=protoc-gen-{n}={python.parent / f'protoc-gen-{n}'}"
+        for n in ("mypy", "mypy_grpc")
+    ]
+    subprocess.run(
+        [python, "-m", "grpc_tools.protoc", "-I.", *plugins, *outs, *protos], check=True, cwd=HERE
+    )
     for path in out.rglob("*_pb2_grpc.py*"):
-        if "agent_service" not in path.name:  # files without a service get empty modules: leave them out
+        if (
+            "agent_service" not in path.name
+        ):  # files without a service get empty modules: leave them out
             path.unlink()
 
 
 def main() -> int:
     """Writes the generated code, or says which files differ."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--check", action="store_true", help="write nothing; exit 1 when generated code is not current")
-    arguments.add_argument("--environment", type=Path, default=HERE.parent / ".venv-proto", help="where the generator is installed")
+    arguments.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; exit 1 when generated code is not current",
+    )
+    arguments.add_argument(
+        "--environment",
+        type=Path,
+        default=HERE.parent / ".venv-proto",
+        help="where the generator is installed",
+    )
     options = arguments.parse_args()
     python = environment(options.environment)
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch)
         generate(python, out)
         made = {p.relative_to(out) for p in out.rglob("*_pb2*")}
-        there = {p.relative_to(HERE) for p in (HERE / "headway_api").rglob("*_pb2*.py*") if "__pycache__" not in p.parts}
+        there = {
+            p.relative_to(HERE)
+            for p in (HERE / "headway_api").rglob("*_pb2*.py*")
+            if "__pycache__" not in p.parts
+        }
         stale = sorted(str(p) for p in made ^ there) + sorted(
             str(p) for p in made & there if not filecmp.cmp(out / p, HERE / p, shallow=False)
         )
         if options.check:
             if stale:
-                sys.stderr.write("Generated code is not current (run `make proto`): " + ", ".join(stale) + "\n")
+                sys.stderr.write(
+                    "Generated code is not current (run `make proto`): " + ", ".join(stale) + "\n"
+                )
             return 1 if stale else 0
         for path in there - made:
             (HERE / path).unlink()

@@ -168,7 +168,7 @@ def serve_ui(url: str, **options) -> Iterator[UiServer]:
     def run() -> None:
         try:
             asyncio.run(main())
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
             outcome.append(error)
         finally:
             started.set()

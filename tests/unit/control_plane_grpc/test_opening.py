@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from headway_api.agent.v1 import agent_service_pb2 as pb
-from headway_control_plane.domain.commands import CloseSession, LoseAttempt, ReattachAttempt
+from headway_control_plane.domain.commands import CloseSession, Heard, LoseAttempt, ReattachAttempt
 from headway_control_plane.grpc_api.opening import (
     AttemptRow,
     Opening,
@@ -18,6 +18,7 @@ from headway_control_plane.grpc_api.opening import (
 from headway_control_plane.grpc_api.wire import Held, Hello
 
 RUN, AGENT, HERE, OLD, REPLICA = (UUID(int=n) for n in range(1, 6))
+HEARD = Heard(HERE, REPLICA)
 OPEN = AttemptRow(
     run=RUN, fence=2, status="running", session=HERE, last_seq=5, outcome="", cancel=False, newest=2,
     run_status="running", last_line=7,
@@ -39,7 +40,7 @@ def holds(last_seq: int = 5, *, alive: bool = True) -> Opening:
     [
         pytest.param(holds(), OPEN, [], id="goes on"),
         pytest.param(holds(), replace(OPEN, session=OLD), [ReattachAttempt(RUN, 2, HERE)], id="held since the old session"),
-        pytest.param(opening(), OPEN, [LoseAttempt(RUN, 2, "agent forgot")], id="begun and forgotten"),
+        pytest.param(opening(), OPEN, [LoseAttempt(RUN, 2, "agent forgot", heard=HEARD)], id="begun and forgotten"),
         pytest.param(opening(), replace(OPEN, last_seq=0, status="granted"), [], id="never begun, same session"),
         pytest.param(
             opening(), replace(OPEN, last_seq=0, status="granted", session=OLD), [ReattachAttempt(RUN, 2, HERE)], id="never begun, old session"
@@ -66,7 +67,7 @@ def test_older_sessions_are_closed_after_their_attempts_were_taken_along() -> No
         [ReattachAttempt(RUN, 2, HERE)],
         [CloseSession(OLD, "superseded")],
         # Last: it must not be given to the old session once more.
-        [LoseAttempt(REPLICA, 2, "agent forgot")],
+        [LoseAttempt(REPLICA, 2, "agent forgot", heard=HEARD)],
     ]
 
 

@@ -12,6 +12,7 @@ from headway_control_plane.domain.commands import (
     CloseSession,
     FireDeadline,
     GrantRun,
+    Heard,
     LoseAttempt,
     LoseSession,
     OpenSession,
@@ -221,6 +222,15 @@ def test_a_lost_attempt_is_taken_up_again_as_long_as_nobody_else_got_the_run():
     ws.when(OpenSession(OTHER_SESSION, AGENT, REPLICA, "host", "1", 4))
     assert ws.when(ReattachAttempt(RUN, 1, OTHER_SESSION)) == [RunReattached(1, OTHER_SESSION)]
     assert ws.run.status is RunStatus.RUNNING
+
+
+def test_what_a_given_up_stream_says_late_loses_nothing():
+    ws = Workspace().running()
+    elsewhere = UUID(int=99)
+    late = LoseAttempt(RUN, 1, "agent forgot", heard=Heard(SESSION, REPLICA))
+    ws.when(ResumeSession(SESSION, elsewhere, 4))
+    assert ws.when(late) == []
+    assert ws.when(LoseAttempt(RUN, 1, "agent forgot", heard=Heard(SESSION, elsewhere))) != []
 
 
 def test_after_another_grant_the_old_agent_is_fenced():

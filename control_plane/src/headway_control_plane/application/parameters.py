@@ -23,11 +23,19 @@ MAX_BYTES = 256 * 1024
 _MAX_PROBLEMS = 100
 
 
+# Keywords whose values are data, not schemas.
+_PLAIN_VALUES = frozenset({"const", "default", "enum", "examples"})
+
+
 def check_schema(schema: Mapping[str, Any]) -> None:
     """Refuse a schema that is none, or that points outside itself: nothing is ever fetched to check parameters."""
     problems = list(problems_of(schema, "parameter_schema"))
     if not problems:
-        problems = [*_schema_problems(schema), *_reference_problems(schema)]
+        problems = [
+            *_schema_problems(schema),
+            *_reference_problems(schema),
+            *_pattern_problems(schema),
+        ]
     if problems:
         raise InvalidRequest(
             "The parameter schema is no valid JSON Schema (draft 2020-12).",
@@ -140,6 +148,22 @@ def _references(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for child in value:
             yield from _references(child)
+
+
+def _pattern_problems(value: Any) -> Iterator[Problem]:
+    """Regular expressions are refused: one that backtracks without end would hold up every tenant of the process."""
+    if isinstance(value, list):
+        for child in value:
+            yield from _pattern_problems(child)
+    if not isinstance(value, Mapping):
+        return
+    for keyword, child in value.items():
+        is_expression = keyword == "pattern" and isinstance(child, str)
+        if is_expression or keyword == "patternProperties":
+            words = f"{keyword} is not supported: check the form of a text in the flow"
+            yield Problem("parameter_schema", words)
+        elif keyword not in _PLAIN_VALUES:
+            yield from _pattern_problems(child)
 
 
 def _object(encoded: bytes) -> dict[str, Any]:
