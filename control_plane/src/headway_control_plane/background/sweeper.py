@@ -171,9 +171,7 @@ class Sweeper:
                     left,
                 )
         return [
-            item
-            for item in due
-            if item.kind not in _REASSIGNING or item.shard not in self._resting
+            item for item in due if item.kind not in _REASSIGNING or item.shard not in self._resting
         ]
 
     async def _lose_orphans(self, held: Collection[int]) -> int:

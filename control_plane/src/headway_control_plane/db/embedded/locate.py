@@ -16,6 +16,10 @@ def running_database(home: Path) -> str | None:
         return None
     for data in sorted(home.glob("pg-*")):
         if (data / "postmaster.pid").exists():
-            where = {"host": str(sockets), "port": str(PORT), "passfile": str(data_directory.password_file(data))}
+            where = {
+                "host": str(sockets),
+                "port": str(PORT),
+                "passfile": str(data_directory.password_file(data)),
+            }
             return f"postgresql://{data_directory.SUPERUSER}@/{DATABASE}?{urlencode(where)}"
     return None
