@@ -158,17 +158,30 @@ class ReattachAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """Where an agent said something: in a stream of this session that ends at this replica."""
+
+    session: UUID
+    replica: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class LoseAttempt:
-    """`session`: whose loss this is; an attempt that another session took up meanwhile stays open."""
+    """`session`: whose loss this is; an attempt that another session took up meanwhile stays open.
+
+    `heard`: the agent's own word for it, which no longer counts once it speaks elsewhere: a stream that was given up can be heard late.
+    """
 
     run: UUID
     fence: int
     cause: str = "lost"
     session: UUID | None = None
+    heard: Heard | None = None
 
     @property
     def needs(self) -> tuple[Stream, ...]:
-        return (Stream(StreamKind.RUN, self.run),)
+        run = Stream(StreamKind.RUN, self.run)
+        return (run, Stream(StreamKind.SESSION, self.heard.session)) if self.heard else (run,)
 
 
 @dataclass(frozen=True, slots=True)

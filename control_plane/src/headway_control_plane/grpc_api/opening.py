@@ -10,6 +10,7 @@ from headway_api.agent.v1 import agent_service_pb2 as pb
 from headway_control_plane.domain.commands import (
     CloseSession,
     Command,
+    Heard,
     LoseAttempt,
     OpenSession,
     ReattachAttempt,
@@ -86,12 +87,13 @@ def settle(
     """
     session = opening.hello.session
     held = {item.attempt: item for item in opening.hello.held}
+    heard = Heard(session, opening.replica)
     reattach: list[Command] = []
     lose: list[Command] = []
     for row in attempts:
         item = held.get(row.key)
         if row.is_open and item is None and row.last_seq > 0:
-            lose.append(LoseAttempt(row.run, row.fence, AGENT_FORGOT))
+            lose.append(LoseAttempt(row.run, row.fence, AGENT_FORGOT, heard=heard))
         elif (
             row.session != session
             if row.is_open

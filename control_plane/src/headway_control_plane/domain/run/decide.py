@@ -12,6 +12,7 @@ from headway_control_plane.domain.commands import (
     CreateRun,
     FireDeadline,
     GrantRun,
+    Heard,
     LoseAttempt,
     ReattachAttempt,
     ReleaseRun,
@@ -131,6 +132,8 @@ def lose_attempt(command: LoseAttempt, states: States, context: Context) -> list
         return []
     if command.session is not None and attempt.session != command.session:
         return []
+    if command.heard is not None and not _still_there(states, command.heard):
+        return []
     return _on(run.run, _lost(run, command.cause, context))
 
 
@@ -249,6 +252,13 @@ def _lost(run: RunState, cause: str, context: Context) -> RunEvent:
 
 def _retry_at(run: RunState, context: Context) -> datetime:
     return context.now + timedelta(milliseconds=run.retry_delay_ms)
+
+
+def _still_there(states: States, heard: Heard) -> bool:
+    session = states.session(heard.session)
+    if session is None or session.status is not SessionStatus.OPEN:
+        return False
+    return session.replica == heard.replica
 
 
 def _takes_work(session: SessionState | None, context: Context) -> bool:
