@@ -38,8 +38,6 @@ LOOK_EVERY = 1.0
 
 @dataclass
 class Outcome:
-    """What became of a seed."""
-
     seed: int
     broken: list[str]
     hours: float

@@ -40,7 +40,10 @@ def holds(last_seq: int = 5, *, alive: bool = True) -> Opening:
     [
         pytest.param(holds(), OPEN, [], id="goes on"),
         pytest.param(holds(), replace(OPEN, session=OLD), [ReattachAttempt(RUN, 2, HERE)], id="held since the old session"),
-        pytest.param(opening(), OPEN, [LoseAttempt(RUN, 2, "agent forgot", heard=HEARD)], id="begun and forgotten"),
+        pytest.param(
+            opening(), replace(OPEN, session=OLD), [LoseAttempt(RUN, 2, "agent forgot", heard=HEARD)], id="begun by an older process"
+        ),
+        pytest.param(opening(), OPEN, [], id="begun after this Hello was said"),
         pytest.param(opening(), replace(OPEN, last_seq=0, status="granted"), [], id="never begun, same session"),
         pytest.param(
             opening(), replace(OPEN, last_seq=0, status="granted", session=OLD), [ReattachAttempt(RUN, 2, HERE)], id="never begun, old session"

@@ -82,8 +82,9 @@ def settle(
     """The commands that follow an opened session, in stages; inside a stage order does not matter.
 
     What the agent holds is attached to this session before its older sessions are closed. What it was given and never began comes along,
-    to be assigned again: STARTING is on its disk before anything is executed. What it began and no longer knows is lost, and only
-    then, so that it is not given to an older session once more.
+    to be assigned again: STARTING is on its disk before anything is executed. What it began under an older session and no longer
+    knows is lost, and only then, so that it is not given to that session once more. A process, which is what a session is, forgets
+    nothing: where this very session has reported on an attempt, a Hello without it was said before that and came late.
     """
     session = opening.hello.session
     held = {item.attempt: item for item in opening.hello.held}
@@ -93,7 +94,8 @@ def settle(
     for row in attempts:
         item = held.get(row.key)
         if row.is_open and item is None and row.last_seq > 0:
-            lose.append(LoseAttempt(row.run, row.fence, AGENT_FORGOT, heard=heard))
+            if row.session != session:
+                lose.append(LoseAttempt(row.run, row.fence, AGENT_FORGOT, heard=heard))
         elif (
             row.session != session
             if row.is_open
