@@ -1,6 +1,7 @@
 """Facts are admitted by ranges, against a model that counts one by one."""
 
 from datetime import UTC, datetime
+from itertools import product
 from uuid import UUID
 
 from hypothesis import given
@@ -41,6 +42,15 @@ def test_what_is_accepted_continues_without_gap_or_repetition(known, first, coun
     else:
         assert seqs[answer.skip : answer.skip + answer.accept] == new
     assert answer.last_seq == known + answer.accept
+
+
+def test_every_short_range_is_judged_as_counting_one_by_one_would():
+    for known, first, count in product(range(5), range(1, 8), range(1, 5)):
+        new = [seq for seq in range(first, first + count) if seq > known]
+        answer = admit(attempt(known), 1, first, count)
+        contiguous = bool(new) and new[0] == known + 1
+        assert answer.accept == (len(new) if contiguous else 0), (known, first, count)
+        assert (answer.verdict is Verdict.GAP) == (bool(new) and not contiguous)
 
 
 @given(

@@ -109,7 +109,9 @@ async def create(
     if accepted.repeated:
         response.status_code = 200
     tell_cursor(response, accepted.cursor)
-    return await _whole(services, caller.ws, accepted.run, known=accepted.parameters)
+    shown = await _whole(services, caller.ws, accepted.run, known=accepted.parameters)
+    # Whoever follows from here hears all that came after the acceptance, a grant before this answer included.
+    return shown.model_copy(update={"cursor": str(accepted.cursor)})
 
 
 @router.get(
