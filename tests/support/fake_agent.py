@@ -135,7 +135,10 @@ class FakeAgent:
     async def send(self, **message) -> None:
         async with self._writing:  # gRPC takes one message at a time
             assert self._call is not None
-            await self._call.write(pb.SessionRequest(**message))
+            try:
+                await self._call.write(pb.SessionRequest(**message))
+            except grpc.aio.AioRpcError as error:
+                raise await self.until_ended() from error
 
     def stop_reading(self) -> None:
         """Leave what comes down on the way, as a process that hangs does."""
