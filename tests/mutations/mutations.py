@@ -118,4 +118,169 @@ MUTATIONS = (
         (("[(body, sha256(event.payload).digest())]", "[(body, b'')]"),),
         "tests/integration/log/test_log_verify.py",
     ),
+    Mutation(
+        "a lease is trusted to its very end",
+        f"{AGENT}/core/lease.py",
+        (
+            (
+                "        trusted_until=max(state.trusted_until, sent_at + ttl - margin(ttl)),\n        ttl=ttl,\n        interval=interval,\n        next_id",
+                "        trusted_until=max(state.trusted_until, sent_at + ttl),\n        ttl=ttl,\n        interval=interval,\n        next_id",
+            ),
+        ),
+        "tests/unit/agent/test_agent_core_session.py",
+    ),
+    Mutation(
+        "an answer from a lost stream proves a lease",
+        f"{AGENT}/core/lease.py",
+        (
+            (
+                "    sent_at = state.asked.get(number)\n",
+                "    sent_at = state.asked.get(number, state.next_at)\n",
+            ),
+        ),
+        "tests/unit/agent/test_agent_core_session.py",
+    ),
+    Mutation(
+        "the brake never holds",
+        f"{CONTROL}/domain/brake.py",
+        (("LEAST_LOST = 3", "LEAST_LOST = 3_000_000"),),
+        "tests/unit/control_plane_dispatch/test_brake.py",
+    ),
+    Mutation(
+        "a pool's limit is forgotten",
+        f"{CONTROL}/domain/dispatching.py",
+        (
+            (
+                "return by_sessions if self.slots == 0 else min(by_sessions, self.slots - len(self.held))",
+                "return by_sessions",
+            ),
+        ),
+        "tests/unit/domain/test_dispatching.py",
+    ),
+    Mutation(
+        "waiting runs do not age",
+        f"{CONTROL}/domain/dispatching.py",
+        (
+            (
+                "level = max(1, head.priority - int((now - head.due_at) / AGEING))",
+                "level = head.priority",
+            ),
+        ),
+        "tests/unit/domain/test_dispatching.py",
+    ),
+    Mutation(
+        "a damaged record is believed",
+        f"{SDK}/runtime/frames_log.py",
+        (
+            (
+                "if zlib.crc32(raw, zlib.crc32(NUMBER.pack(n))) != crc:",
+                "if zlib.crc32(raw, zlib.crc32(NUMBER.pack(n))) != crc and not raw:",
+            ),
+        ),
+        "tests/unit/sdk_runtime/test_frames_log.py",
+    ),
+    Mutation(
+        "a torn tail stays in the file",
+        f"{SDK}/runtime/frames_log.py",
+        (("            os.ftruncate(fd, position.offset)\n", ""),),
+        "tests/unit/sdk_runtime/test_frames_log.py",
+    ),
+    Mutation(
+        "a failed sync is tried again",
+        f"{SDK}/runtime/frames_log.py",
+        (("            self._broken = True\n", ""),),
+        "tests/unit/sdk_runtime/test_frames_log.py",
+    ),
+    Mutation(
+        "the encoder asks no pool",
+        f"{AGENT}/connection/encoder.py",
+        (
+            (
+                "for name, get in fields.items() if _permitted(message, name, permits))",
+                "for name, get in fields.items())",
+            ),
+        ),
+        "tests/unit/agent/test_agent_encoder.py",
+    ),
+    Mutation(
+        "equal calls share one key",
+        f"{SDK}/digests.py",
+        (('{digest}\\0{ordinal}"', '{digest}"'),),
+        "tests/unit/sdk/test_sdk_payloads.py",
+    ),
+    Mutation(
+        "calls of different parents share one key",
+        f"{SDK}/digests.py",
+        (('f"{parent}\\0{name}', 'f"{name}'),),
+        "tests/unit/sdk/test_sdk_payloads.py",
+    ),
+    Mutation(
+        "an attempt that was closed still fills the log",
+        f"{CONTROL}/domain/attempt/admission.py",
+        (
+            (
+                "if attempt.fence != run_fence or not attempt.is_open:",
+                "if attempt.fence != run_fence:",
+            ),
+        ),
+        "tests/unit/domain/test_admission.py",
+    ),
+    Mutation(
+        "a fact that is known is taken again",
+        f"{CONTROL}/domain/attempt/admission.py",
+        (("max(0, known + 1 - first_seq)", "max(0, known - first_seq)"),),
+        "tests/unit/domain/test_admission.py",
+    ),
+    Mutation(
+        "a cancel never kills",
+        f"{SDK}/runtime/decisions.py",
+        (("if state.step == 1 and event", "if state.step >= 1 and event"),),
+        "tests/unit/sdk_runtime/test_decisions.py",
+    ),
+    Mutation(
+        "a COMMIT that rolled back counts as one",
+        f"{CONTROL}/log/flush.py",
+        (('if committed.statusmessage != "COMMIT":', "if not committed.statusmessage:"),),
+        "tests/integration/log/test_log_outages.py",
+    ),
+    Mutation(
+        "an unknown outcome counts as a failure",
+        f"{CONTROL}/log/flush.py",
+        (
+            (
+                "            return await found.fetchone() is not None",
+                "            return await found.fetchone() is None and False",
+            ),
+        ),
+        "tests/integration/log/test_log_outages.py",
+    ),
+    Mutation(
+        "an idempotency key is forgotten",
+        f"{CONTROL}/log/draft.py",
+        (("            self._remember(item.ws, item.dedupe)\n", ""),),
+        "tests/integration/log/test_log_commands.py",
+    ),
+    Mutation(
+        "an assertion can be used twice",
+        f"{CONTROL}/grpc_api/assertion.py",
+        (("        self._seen[key] = claims.expires_at\n", ""),),
+        "tests/unit/control_plane_grpc/test_assertion.py",
+    ),
+    Mutation(
+        "row-level security does not bind the owner",
+        f"{CONTROL}/db/migrations/versions/0001_foundation.sql",
+        (("    EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);\n", ""),),
+        "tests/integration/log/test_log_row_security.py",
+    ),
+    Mutation(
+        "a checkpoint runs ahead of its rows",
+        f"{CONTROL}/projections/advance.py",
+        (
+            (
+                "cursor: Cursor = events[-1].cursor if events else held.cursor",
+                "cursor: Cursor = (\n        dataclasses.replace(events[-1].cursor, offset=events[-1].cursor.offset + 1)\n        if events\n        else held.cursor\n    )",
+            ),
+        ),
+        "tests/integration/projections/test_projection_engine.py",
+    ),
 )

@@ -29,7 +29,7 @@ def test_a_planted_bug_is_caught(mutation, tmp_path):
         shutil.copytree(
             ROOT / package,
             tmp_path / package,
-            ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"),
+            ignore=shutil.ignore_patterns("*.egg-info"),
         )
     path = tmp_path / mutation.file
     text = path.read_text()
@@ -50,3 +50,10 @@ def test_a_planted_bug_is_caught(mutation, tmp_path):
     assert ran.returncode == FAILED, (
         f"not caught by {mutation.caught_by}:\n{ran.stdout[-3000:]}{ran.stderr[-1000:]}"
     )
+
+
+def test_the_table_names_every_planted_bug():
+    table = Path(__file__).with_name("README.md").read_text()
+    for mutation in MUTATIONS:
+        assert f"| {mutation.name} |" in table
+        assert f"`{mutation.caught_by.removeprefix('tests/')}`" in table

@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from headway.runtime import frames_log
-from headway.runtime.frames_log import START, FramesLogBroken, Position, Writer, read, read_from
+from headway.runtime.frames_log import (
+    HEADER,
+    START,
+    FramesLogBroken,
+    Position,
+    Writer,
+    read,
+    read_from,
+)
 from support.frames_golden import FRAMES, LOG
 
 
@@ -63,6 +71,23 @@ def test_a_tail_torn_at_any_byte_is_cut_and_written_over(tmp_path: Path, kept: i
     writer.commit()
     writer.close()
     assert [record.raw for record in read_from(path)] == [*FRAMES[: len(whole)], b'{"type":"new"}']
+
+
+def test_what_lay_behind_the_damage_never_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "frames.log"
+    old = [b'{"old":1}', b'{"old":2}']
+    writer = Writer.create(path)
+    writer.append(old)
+    writer.commit()
+    writer.close()
+    damaged = bytearray(path.read_bytes())
+    damaged[HEADER.size] ^= 0x40
+    path.write_bytes(damaged)
+    writer = Writer.reopen(path)
+    writer.append([b'{"new":1}'])  # as long as the one in whose place it comes
+    writer.commit()
+    writer.close()
+    assert [record.raw for record in read_from(path)] == [b'{"new":1}']
 
 
 @pytest.mark.parametrize("at", range(len(LOG)))
