@@ -58,8 +58,8 @@ bench: .venv/.installed-dev ## Measure, each figure beside a raw limit of the sa
 proto: .venv/bin/python ## Generate the Python code of the wire contract, in .venv-proto
 	@$(BIN)/python proto/generate.py
 
-faults: .venv/.installed-dev ## Kill and cut real processes at many seeded points (SEEDS=n)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/faults --fault-seeds=$(or $(SEEDS),60) $(ARGS)
+faults: .venv/.installed-dev ## Break real processes, networks, disks and clocks under load and judge every invariant (ARGS=-k name)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/faults --faults=long $(ARGS)
 
 simulate: .venv/.installed-dev ## Simulate both halves in a world of faults (ARGS='--seeds 0:1000 --mode liveness', --trace SEED, --power)
 	@$(BIN)/python -m tests.simulation.run $(ARGS)

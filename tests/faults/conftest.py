@@ -5,10 +5,6 @@ import pytest
 from support.stack import stack
 
 
-def pytest_addoption(parser):
-    parser.addoption("--fault-seeds", type=int, default=25, help="how many seeded kills to try")
-
-
 @pytest.fixture(scope="session")
 def headway(tmp_path_factory):
     home = tmp_path_factory.mktemp("h")

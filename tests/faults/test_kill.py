@@ -25,11 +25,6 @@ RESULT = (
 )
 
 
-def pytest_generate_tests(metafunc):
-    if "seed" in metafunc.fixturenames:
-        metafunc.parametrize("seed", range(metafunc.config.getoption("--fault-seeds")))
-
-
 def victim(headway, target, run) -> psutil.Process | None:
     if target in {"agent", "server", "postgres"}:
         return headway.part(target)
@@ -38,7 +33,9 @@ def victim(headway, target, run) -> psutil.Process | None:
     return find(run, fence)
 
 
-def test_a_run_survives_the_death_of_anything(headway, tmp_path, seed):
+@pytest.mark.row(1)
+@pytest.mark.trials(5, 25)
+def test_a_run_survives_the_death_of_anything(headway, tmp_path, trial, seed):
     rng = random.Random(seed)
     target = TARGETS[seed % len(TARGETS)]
     after = rng.randrange(
@@ -52,6 +49,7 @@ def test_a_run_survives_the_death_of_anything(headway, tmp_path, seed):
     if struck is not None:
         with suppress(psutil.NoSuchProcess):
             struck.kill()
+            trial.happened(f"kill -9 {target}")
 
     ended = headway.ended(run)
     assert ended["state"] == "completed", ended
