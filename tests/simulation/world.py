@@ -31,6 +31,7 @@ class World:
         self.broken: list[str] = []
         self._heap: list[tuple[float, int, Loop | None, Any]] = []
         self._ready: deque[tuple[Loop, asyncio.Handle]] = deque()
+        self._entered: Loop | None = None
         self._n = 0
         self._dead: list[Any] = []
 
@@ -68,22 +69,34 @@ class World:
 
     def run(self, until: float) -> None:
         """Let everything happen that is due by then, or up to the first violation."""
-        heap, ready = self._heap, self._ready
-        while not self.broken:
+        heap, ready, broken = self._heap, self._ready, self.broken
+        while not broken:
             if ready:
                 loop, handle = ready.popleft()
                 loop.perform(handle)
             elif heap and heap[0][0] <= until:
                 at, _, owner, handle = heapq.heappop(heap)
-                self.now = max(self.now, at)
+                if at > self.now:
+                    self.now = at
                 if owner is None:
                     handle[0](*handle[1])
                 else:
                     owner.perform(handle)
             else:
                 self.now = max(self.now, until)
-                return
+                break
             self.steps += 1
+        self.enter(None)
+
+    def number(self) -> int:
+        self._n += 1
+        return self._n
+
+    def enter(self, loop: Loop | None) -> None:
+        """What runs from here on runs in this loop."""
+        if self._entered is not loop:
+            self._entered = loop
+            events._set_running_loop(loop)
 
     def bury(self, *things: Any) -> None:
         """Keep what a dead process left: its clean-up code must never run, for it was not there to run it."""
@@ -130,6 +143,28 @@ class Clock:
         return (boottime - 1000.0) / self._rate
 
 
+class Future(asyncio.Future):
+    """Hashes to a number, not to its address: sets of them are walked in the same order in every process."""
+
+    def __init__(self, number: int, **named: Any) -> None:
+        super().__init__(**named)
+        self._number = number
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class Task(asyncio.Task):
+    """The same for tasks."""
+
+    def __init__(self, number: int, coro: Coroutine[Any, Any, Any], **named: Any) -> None:
+        self._number = number
+        super().__init__(coro, **named)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 class Loop(asyncio.AbstractEventLoop):
     """One process's event loop. It dies with the process, and stands still while the process is frozen."""
 
@@ -139,30 +174,28 @@ class Loop(asyncio.AbstractEventLoop):
         self.name = name
         self.alive = True
         self.frozen_until = 0.0
+        self._tasks: list[
+            Task
+        ] = []  # all that there ever were: none of them is collected before its world
 
     def perform(self, handle: asyncio.Handle) -> None:
-        if not self.alive or handle.cancelled():
+        if not self.alive or handle._cancelled:
             return
         if self.frozen_until > self.world.now:
             self.world.push(self.frozen_until, self, handle)
             return
-        if isinstance(handle, asyncio.TimerHandle) and handle.when() > self.time():
-            self.world.push(self.clock.world_time(handle.when()) + _LATE, self, handle)
+        if type(handle) is asyncio.TimerHandle and handle._when > self.time():
+            self.world.push(self.clock.world_time(handle._when) + _LATE, self, handle)
             return
-        events._set_running_loop(self)
-        try:
-            handle._run()
-        finally:
-            events._set_running_loop(None)
+        self.world.enter(self)
+        handle._run()
 
     def kill(self) -> None:
-        self.world.bury(*asyncio.all_tasks(self))
+        self.world.bury(self._tasks)
         self.alive = False
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        task = self.create_task(work)
-        self.world.bury(task)
-        return task
+        return self.create_task(work)
 
     # What asyncio asks of a loop ------------------------------------------------------------------------
 
@@ -183,10 +216,12 @@ class Loop(asyncio.AbstractEventLoop):
         return handle
 
     def create_future(self):
-        return asyncio.Future(loop=self)
+        return Future(self.world.number(), loop=self)
 
     def create_task(self, coro, *, name=None, context=None):
-        return asyncio.Task(coro, loop=self, name=name, context=context)
+        task = Task(self.world.number(), coro, loop=self, name=name, context=context)
+        self._tasks.append(task)
+        return task
 
     def call_exception_handler(self, context):
         error = context.get("exception")

@@ -71,7 +71,7 @@ class AgentService(AgentServiceServicer):
         self._ids = ids
         self._random = random
         self._handshakes = TokenBucket(rate, burst=rate)
-        self._open: set[AgentStream] = set()
+        self._open: dict[AgentStream, None] = {}  # oldest first
         self._stopping = False
 
     async def Enrol(  # noqa: N802 - the name of the wire
@@ -120,12 +120,12 @@ class AgentService(AgentServiceServicer):
         self, identity: AgentIdentity, requests: AsyncIterator[pb.SessionRequest], context: Context
     ) -> None:
         stream = AgentStream(self._services, identity, self._rotation())
-        self._open.add(stream)
+        self._open[stream] = None
         _streams.add(1)
         try:
             await stream.run(requests, context.write)
         finally:
-            self._open.discard(stream)
+            del self._open[stream]
             _streams.add(-1)
 
     def _rotation(self) -> Rotation:
