@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from headway_control_plane.log.invariants import Violation
-from support import effects, subscriber, verdicts
+from support import effects, holders, subscriber, verdicts
 from support.effects import MANY_STEPS
 from support.eventually import eventually
 from support.stack import TERMINAL, Api
@@ -200,6 +200,9 @@ class Load:
             assert self.runs, f"no run was started: {self.refusals}"
             known = [t for state in self.agent_states() if (t := verdicts.told(state))]
             self._judge_log(trial, known)
+            executed = [each.run for each in self.started if each.run and self._is_done(each)]
+            told = holders.histories(self.agent_states())
+            trial.holds(INVARIANTS[7], holders.violations(told, executed))
             trial.holds("effects", self._effects())
             trial.holds(INVARIANTS[12], self._liveness())
         finally:

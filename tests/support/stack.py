@@ -29,6 +29,8 @@ from support.eventually import eventually
 HEADWAY = Path(sys.executable).with_name("headway")
 FLOWS = Path(__file__).parent / "flows"
 TERMINAL = {"completed", "failed", "crashed", "cancelled"}
+# In the state directory of each agent; `support.holders` reads it.
+LEASE_HISTORY = "lease-history.jsonl"
 # A tenth and less of the defaults; the ratios between them stay.
 SHORT = {
     "HEADWAY_LEASE_TTL": "3",
@@ -108,6 +110,7 @@ class Stack:
             "HEADWAY_HOME": str(home),
             "HEADWAY_HTTP_PORT": str(http),
             "HEADWAY_GRPC_PORT": str(grpc),
+            "HEADWAY_AGENT_LEASE_HISTORY": LEASE_HISTORY,
             **variables,
         }
         home.mkdir(parents=True, exist_ok=True)

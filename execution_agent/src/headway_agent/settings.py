@@ -56,6 +56,7 @@ class Settings:
     token_file: Path | None
     token_fd: int | None
     tap: Path | None
+    lease_history: Path | None
     log_level: str
     drain_wait: bool
     parent_fd: int | None
@@ -86,6 +87,7 @@ def load(options: Options, environ: Mapping[str, str] | None = None) -> Settings
         token_file=options.token_file or _path(env, "HEADWAY_AGENT_TOKEN_FILE"),
         token_fd=options.token_fd,
         tap=options.tap or _path(env, "HEADWAY_AGENT_TAP"),
+        lease_history=_inside(state_dir, _path(env, "HEADWAY_AGENT_LEASE_HISTORY")),
         log_level=_level(options.log_level or env.get("HEADWAY_LOG_LEVEL", "INFO")),
         drain_wait=options.drain_wait or _flag(env, "HEADWAY_AGENT_DRAIN_WAIT"),
         parent_fd=options.parent_fd,
@@ -168,6 +170,11 @@ def _roots(options: Options, env: Mapping[str, str]) -> tuple[Path, ...]:
                 f"The root {root} is no directory: name one that holds flows, with --root."
             )
     return tuple(root.resolve() for root in roots)
+
+
+def _inside(folder: Path, path: Path | None) -> Path | None:
+    """A relative path lies in the state directory: several agents of a machine may share their environment."""
+    return None if path is None else folder / path
 
 
 def _level(text: str) -> str:

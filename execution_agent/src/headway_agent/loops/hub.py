@@ -6,6 +6,7 @@ All of it happens in one event loop and none of it waits, so a step and its effe
 import asyncio
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from headway_agent.clock import Clock
@@ -99,6 +100,8 @@ class Hub:
         self.close_asked = asyncio.Event()
         self.close_reason = ""
         self.ended = asyncio.Event()
+        # Called after each step of session and reporting, when there is somebody who keeps a history.
+        self.after_step: Callable[[], None] | None = None
         self._granted: dict[Attempt, Assignment] = {}
         self._graces: dict[Attempt, float] = {}
         self._closing: set[Attempt] = set()
@@ -112,6 +115,7 @@ class Hub:
         for effect in effects:
             self._carry(effect)
         self.time_changed.set()
+        self._stepped()
 
     def tell_reporting(self, given: resume.Input) -> None:
         self.reporting, effects = resume.step(self.reporting, self.clock.boottime(), given)
@@ -119,6 +123,7 @@ class Hub:
             self._carry_report(effect)
         self.report_wake.set()
         self.lines_wake.set()
+        self._stepped()
 
     def tell_lines(self, given: lines.Input) -> None:
         self.lines, effects = lines.step(self.lines, given)
@@ -188,6 +193,10 @@ class Hub:
         self.actions.put_nowait(action)
 
     # Effects ------------------------------------------------------------------------------------------
+
+    def _stepped(self) -> None:
+        if self.after_step is not None:
+            self.after_step()
 
     def _carry(self, effect: session.Effect) -> None:
         match effect:

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import random
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 
@@ -21,6 +21,7 @@ from headway_agent.core.backoff import Policy
 from headway_agent.core.session import Rules
 from headway_agent.loops.attempts_loop import AttemptsLoop
 from headway_agent.loops.hub import Hub
+from headway_agent.loops.lease_history import LeaseHistory
 from headway_agent.loops.log_loop import LogLoop
 from headway_agent.loops.record_loop import RecordLoop
 from headway_agent.loops.renew_loop import RenewLoop
@@ -140,7 +141,10 @@ async def converse(
         hub, lambda: GrpcStream(target, assertions, tap), assertions, witnesses, new_id
     )
     log.info("starting", extra={"server": target.authority, "pool": identity.pool})
-    with signals(hub, drain_wait=settings.drain_wait, parent_fd=settings.parent_fd):
+    with (
+        signals(hub, drain_wait=settings.drain_wait, parent_fd=settings.parent_fd),
+        _lease_history(settings, identity, hub),
+    ):
         await supervise(
             [
                 Loop("renew", RenewLoop(hub).run),
@@ -152,3 +156,13 @@ async def converse(
                 Loop("log", LogLoop(hub).run),
             ]
         )
+
+
+@contextlib.contextmanager
+def _lease_history(settings: Settings, identity: Identity, hub: Hub) -> Iterator[None]:
+    if settings.lease_history is None:
+        yield
+        return
+    with LeaseHistory(settings.lease_history, identity.agent_id, hub.clock) as history:
+        history.watch(hub)
+        yield
