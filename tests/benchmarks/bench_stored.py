@@ -85,6 +85,7 @@ async def _measure(url: str, sizes: list[int], samples: int) -> list[Figure]:
 async def _sample(fleet: Fleet, size: int, samples: int) -> Sample:
     reader = Reader(fleet.log.database)
     epoch = (await reader.head(fleet.ws)).cursor.epoch
+    fleet.session = await fleet.open_session()  # the lease of the last one ran out meanwhile
     run, facts, chosen = await fleet.granted_run(), log_facts(), random.Random(size)
     seq = iter(range(1, 1 << 40, BATCH))
 

@@ -20,7 +20,19 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # benchmarks fork; gRPC 
 from benchmarks.bench import Bench, machine
 from benchmarks.report import Figure, table
 
-NAMES = ("import", "latency", "calls", "throughput", "idle", "events", "lists", "stored")
+NAMES = (
+    "import",
+    "latency",
+    "calls",
+    "throughput",
+    "idle",
+    "events",
+    "lists",
+    "stored",
+    "flush",
+    "workspaces",
+    "subscribers",
+)
 
 
 def main() -> int:
