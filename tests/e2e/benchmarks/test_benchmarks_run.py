@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-NAMES = ["import", "latency", "calls", "throughput", "idle", "events", "lists"]
+NAMES = [
+    "import", "latency", "calls", "throughput", "idle", "events", "lists",
+    "stored", "flush", "workspaces", "subscribers",
+]  # fmt: skip
 
 
 @pytest.mark.process
