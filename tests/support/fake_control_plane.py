@@ -73,6 +73,10 @@ class Stored:
         return bool(self.facts) and self.facts[-1].type == "AttemptExited"
 
 
+class NewEpoch(Exception):
+    """A Hello rests on what another epoch of the log acknowledged."""
+
+
 class Stream:
     """One session stream, as the server sees it."""
 
@@ -120,6 +124,7 @@ class FakeControlPlane(AgentServiceServicer):
         self.refuse: tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]] | None = None
         self.changed = asyncio.Condition()
         self.offset = 0
+        self.epoch = 1
         self._server: grpc.aio.Server | None = None
         self.port = 0
 
@@ -179,6 +184,12 @@ class FakeControlPlane(AgentServiceServicer):
         self.fences[attempt[0]] = attempt[1]
         self.stream.send(assign=assign)
 
+    def lose_tail(self, attempt: Attempt, *, after: int, epoch: int) -> None:
+        """As a restored log: it has lost facts that it acknowledged, and all streams with them."""
+        del self.stored(attempt).facts[after:]
+        self.epoch = epoch
+        self.stream.cut()
+
     def cancel(self, attempt: Attempt) -> None:
         self.cancelled.add(attempt)
         self.stream.send(cancel=wire.Cancel(attempt=ref(attempt), reason="asked"))
@@ -232,6 +243,9 @@ class FakeControlPlane(AgentServiceServicer):
                 message = await stream.down.get()
                 if message is None:
                     return
+                if isinstance(message, NewEpoch):
+                    metadata = (("x-headway-epoch", str(self.epoch)),)
+                    await context.abort(grpc.StatusCode.ABORTED, "another epoch", metadata)
                 if isinstance(message, Exception):
                     raise message
                 yield message
@@ -257,6 +271,9 @@ class FakeControlPlane(AgentServiceServicer):
     def _heard(self, stream: Stream, message: wire.SessionRequest) -> None:
         match message.WhichOneof("message"):
             case "hello":
+                if message.hello.epoch not in (0, self.epoch):
+                    stream.down.put_nowait(NewEpoch())
+                    return
                 stream.hello = message.hello
                 self._welcome(stream, message.hello)
                 self.streams.append(stream)
@@ -319,7 +336,9 @@ class FakeControlPlane(AgentServiceServicer):
         answers = [self.on_facts(a) or self._append(a) for a in batch.attempts]
         self.offset += facts
         witness = wire.Witness(
-            epoch=1, offset=self.offset, chain=hashlib.sha256(str(self.offset).encode()).digest()
+            epoch=self.epoch,
+            offset=self.offset,
+            chain=hashlib.sha256(str(self.offset).encode()).digest(),
         )
         ack = wire.Ack(batch_id=batch.id, attempts=answers, witness=witness)
 

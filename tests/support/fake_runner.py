@@ -156,6 +156,12 @@ class FakeRunner:
             attempt.state = "closed"
         await self._note()
 
+    async def reopen(self) -> None:
+        for attempt in self.attempts.values():
+            attempt.acked_seq = attempt.acked_line = 0
+            if attempt.state == "closed":
+                attempt.state = "exited"
+
     async def forget(self, run: str) -> None:
         self.forgotten.append(run)
         await self._note()

@@ -537,3 +537,23 @@ async def test_a_slow_start_takes_its_slot_and_its_cancel_follows(
         run_to_end(runner, runner.holds(*slow), 0)
         await runner.until(lambda: len(runner.started) == 2)
     assert [tuple(a.key) for a in runner.started] == [slow, next_one]
+
+
+async def test_a_log_that_lost_events_gets_again_what_the_agent_keeps(
+    server: FakeControlPlane, runner: FakeRunner
+) -> None:
+    """Attempts that were closed because everything was acknowledged are opened anew and offered again."""
+    attempt = (str(uuid4()), 1)
+    async with running_agent(server, runner):
+        await server.until(lambda: server.streams)
+        server.assign(attempt)
+        await runner.until(lambda: runner.started)
+        held = runner.holds(*attempt)
+        run_to_end(runner, held, 3)
+        await runner.until(lambda: held.state == "closed")
+        server.lose_tail(attempt, after=2, epoch=2)
+        await server.until(lambda: server.stored(attempt).exited)
+        await runner.until(lambda: held.state == "closed")
+        assert server.stream.hello is not None
+        assert server.stream.hello.epoch == 2
+        assert call_numbers(server.stored(attempt).facts) == [0, 1, 2]

@@ -8,6 +8,7 @@ from headway_agent.core.lines import (
     Lines,
     Lost,
     Record,
+    Restored,
     Sent,
     Welcomed,
     plan,
@@ -82,3 +83,12 @@ def test_missing_lines_get_a_marker_and_a_batch_covers_a_limited_range() -> None
     assert last == 10 + MOST_LINES
     assert json.loads(content)["gap"]["count"] == MOST_LINES
     assert contiguous([], 5) == (b"", 5)
+
+
+def test_a_restored_log_says_how_many_lines_it_still_has() -> None:
+    state, _ = step(step(opened((A, 9)), Sent(A, 9, 100))[0], Acked(A, 9))
+    state, _ = step(step(state, Lost())[0], Restored())
+    assert plan(state) == ()
+    state, effects = step(state, Welcomed(permitted=True, stored={A: 4}))
+    assert effects == (Record(A, 4),)
+    assert plan(state)[0].after == 4

@@ -15,6 +15,7 @@ from headway_agent.core.resume import (
     Lost,
     Record,
     Reporting,
+    Restored,
     Sent,
     Span,
     Verdict,
@@ -225,3 +226,17 @@ def _store(stored: dict[Any, int], spans: tuple[Span, ...]) -> tuple[Answer, ...
             stored[span.attempt] = max(stored[span.attempt], span.last)
         answers.append(Answer(span.attempt, verdict, stored[span.attempt]))
     return tuple(answers)
+
+
+def test_what_a_restored_log_lacks_is_sent_again_and_recorded_again() -> None:
+    state = send(opened((A, 3)))
+    state, _ = step(state, 0.0, ack(1, (A, Verdict.OK, 3)))
+    state, effects = step(step(state, 0.0, Lost())[0], 0.0, Restored())
+    assert effects == ()
+    assert plan(state, 0.0) is None
+    state, effects = step(state, 0.0, Welcomed(*CREDITS, (Answer(A, Verdict.OK, 1),)))
+    assert effects == (Record(A, 1),)
+    state = send(state)
+    assert state.flights[2].spans == (Span(A, 2, 3),)
+    state, effects = step(state, 0.0, ack(2, (A, Verdict.OK, 3)))
+    assert effects == (Record(A, 3),)

@@ -6,7 +6,13 @@ from uuid import UUID
 import pytest
 
 from headway_api.agent.v1 import agent_service_pb2 as pb
-from headway_control_plane.domain.commands import CloseSession, Heard, LoseAttempt, ReattachAttempt
+from headway_control_plane.domain.commands import (
+    CloseSession,
+    Heard,
+    LoseAttempt,
+    ReattachAttempt,
+    RegrantAttempt,
+)
 from headway_control_plane.grpc_api.opening import (
     AttemptRow,
     Opening,
@@ -60,6 +66,14 @@ def holds(last_seq: int = 5, *, alive: bool = True) -> Opening:
 )  # fmt: skip
 def test_what_is_to_be_done(said: Opening, row: AttemptRow, commands: list) -> None:
     assert settle(said, [], [row]) == ([commands] if commands else [])
+
+
+def test_a_restored_log_grants_again_the_newest_attempt_that_it_has_forgotten() -> None:
+    unknown, newer = Held((OLD, 1), 3, alive=False), Held((OLD, 2), 5, alive=True)
+    said = opening(Held((RUN, 2), 5, alive=True), newer, unknown)
+    assert settle(said, [], [OPEN]) == []
+    restored = replace(said, restored=True)
+    assert settle(restored, [], [OPEN]) == [[RegrantAttempt(OLD, 2, HERE)]]
 
 
 def test_older_sessions_are_closed_after_their_attempts_were_taken_along() -> None:

@@ -17,6 +17,7 @@ from headway_control_plane.domain.commands import (
     LoseSession,
     OpenSession,
     ReattachAttempt,
+    RegrantAttempt,
     ReleaseRun,
     ResumeSession,
 )
@@ -251,6 +252,24 @@ def test_another_agent_cannot_take_an_attempt_over():
     ws.when(OpenSession(OTHER_SESSION, OTHER_AGENT, REPLICA, "other", "1", 4))
     with pytest.raises(InvalidState):
         ws.when(ReattachAttempt(RUN, 1, OTHER_SESSION))
+
+
+def test_a_grant_that_the_log_lost_is_made_again_under_its_fence():
+    ws = Workspace().ready()
+    ws.created()
+    (granted,) = ws.when(RegrantAttempt(RUN, 2, SESSION))
+    assert (granted.fence, granted.session, granted.agent) == (2, SESSION, AGENT)
+    assert ws.run.status is RunStatus.PENDING
+    with pytest.raises(InvalidState):
+        ws.when(RegrantAttempt(RUN, 3, SESSION))
+
+
+@pytest.mark.parametrize("fence", [0, 1, 10_000])
+def test_only_a_fence_that_the_log_may_have_lost_is_granted_again(fence):
+    ws = Workspace().running()
+    ws.when(LoseAttempt(RUN, 1))
+    with pytest.raises(StaleFence):
+        ws.when(RegrantAttempt(RUN, fence, SESSION))
 
 
 def test_a_paused_run_goes_on_when_released_or_when_its_agent_returns():

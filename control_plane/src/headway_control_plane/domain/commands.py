@@ -158,6 +158,19 @@ class ReattachAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class RegrantAttempt:
+    """The agent of `session` holds an attempt whose grant the log has lost."""
+
+    run: UUID
+    fence: int
+    session: UUID
+
+    @property
+    def needs(self) -> tuple[Stream, ...]:
+        return (Stream(StreamKind.RUN, self.run), Stream(StreamKind.SESSION, self.session))
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     """Where an agent said something: in a stream of this session that ends at this replica."""
 
@@ -264,6 +277,7 @@ Command = (
     | CreateRun
     | GrantRun
     | ReattachAttempt
+    | RegrantAttempt
     | LoseAttempt
     | CancelRun
     | ReleaseRun

@@ -22,6 +22,7 @@ from headway_control_plane.domain.commands import (
     LoseSession,
     OpenSession,
     ReattachAttempt,
+    RegrantAttempt,
     ReleaseRun,
     ResumeSession,
     RevokeAgent,
@@ -48,6 +49,8 @@ def decide(command: Command, states: States, context: Context) -> list[Decided]:
             return run.grant_run(command, states, context)
         case ReattachAttempt():
             return run.reattach_attempt(command, states, context)
+        case RegrantAttempt():
+            return run.regrant_attempt(command, states, context)
         case LoseAttempt():
             return run.lose_attempt(command, states, context)
         case CancelRun():

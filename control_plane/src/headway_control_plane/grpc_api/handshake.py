@@ -22,7 +22,7 @@ from headway_control_plane.grpc_api.opening import (
     resumes,
     settle,
 )
-from headway_control_plane.grpc_api.refusals import CUTS
+from headway_control_plane.grpc_api.refusals import CUTS, new_epoch
 from headway_control_plane.grpc_api.registry import Cut
 from headway_control_plane.grpc_api.renewals import Renewals
 from headway_control_plane.grpc_api.settings import AgentServerSettings
@@ -67,7 +67,11 @@ class Handshake:
 
     async def open(self, identity: AgentIdentity, hello: Hello, ledger: Ledger) -> Opened:
         """Open or resume the session and note in the ledger what the agent holds; raise Refusal."""
-        opening = Opening(hello, identity.agent, self._replica)
+        epoch = await self._store.epoch(identity)
+        if hello.epoch not in (0, epoch):
+            _log.warning("agent %s rests on epoch %d of the log", identity.agent, hello.epoch)
+            raise new_epoch(epoch)
+        opening = Opening(hello, identity.agent, self._replica, restored=epoch > 1)
         sessions = await self._store.sessions(identity, hello.session)
         resumed = await self._open_session(identity, opening, sessions)
         attempts = await self._settle(identity, opening, sessions)

@@ -14,6 +14,7 @@ from headway_control_plane.domain.commands import (
     LoseAttempt,
     OpenSession,
     ReattachAttempt,
+    RegrantAttempt,
 )
 from headway_control_plane.domain.run.state import TERMINAL, RunStatus
 from headway_control_plane.grpc_api.wire import Attempt, Held, Hello, attempt_ref
@@ -62,11 +63,12 @@ class AttemptRow:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Who says Hello, and where."""
+    """Who says Hello, and where. `restored`: the log has once lost its newest events, grants perhaps among them."""
 
     hello: Hello
     agent: UUID
     replica: UUID
+    restored: bool = False
 
     def open_command(self) -> OpenSession:
         """Open the session; one that is there already is resumed by the same command."""
@@ -85,11 +87,18 @@ def settle(
     to be assigned again: STARTING is on its disk before anything is executed. What it began under an older session and no longer
     knows is lost, and only then, so that it is not given to that session once more. A process, which is what a session is, forgets
     nothing: where this very session has reported on an attempt, a Hello without it was said before that and came late.
+
+    An attempt that the log does not know was granted by events that it lost. Where its run still waits, it is granted again as it was.
     """
     session = opening.hello.session
     held = {item.attempt: item for item in opening.hello.held}
     heard = Heard(session, opening.replica)
+    attempts = list(attempts)
     reattach: list[Command] = []
+    if opening.restored:
+        known = {row.key for row in attempts}
+        newest = {run: fence for run, fence in sorted(held) if (run, fence) not in known}
+        reattach += [RegrantAttempt(run, fence, session) for run, fence in newest.items()]
     lose: list[Command] = []
     for row in attempts:
         item = held.get(row.key)

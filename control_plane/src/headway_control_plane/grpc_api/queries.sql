@@ -13,6 +13,10 @@ SELECT agent.agent FROM unnest(%(workspaces)s::bigint[], %(agents)s::uuid[]) AS 
 JOIN agent ON agent.ws = connected.ws AND agent.agent = connected.agent
 WHERE agent.revoked_at IS NOT NULL
 
+-- name: epoch
+-- app: of the log.
+SELECT epoch FROM workspace_head WHERE ws = %(ws)s
+
 -- name: agent_sessions
 -- app: this session, and the others of the agent that are not closed.
 SELECT session, status, agent FROM session

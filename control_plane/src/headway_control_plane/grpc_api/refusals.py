@@ -17,6 +17,8 @@ TIME_KEY = "x-headway-time-us"
 RETRY_AFTER_KEY = "x-headway-retry-after-ms"
 SESSION_KEY = "x-headway-session"
 """Its value `over` says: this session id is used up, open the next stream under a new one."""
+EPOCH_KEY = "x-headway-epoch"
+"""The log's present epoch, for an agent that rests on acknowledgements of another one."""
 
 _Code = grpc.StatusCode
 _RETRY_AFTER_OUTAGE = timedelta(seconds=2)
@@ -63,6 +65,14 @@ DEFECT = Refusal(
 )
 SHUTDOWN = Refusal(_Code.UNAVAILABLE, "This replica is shutting down. Reconnect.")
 NO_HELLO = Refusal(_Code.DEADLINE_EXCEEDED, "No Hello came in time.")
+
+
+def new_epoch(epoch: int) -> Refusal:
+    return Refusal(
+        _Code.ABORTED,
+        f"The log was restored without its newest events and is in epoch {epoch} now. Offer everything again that is kept.",
+        ((EPOCH_KEY, str(epoch)),),
+    )
 
 
 def outage_refusal(outage: Exception) -> Refusal:

@@ -79,6 +79,13 @@ class SessionStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def epoch(self, identity: AgentIdentity) -> int:
+        """Return the log's epoch; above 1 it has once lost its newest events."""
+        async with self._database.transaction(Role.APP, ws=identity.ws) as connection:
+            cursor = await connection.execute(_SQL["epoch"], {"ws": identity.ws})
+            row = await cursor.fetchone()
+            return int(row[0]) if row is not None else 0
+
     async def sessions(self, identity: AgentIdentity, session: UUID) -> list[SessionRow]:
         parameters = {"ws": identity.ws, "agent": identity.agent, "session": session}
         async with self._database.transaction(Role.APP, ws=identity.ws) as connection:

@@ -61,6 +61,7 @@ class Hello:
     agent_version: str
     slots: int
     held: tuple[Held, ...]
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ def read_hello(message: pb.Hello, limits: Limits) -> Hello:
         agent_version=_word(message.agent_version, "agent_version"),
         slots=read_slots(message.slots, limits),
         held=held,
+        epoch=_count(message.epoch, "epoch"),
     )
 
 

@@ -29,6 +29,8 @@ class Failure(Exception):
     server_time_us: int | None = None
     # The session's id is used up: the next stream needs a new one.
     session_over: bool = False
+    # The log has this epoch, not the one that Hello named: what was acknowledged may be lost.
+    epoch: int | None = None
 
     def __str__(self) -> str:
         return f"{self.message} ({self.detail})" if self.detail else self.message
@@ -88,6 +90,7 @@ TABLE: Mapping[grpc.StatusCode, tuple[Reaction, str]] = {
 TIME_KEY = "x-headway-time-us"
 RETRY_AFTER_KEY = "x-headway-retry-after-ms"
 SESSION_KEY = "x-headway-session"
+EPOCH_KEY = "x-headway-epoch"
 SKEW_US = 5_000_000
 """A clock that is wrong by less than this is not why an assertion was refused."""
 
@@ -115,6 +118,7 @@ def failure(
         None if retry_after_ms is None else max(retry_after_ms, 0) / 1_000,
         server_time_us,
         session_over=metadata.get(SESSION_KEY) == "over",
+        epoch=_number(metadata.get(EPOCH_KEY)),
     )
 
 

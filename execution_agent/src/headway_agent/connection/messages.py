@@ -68,7 +68,7 @@ def witness_of(witness: wire.Witness) -> Witness:
 
 
 def hello(
-    who: Introduction, slots: int, held: Iterable[Held], witness: Witness | None
+    who: Introduction, slots: int, held: Iterable[Held], witness: Witness | None, epoch: int
 ) -> wire.SessionRequest:
     return wire.SessionRequest(
         hello=wire.Hello(
@@ -83,6 +83,7 @@ def hello(
                 for h in held
             ],
             witness=witness_message(witness) if witness else None,
+            epoch=epoch,
         )
     )
 

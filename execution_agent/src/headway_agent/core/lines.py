@@ -68,7 +68,12 @@ class Lost:
     """The stream ended."""
 
 
-Input = Holding | Welcomed | Sent | Acked | Lost
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The log has another epoch: it may lack lines that it acknowledged."""
+
+
+Input = Holding | Welcomed | Sent | Acked | Lost | Restored
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,9 @@ def step(state: Lines, given: Input) -> tuple[Lines, tuple[Record, ...]]:
         case Lost():
             landed = {a: replace(p, flying=0, size=0) for a, p in state.positions.items()}
             return replace(state, open=False, positions=MappingProxyType(landed)), ()
+        case Restored():
+            unacked = {a: Position(p.durable) for a, p in state.positions.items()}
+            return replace(state, open=False, positions=MappingProxyType(unacked)), ()
         case _:
             assert_never(given)
 

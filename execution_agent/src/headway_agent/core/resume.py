@@ -135,7 +135,12 @@ class Lost:
     """The stream ended."""
 
 
-Input = Holding | Welcomed | Sent | Acked | Lost
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The log has another epoch: it may lack what it acknowledged. Until it says what it has, nothing counts."""
+
+
+Input = Holding | Welcomed | Sent | Acked | Lost | Restored
 
 
 # Effects ---------------------------------------------------------------------------------------------
@@ -188,6 +193,8 @@ def step(state: Reporting, now: float, given: Input) -> tuple[Reporting, Effects
             return _acked(state, now, batch, answers)
         case Lost():
             return _lost(state), ()
+        case Restored():
+            return _restored(state), ()
         case _:
             assert_never(given)
 
@@ -235,6 +242,14 @@ def _lost(state: Reporting) -> Reporting:
         positions=MappingProxyType(positions),
         flights=MappingProxyType({}),
     )
+
+
+def _restored(state: Reporting) -> Reporting:
+    positions = {
+        a: Position(durable=p.durable, alive=p.alive, dropped=p.dropped)
+        for a, p in state.positions.items()
+    }
+    return replace(_lost(state), positions=MappingProxyType(positions))
 
 
 def _sent(state: Reporting, spans: tuple[Span, ...], size: int, *, resend: bool) -> Reporting:

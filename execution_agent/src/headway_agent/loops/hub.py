@@ -164,6 +164,18 @@ class Hub:
         self._starting.discard(attempt)
         self.tell_cancels(cancel.Started(attempt))
 
+    def give_up(self, reason: str) -> None:
+        """Has the session loop end the present stream."""
+        self.close_reason = reason
+        self.close_asked.set()
+
+    def restored(self) -> None:
+        """The log has another epoch; the runner has opened anew what it keeps."""
+        self._closing.clear()
+        self.tell_reporting(resume.Restored())
+        self.tell_lines(lines.Restored())
+        self.look()
+
     def look(self) -> None:
         """Takes in what the runner holds now."""
         held = self.attempts.held()
@@ -203,8 +215,7 @@ class Hub:
             case session.Dial():
                 self.dial.set()
             case session.Close(reason):
-                self.close_reason = reason
-                self.close_asked.set()
+                self.give_up(reason)
             case session.SendRenew(number):
                 self.outbox.put_urgent(messages.renew(number))
             case session.SendSlots(slots):

@@ -17,9 +17,11 @@ from headway_agent.connection.permits import permits_of
 from headway_agent.connection.stream import Stream
 from headway_agent.core import lines, resume, session
 from headway_agent.loops.assignments import assignment_of
+from headway_agent.loops.faults import patiently
 from headway_agent.loops.hub import Forget, Hub, Resume
 from headway_agent.loops.outbox import Outbox
 from headway_agent.loops.ports import Witnesses
+from headway_agent.loops.waiting import wait_for
 from headway_agent.runner.api import AttemptKey
 from headway_api.agent.v1 import agent_service_pb2 as wire
 from headway_api.common.v1 import data_class_pb2 as classes
@@ -30,6 +32,7 @@ Open = Callable[[], AbstractAsyncContextManager[Stream]]
 PERMIT_NAMES: dict[int, str] = {number: name for name, number in classes.DataClass.items()}
 PARTING_S = 2.0
 """How long the last words may take to leave."""
+SETTLE_PAUSE_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +57,14 @@ class SessionLoop:
         self._witnesses = witnesses
         self._new_session = new_session
         self._clock_corrected = False
+        # Of the log that acknowledged what is closed here; 0 as long as nothing was acknowledged.
+        self._epoch = 0
 
     async def run(self) -> None:
         """Returns when the core has ended; raises `Failure` when no repetition helps."""
         hub = self._hub
+        witness = await self._witnesses.last()
+        self._epoch = witness.epoch if witness else 0
         while True:
             await hub.dial.wait()
             hub.dial.clear()
@@ -79,8 +86,22 @@ class SessionLoop:
             log.info("stream given up: %s", given_up.reason)
             return session.Lost(self._hub.random.random())
         except Failure as failure:
+            if failure.epoch is not None:
+                return await self._restored(failure, failure.epoch)
             return self._lost(failure)
         return session.Lost(self._hub.random.random())
+
+    async def _restored(self, failure: Failure, epoch: int) -> session.Lost:
+        """The log lost its newest events: everything that is still here is offered again, at once."""
+        hub = self._hub
+        log.warning("%s", failure)
+        while not hub.noted.settled:
+            # What the old epoch acknowledged must be written down first, or it would close again what is opened now.
+            await wait_for(hub.ended, SETTLE_PAUSE_S)
+        await patiently(hub.attempts.reopen)
+        hub.restored()
+        self._epoch = epoch
+        return session.Lost(hub.random.random(), 0.0)
 
     def _lost(self, failure: Failure) -> session.Lost:
         fraction = self._hub.random.random()
@@ -132,7 +153,8 @@ class SessionLoop:
             Held(h.key, h.last_seq, h.alive or h.state == "assigned") for h in hub.attempts.held()
         ]
         witness = await self._witnesses.last()
-        return messages.hello(hub.who, session.open_slots(hub.session), held, witness)
+        slots = session.open_slots(hub.session)
+        return messages.hello(hub.who, slots, held, witness, self._epoch)
 
     async def _write(self, stream: Stream, outbox: Outbox) -> None:
         while (message := await outbox.next()) is not None:
@@ -213,7 +235,12 @@ class SessionLoop:
 
     def _acked(self, ack: wire.Ack) -> None:
         hub = self._hub
-        hub.tell_reporting(messages.acked(ack))
         if ack.HasField("witness"):
+            if self._epoch not in (0, ack.witness.epoch):
+                # What this stream has confirmed may be lost: the next Hello names the old epoch and learns what to do.
+                hub.give_up("the log has a new epoch")
+                return
+            self._epoch = ack.witness.epoch
             hub.noted.witness = messages.witness_of(ack.witness)
             hub.noted.wake.set()
+        hub.tell_reporting(messages.acked(ack))

@@ -110,5 +110,8 @@ class Attempts(Protocol):
     async def lines_acked(self, key: AttemptKey, line: int) -> None:
         """Lines up to `line` are stored (or shall not be sent: pass the last one)."""
 
+    async def reopen(self) -> None:
+        """The log may have lost what it acknowledged: everything whose files are still here is held again, unacknowledged."""
+
     async def forget(self, run: str) -> None:
         """The run is terminal: its directories go once they are old enough."""

@@ -113,6 +113,11 @@ class Attempt:
             self.acked_line,
         )
 
+    def reopen(self) -> None:
+        """Undoes `closed`. What the files say decides what it is."""
+        self.state = "running"
+        self.closed_at_us = self.forgotten_at_us = None
+
     def stop_watching(self) -> None:
         if self.unwatch is not None:
             self.unwatch()

@@ -20,6 +20,8 @@ from headway_agent.spool.agent_db import AgentDb
 
 log = logging.getLogger(__name__)
 CLEAN_EVERY = 60.0
+REOPENED_MAX = 5_000
+"""Attempts that are opened anew for a log that lost events, the newest first: a Hello has limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,17 @@ class Runner:
 
     async def lines_acked(self, key: AttemptKey, line: int) -> None:
         await self._acked(key, 0, line)
+
+    async def reopen(self) -> None:
+        closed = [a for a in self._attempts.values() if a.state == "closed"]
+        closed.sort(key=lambda a: a.closed_at_us or 0, reverse=True)
+        opened = [a for a in closed[:REOPENED_MAX] if a.facts.path.exists()]
+        await self._db.run(records.reopened([a.key for a in opened]))
+        for attempt in self._attempts.values():
+            attempt.acked_seq = attempt.acked_line = 0
+        for attempt in opened:
+            attempt.reopen()
+            await self._settle_safely(attempt)
 
     async def forget(self, run: str) -> None:
         now_us = self._clock.now_us()

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -78,6 +78,19 @@ def acked(run: str, fence: int, *, seq: int, line: int) -> Change:
 def closed(run: str, fence: int, *, now_us: int) -> Change:
     sql = "UPDATE attempt SET state = 'closed', closed_at_us = ? WHERE run = ? AND fence = ? AND state <> 'closed'"
     return _statement(sql, now_us, run, fence)
+
+
+def reopened(closed_ones: Collection[tuple[str, int]]) -> Change:
+    """No acknowledgement counts any more, and these are no longer closed."""
+    sql = """
+        UPDATE attempt SET state = 'running', closed_at_us = NULL, forgotten_at_us = NULL
+        WHERE run = ? AND fence = ? AND state = 'closed'"""
+
+    def change(connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE attempt SET acked_seq = 0, acked_line = 0")
+        connection.executemany(sql, closed_ones)
+
+    return change
 
 
 def together(*changes: Change) -> Change:

@@ -228,6 +228,7 @@ class Hello(google.protobuf.message.Message):
     CAPABILITIES_FIELD_NUMBER: builtins.int
     HELD_FIELD_NUMBER: builtins.int
     WITNESS_FIELD_NUMBER: builtins.int
+    EPOCH_FIELD_NUMBER: builtins.int
     protocol: builtins.int
     agent_version: builtins.str
     session: builtins.bytes
@@ -237,6 +238,11 @@ class Hello(google.protobuf.message.Message):
     host: builtins.str
     slots: builtins.int
     """Attempts that the agent can hold at once."""
+    epoch: builtins.int
+    """The epoch of the log that acknowledged what `held` leaves out; 0: nothing was acknowledged. When the log has another epoch by now (it was
+    restored or promoted without its newest events), the stream ends with ABORTED and the metadata `x-headway-epoch`: acknowledgements of the
+    earlier epoch count no more, and the next Hello names everything that the agent still has files of.
+    """
     @property
     def capabilities(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
     @property
@@ -258,9 +264,10 @@ class Hello(google.protobuf.message.Message):
         capabilities: collections.abc.Iterable[builtins.str] | None = ...,
         held: collections.abc.Iterable[global___HeldAttempt] | None = ...,
         witness: global___Witness | None = ...,
+        epoch: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["witness", b"witness"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent_version", b"agent_version", "capabilities", b"capabilities", "held", b"held", "host", b"host", "protocol", b"protocol", "session", b"session", "slots", b"slots", "witness", b"witness"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["agent_version", b"agent_version", "capabilities", b"capabilities", "epoch", b"epoch", "held", b"held", "host", b"host", "protocol", b"protocol", "session", b"session", "slots", b"slots", "witness", b"witness"]) -> None: ...
 
 global___Hello = Hello
 

@@ -15,6 +15,7 @@ from headway_control_plane.domain.commands import (
     Heard,
     LoseAttempt,
     ReattachAttempt,
+    RegrantAttempt,
     ReleaseRun,
 )
 from headway_control_plane.domain.errors import (
@@ -49,6 +50,8 @@ from headway_control_plane.domain.streams import Context, Decided, Stream, Strea
 # The process was taken from outside, or nobody saw how it went: not the flow's failure. `exit` is: the process chose to end.
 DEATHS = frozenset({"signal", "killed", "supervisor lost", "host restarted", "cancelled"})
 DEATH_DELAY_MAX = timedelta(seconds=60)
+# Of one run, in what a restored log lacks.
+LOST_GRANTS_MAX = 100
 
 
 def create_run(command: CreateRun, states: States, context: Context) -> list[Decided]:
@@ -122,6 +125,19 @@ def reattach_attempt(command: ReattachAttempt, states: States, context: Context)
     if attempt.outcome != "lost" or run.status not in {RunStatus.SCHEDULED, RunStatus.PAUSED}:
         raise StaleFence("The attempt has ended.", fence=run.fence)
     return _on(run.run, RunReattached(run.fence, command.session))
+
+
+def regrant_attempt(command: RegrantAttempt, states: States, context: Context) -> list[Decided]:
+    """A log that lost its newest events grants the attempt once more to the agent that holds it, under the fence that it had."""
+    run = _present(states, command.run)
+    session = states.session(command.session)
+    if run.status is not RunStatus.SCHEDULED:
+        raise InvalidState("The run does not wait for a grant.", status=run.status)
+    if not run.fence < command.fence <= run.fence + LOST_GRANTS_MAX:
+        raise StaleFence("The log knows a newer attempt.", fence=run.fence)
+    if not _takes_work(session, context) or session is None or session.pool != run.pool:
+        raise InvalidState("The session does not take runs of this pool.", session=command.session)
+    return _on(command.run, RunGranted(command.fence, command.session, session.agent))
 
 
 def lose_attempt(command: LoseAttempt, states: States, context: Context) -> list[Decided]:

@@ -1,4 +1,4 @@
-"""`headway log verify`."""
+"""`headway log verify` and `headway log new-epoch`."""
 
 import json
 from typing import Any
@@ -56,3 +56,25 @@ def verify_command(workspace: str | None, witness: str | None, output: str, **op
         )
     if not all(proof.verified.ok for proof in proofs):
         raise click.exceptions.Exit(1)
+
+
+@log_group.command("new-epoch", short_help="After a failover or restore that lost events.")
+@setting("database_url")
+@home_option
+def new_epoch_command(**options: Any) -> None:
+    """Begin a new epoch of every log, after a database was promoted or restored that lacks its newest events.
+
+    Stop all control planes, promote or restore, run this once against the new database, start them again. Whoever reads the log from an old
+    cursor is then told to begin anew, and agents send again what the log lost and they still keep. Once too often does no harm.
+    """
+    import asyncio  # noqa: PLC0415  # slow; see verbs/__init__.py
+
+    from headway_control_plane.main.epochs import begin  # noqa: PLC0415  # slow; see verbs/__init__.py
+    from headway_control_plane.main.verbs.database import settings_with_database  # noqa: PLC0415  # slow
+
+    with problems_as_messages():
+        begun = asyncio.run(begin(settings_with_database(options)))
+    for name, cursor in begun:
+        click.echo(f"{name}: epoch {cursor.epoch} begins behind offset {cursor.offset}.")
+    if not begun:
+        raise click.ClickException("There is no workspace yet.")
