@@ -95,8 +95,10 @@ def test_the_whole_story_of_an_attempt(forks: TemplateProcess, tmp_path: Path) -
     assert sorted(path.name for path in run_dir.iterdir()) == [
         "frames.log",
         "output.log",
+        "reserve",
         "start.json",
     ]
+    assert (run_dir / "reserve").stat().st_size == 0
 
 
 def test_nothing_is_started_twice(forks: TemplateProcess, tmp_path: Path) -> None:
