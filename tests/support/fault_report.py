@@ -84,6 +84,12 @@ def trial(request: pytest.FixtureRequest) -> Iterator[Trial]:
     request.node.user_properties.append((PROPERTY, made.as_json()))
 
 
+@pytest.fixture
+def thorough(pytestconfig: pytest.Config) -> bool:
+    """Whether this is `make faults`: then a trial may strike more often."""
+    return bool(pytestconfig.getoption("--faults") == "long")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """All verdicts of a trial are judged once its body is through."""

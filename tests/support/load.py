@@ -13,6 +13,7 @@ what the control plane says of itself alone.
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import shutil
 import tempfile
@@ -22,7 +23,7 @@ import uuid
 import weakref
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,6 +36,7 @@ from support.subscriber import Subscriber
 from support.trial import INVARIANTS, Trial
 
 RETRY_PAUSE = 0.2
+OUTAGE = (OSError, http.client.HTTPException, json.JSONDecodeError)
 SUBSCRIBERS_PATIENCE = 60.0
 FROM_THE_LOG = (1, 2, 3, 4, 5, 6, 8, 10)
 EXPECTED = {"many-steps": MANY_STEPS, "one-step": {"flow", "step-1"}, "waits-for": {"flow"}}
@@ -63,10 +65,19 @@ class Rig(Protocol):
 class Started:
     """One run that was asked for: once, however often that took."""
 
-    key: str
+    deployment: str
     file: Path
+    parameters: Mapping[str, object]
+    expected: Collection[str]
+    result: str | None
+    outcomes: Collection[str]
+    key: str = field(default_factory=lambda: f"load-{uuid.uuid4()}")
     run: str = ""
     shown: Mapping[str, Any] | None = None
+
+    @property
+    def is_completed(self) -> bool:
+        return self.shown is not None and self.shown["state"] == "completed"
 
 
 class Load:
@@ -86,16 +97,13 @@ class Load:
         **parameters: object,
     ) -> None:
         self.headway = headway
-        self.deployment, self.parameters = deployment, parameters
-        self.expected = set(EXPECTED[deployment] if expected is None else expected)
-        self.outcomes = set(outcomes)
-        standard = expected is None and not {"steps", "mapped"} & set(parameters)
-        self.result = RESULTS.get(deployment) if result is None and standard else result
         self.started: list[Started] = []
         self.refusals: list[str] = []
         self._interval, self._most = 1 / per_second, most
+        self._steady = (deployment, expected, outcomes, result, parameters)
         self._folder = Path(tempfile.mkdtemp(prefix="hw-load-"))
         self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self._lock = threading.Lock()
         self._stop_starting, self._give_up = threading.Event(), threading.Event()
         self._drained = False
         self.subscribers = [
@@ -106,22 +114,55 @@ class Load:
 
     # Starting -------------------------------------------------------------------------------------------
 
-    def _start_runs(self) -> None:
-        while not self._stop_starting.is_set() and len(self.started) < self._most:
-            number = len(self.started)
-            each = Started(f"load-{uuid.uuid4()}", self._folder / f"{number}.marks")
+    def start(
+        self,
+        deployment: str,
+        *,
+        expected: Collection[str] | None = None,
+        outcomes: Collection[str] = ("completed",),
+        result: str | None = None,
+        **parameters: object,
+    ) -> Started:
+        """Start one run beside the steady ones (`most=0`: there are none); it is judged like them. Returns once it is acknowledged."""
+        each = self._new(deployment, expected, outcomes, result, parameters)
+        self._ask(each)
+        return each
+
+    def _new(
+        self,
+        deployment: str,
+        expected: Collection[str] | None,
+        outcomes: Collection[str],
+        result: str | None,
+        parameters: Mapping[str, object],
+    ) -> Started:
+        is_usual = expected is None and not {"steps", "mapped"} & set(parameters)
+        kind = deployment if deployment in EXPECTED else "many-steps"
+        with self._lock:
+            each = Started(
+                deployment,
+                self._folder / f"{len(self.started)}.marks",
+                parameters,
+                EXPECTED[kind] if expected is None else expected,
+                RESULTS.get(kind) if result is None and is_usual else result,
+                outcomes,
+            )
             self.started.append(each)
-            self._start(each)
+        return each
+
+    def _start_runs(self) -> None:
+        for _ in range(self._most):
+            if self._stop_starting.is_set():
+                return
+            self._ask(self._new(*self._steady))
             self._stop_starting.wait(self._interval)
 
-    def _start(self, each: Started) -> None:
+    def _ask(self, each: Started) -> None:
         """Ask until there is an answer: the key makes repeating harmless."""
-        body = {
-            "deployment": self.deployment,
-            "parameters": {"path": str(each.file), **self.parameters},
-        }
+        parameters = {"path": str(each.file), **each.parameters}
+        body = {"deployment": each.deployment, "parameters": parameters}
         while not self._give_up.is_set():
-            with suppress(OSError, json.JSONDecodeError):
+            with suppress(*OUTAGE):
                 status, answer = self.headway.api.answer(
                     "POST", "/runs", body, **{"Idempotency-Key": each.key}
                 )
@@ -182,7 +223,7 @@ class Load:
         return {each.run: each.shown for each in self.started if each.shown is not None}
 
     def _look(self, each: Started) -> bool:
-        with suppress(OSError, json.JSONDecodeError):
+        with suppress(*OUTAGE):
             status, shown = self.headway.api.answer("GET", f"/runs/{each.run}")
             if status < 400:
                 each.shown = shown
@@ -200,7 +241,7 @@ class Load:
             assert self.runs, f"no run was started: {self.refusals}"
             known = [t for state in self.agent_states() if (t := verdicts.told(state))]
             self._judge_log(trial, known)
-            executed = [each.run for each in self.started if each.run and self._is_done(each)]
+            executed = [each.run for each in self.started if each.run and each.is_completed]
             told = holders.histories(self.agent_states())
             trial.holds(INVARIANTS[7], holders.violations(told, executed))
             trial.holds("effects", self._effects())
@@ -239,7 +280,7 @@ class Load:
                 yield f"start {each.key} was never answered"
                 continue
             directories = self.headway.run_directories(each.run)
-            expected = self.expected if self._is_done(each) else effects.seen(each.file)
+            expected = set(each.expected) if each.is_completed else effects.seen(each.file)
             for found in effects.violations(each.file, directories, expected):
                 yield f"run {each.run}: {found}"
             strangers = {mark.run for mark in effects.marks(each.file)} - {each.run}
@@ -252,13 +293,18 @@ class Load:
             if not each.run or shown is None:
                 continue
             told = f"run {each.run} is {shown['state']} ({shown.get('reason')})"
-            if shown["state"] not in self.outcomes:
+            if shown["state"] not in each.outcomes:
                 yield told
-            elif self.result and self._is_done(each) and shown["result"]["preview"] != self.result:
-                yield f"{told} with {shown['result']['preview']}, not {self.result}"
+            elif each.result and each.is_completed and shown["result"]["preview"] != each.result:
+                yield f"{told} with {shown['result']['preview']}, not {each.result}"
 
-    def _is_done(self, each: Started) -> bool:
-        return each.shown is not None and each.shown["state"] == "completed"
+    def repeated(self) -> list[str]:
+        """Runs that needed more than one attempt: after an outage of ours there may be none."""
+        return [
+            f"run {each.run} is at attempt {each.shown['attempt']}"
+            for each in self.started
+            if each.shown is not None and each.shown["attempt"] > 1
+        ]
 
 
 @contextmanager
