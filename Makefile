@@ -7,7 +7,7 @@ WORKERS ?= 2
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast lint format types bench proto faults simulate wheels clean
+.PHONY: help setup demo up test test-fast lint format types bench proto faults simulate fuzz wheels clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ faults: .venv/.installed-dev ## Break real processes, networks, disks and clocks
 
 simulate: .venv/.installed-dev ## Simulate both halves in a world of faults (ARGS='--seeds 0:1000 --mode liveness', --trace SEED, --power)
 	@$(BIN)/python -m tests.simulation.run $(ARGS)
+
+fuzz: .venv/.installed-dev ## Mutate what crosses every boundary (SECONDS=n for each, ARGS=name for one, ARGS='--seed N' to repeat)
+	@$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS),60) $(ARGS)
 
 wheels: .venv/.installed-dev ## Build the four wheels into dist/
 	@for package in $(PACKAGES); do $(BIN)/python -m build --wheel --no-isolation --outdir dist $$package >/dev/null || exit 1; done; ls dist

@@ -9,8 +9,10 @@ import pytest
 from headway_api.event.v1 import attempt_pb2
 from headway_control_plane.application.ports import AttemptFacts, Cursor, Fact, Recorded
 from headway_control_plane.domain.streams import Stream, StreamKind
+from headway_control_plane.log.codec import EVENT_TYPES
 from headway_control_plane.log.event_ids import EventIds
 from headway_control_plane.log.facts import CALL_BYTES_MAX, prepare
+from headway_control_plane.log.upcast import decode_any
 from headway_control_plane.projections.task_fold import fold, parse
 from support.log_fixtures import NOW_US, call_ended, fact
 
@@ -53,3 +55,27 @@ def test_tries_beyond_a_column_do_not_stop_the_projection():
     fold(parse([event]), rows)
     (row,) = rows.values()
     assert row.tries == 2**31 - 1
+
+
+def recorded(fact_, version=1):
+    at, stream = datetime(2026, 11, 22, tzinfo=UTC), Stream(StreamKind.ATTEMPT, RUN, 1)
+    return Recorded(
+        Cursor(1, 1), 1, 0, stream, version, fact_.type, fact_.schema_version, RUN, at, at, "a", None, "", fact_.payload, b"",
+        lambda event: decode_any(event.type, event.schema_version, event.payload),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("type_", EVENT_TYPES)
+def test_an_event_of_the_control_plane_is_no_fact(type_: str):
+    """Whatever reads the log would stop at it, or believe it."""
+    batch = AttemptFacts(RUN, 1, 1, [call_ended(1), Fact(type_, 1, NOW_US, b"\xff")])
+    facts = prepare(batch, EventIds(lambda: 1, os.urandom))
+    assert list(facts.bad) == [1]
+
+
+@pytest.mark.parametrize("type_", ["CallStarted", "CallRetrying", "CallEnded", "AttemptExited"])
+def test_a_fact_of_a_later_version_is_kept_and_read_over(type_: str):
+    later = Fact(type_, 2, NOW_US, b"\xff")
+    facts = prepare(AttemptFacts(RUN, 1, 1, [later]), EventIds(lambda: 1, os.urandom))
+    assert not facts.bad
+    assert parse([recorded(later)]) == []

@@ -16,7 +16,7 @@ from headway_control_plane.domain.commands import AttemptBegan, AttemptOver, Com
 from headway_control_plane.domain.streams import NO_BLOB, Blob
 from headway_control_plane.log import packed
 from headway_control_plane.log.chain import body_bytes
-from headway_control_plane.log.codec import FACT_TYPES, Undecodable
+from headway_control_plane.log.codec import EVENT_TYPES, FACT_TYPES, Undecodable
 from headway_control_plane.log.event_ids import EventIds
 from headway_control_plane.log.upcast import decode_any
 
@@ -135,6 +135,9 @@ def _checked(fact: Fact) -> Any:
     type_, schema_version, occurred_us, payload = fact
     if type_ not in FACT_TYPES and not _TYPE_NAME.fullmatch(type_):
         raise Poison("the type is no name of a message")
+    if type_ in EVENT_TYPES:
+        # Whatever reads the log would take it for a word of our own.
+        raise Poison(f"{type_} is an event of the control plane, no fact of an attempt")
     if not 1 <= schema_version <= 0x7FFF:
         raise Poison(f"schema version {schema_version} is out of range")
     if not 0 <= occurred_us < _END_OF_TIME_US:
@@ -147,6 +150,8 @@ def _checked(fact: Fact) -> Any:
         message = decode_any(type_, schema_version, payload)
     except Undecodable as error:
         raise Poison(f"the payload is no {type_}") from error
+    if message is None:
+        return None
     if type_ in _OF_CALLS and max(len(message.call), len(message.parent)) > CALL_BYTES_MAX:
         raise Poison(f"a call's name has more than {CALL_BYTES_MAX} bytes")
     return message

@@ -101,14 +101,19 @@ def parse(events: Iterable[Recorded]) -> list[Parsed]:
         if event.type not in _CALL_FACTS and event.type not in _ATTEMPT_ENDS:
             continue
         try:
-            parsed.append(_parse(event))
+            one = _parse(event)
         except Exception as error:
             raise BrokenEvent(event, error) from error
+        if one is not None:
+            parsed.append(one)
     return parsed
 
 
-def _parse(event: Recorded) -> Parsed:
+def _parse(event: Recorded) -> Parsed | None:
+    """What an event says of calls; None for one of a version that this code does not know."""
     body = event.decode()
+    if body is None:
+        return None
     if event.type in _CALL_FACTS:
         return Parsed(event, Attempt(event.stream.id, event.stream.fence), body)
     fence = event.stream.fence if event.is_fact else body.fence

@@ -125,6 +125,13 @@ _ATTEMPT_OUTCOME = _choice(
         "refused": facts.ATTEMPT_OUTCOME_REFUSED,
     },
 )
+
+
+def _exit_outcome(frame: Frame) -> Any:
+    """An end that does not say how could not be stored, and the run would wait for another for ever."""
+    return _ATTEMPT_OUTCOME(frame) or facts.ATTEMPT_OUTCOME_CRASHED
+
+
 _CAUSES = (
     "exit",
     "signal",
@@ -185,7 +192,7 @@ FACTS: Mapping[str, tuple[type[Message], Mapping[str, Getter]]] = {
     "attempt.exited": (
         facts.AttemptExited,
         {
-            "outcome": _ATTEMPT_OUTCOME,
+            "outcome": _exit_outcome,
             "exit_code": _integer("exit_code", 32),
             "signal": _integer("signal", 32),
             "cause": _CAUSE,
@@ -324,7 +331,7 @@ def _blob(content: bytes, blobs: list[tuple[bytes, bytes]]) -> bytes:
 def _load(content: bytes) -> dict[str, Any] | None:
     try:
         frame = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return frame if type(frame) is dict else None
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 HEADER = struct.Struct(">IIQ")
 NUMBER = struct.Struct(">Q")
 MAX_FRAME = 1 << 20
+OUTCOMES = ("completed", "failed", "crashed", "cancelled", "refused")
 _CHUNK = 1 << 20
 _MARK_EVERY = 256
 
@@ -149,16 +150,16 @@ class FactLog:
             return
         self._marks.passed(record.n, record.end)
         if record.n == 1 or b'"attempt.e' in record.raw:
-            frame = json.loads(record.raw)
+            frame = _decode(record.raw)
             match frame.get("type"):
-                case "attempt.starting":
+                case "attempt.starting" if _names_process(frame):
                     self.starting = frame
-                case "attempt.ended":
+                case "attempt.ended" if frame.get("outcome") in OUTCOMES:
                     self.ended = frame
                 case "attempt.exited":
                     self.exited = frame
                 case _:
-                    pass  # the text stood elsewhere in the frame
+                    pass  # the text stood elsewhere in the frame, or somebody else wrote it
 
     def _make_durable(self, end: int) -> None:
         if end <= self._durable:
@@ -250,7 +251,7 @@ def append_last(path: Path, frame: dict[str, Any]) -> int:
         log.scan()
         if log.exited is None:
             os.ftruncate(fd, log.size)
-            os.pwrite(fd, encode_record(log.last_seq + 1, _encode(frame)), log.size)
+            os.pwrite(fd, encode_record(log.last_seq + 1, _encode_last(frame)), log.size)
         _sync(fd)
         return log.scan()
     finally:
@@ -306,3 +307,25 @@ def _sync(fd: int) -> None:
 
 def _encode(frame: dict[str, Any]) -> bytes:
     return json.dumps(frame, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
+
+
+def _decode(raw: bytes) -> dict[str, Any]:
+    """The frame; an empty one for what is none. The attempt's own processes could write into the file."""
+    try:
+        frame = json.loads(raw)
+    except (ValueError, RecursionError):
+        return {}
+    return frame if isinstance(frame, dict) else {}
+
+
+def _names_process(starting: dict[str, Any]) -> bool:
+    numbers = (starting.get("pid"), starting.get("start_time"))
+    return all(type(number) is int and 0 <= number < 1 << 63 for number in numbers)
+
+
+def _encode_last(frame: dict[str, Any]) -> bytes:
+    """What it repeats of the attempt's end may make it larger than a record can be; then it goes without."""
+    raw = _encode(frame)
+    if len(raw) <= MAX_FRAME:
+        return raw
+    return _encode({k: v for k, v in frame.items() if k not in {"result", "error"}})

@@ -49,7 +49,7 @@ START = Position(offset=0, n=1)
 
 
 def encode_frame(frame: dict[str, Any]) -> bytes:
-    return _encode(frame).encode()
+    return _encode(frame).encode(errors="replace")
 
 
 def encode_record(n: int, raw: bytes) -> bytes:

@@ -12,6 +12,15 @@ class FrameTooLarge(ValueError):
     """A length beyond what a frame may have: the two sides lost step, nothing behind it can be trusted."""
 
 
+def parse(raw: bytes) -> dict[str, Any] | None:
+    """The frame in these bytes; None if they are no JSON object with a type, or one nested deeper than can be read."""
+    try:
+        frame = json.loads(raw.decode())
+    except (ValueError, RecursionError):
+        return None
+    return frame if isinstance(frame, dict) and isinstance(frame.get("type"), str) else None
+
+
 def pack(frame: dict[str, Any]) -> bytes:
     raw = json.dumps(frame, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
     return LENGTH.pack(len(raw)) + raw

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from headway import payloads
 from headway.runtime.frames_log import read_from
+from headway.runtime.framing import parse
 from headway.runtime.results import ResultReader
 
-_KEPT = frozenset({"completed", "skipped"})
+_KEPT_OUTCOMES = ("completed", "skipped")
 _SMALL = 2048
 """Bytes of a fact that are held in memory; of larger ones only the place, so that a long journal stays small."""
 
@@ -81,11 +82,19 @@ def _completed(path: Path) -> Iterator[tuple[str, bytes | Place]]:
         for record in read_from(path):
             if b'"call.ended"' not in record.raw:
                 continue
-            frame = record.frame()
-            kept = frame.get("type") == "call.ended" and frame.get("outcome") in _KEPT
-            if kept and frame["result"]["codec"] != "none":
+            call = _kept_call(parse(record.raw) or {})
+            if call is not None:
                 size = len(record.raw)
                 place = Place(path, record.end - size, size)
-                yield frame["call"], record.raw if size <= _SMALL else place
+                yield call, record.raw if size <= _SMALL else place
     except FileNotFoundError:
         return
+
+
+def _kept_call(frame: dict[str, Any]) -> str | None:
+    """The call that this fact ended with a value that is kept. A fact of another form keeps nothing."""
+    call, result = frame.get("call"), frame.get("result")
+    kept = frame.get("type") == "call.ended" and frame.get("outcome") in _KEPT_OUTCOMES
+    if not kept or not isinstance(result, dict):
+        return None
+    return call if isinstance(call, str) and result.get("codec", "none") != "none" else None

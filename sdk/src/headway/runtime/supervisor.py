@@ -4,7 +4,6 @@ It outlives the agent, kills the flow when it dies itself, and its last fact tel
 """
 
 import contextlib
-import json
 import os
 import selectors
 import signal
@@ -22,8 +21,8 @@ from headway.runtime.decisions import (
     decide_exit,
 )
 from headway.runtime.flow_process import Child, FlowProcess, start_flow
-from headway.runtime.frames_log import Writer, encode_frame, sync_directory
-from headway.runtime.framing import FrameSplitter, FrameTooLarge, pack
+from headway.runtime.frames_log import MAX_FRAME, Writer, encode_frame, sync_directory
+from headway.runtime.framing import FrameSplitter, FrameTooLarge, pack, parse
 from headway.runtime.output import LineSplitter, cut_text
 from headway.runtime.start import PROTOCOL, Faults
 from headway.runtime.store import Store, Wake
@@ -31,6 +30,8 @@ from headway.runtime.store import Store, Wake
 FACTS = frozenset(
     {"attempt.started", "call.started", "call.retrying", "call.ended", "attempt.ended"}
 )
+OUTCOMES = ("completed", "failed", "cancelled", "refused")
+MOST_WORD = 255  # characters of what stands beside a line's text
 READ = 64 * 1024  # what a pipe holds; a larger buffer would be mapped and unmapped for each read
 LAST_KILL = 10.0
 KILL_ROUND = 0.05
@@ -217,23 +218,25 @@ class Supervisor:
         return bool(data)
 
     def _take(self, raw: bytes, now: float) -> None:
-        try:
-            frame = json.loads(raw)
-            kind = frame["type"]
-        except (ValueError, TypeError, KeyError):
+        frame = parse(raw)
+        if frame is None:
             self._note(
                 "A frame of the flow process was not a JSON object with a type; it was left out."
             )
             return
+        kind = frame["type"]
         if kind == "log":
             self._take_log(frame)
+        elif kind == "attempt.ended" and frame.get("outcome") not in OUTCOMES:
+            # It decides what becomes of the run: without a word that everybody knows it would decide nothing.
+            self._note("A frame of the flow process did not say how the flow ended; left out.")
         elif kind in FACTS:
             self._take_fact(kind, frame)
             self._store.writer.append(self._held.pass_on(now, frame, raw))
 
     def _take_fact(self, kind: str, frame: dict[str, Any]) -> None:
         if kind == "attempt.started":
-            self._started_at_us = frame.get("at_us", self._started_at_us)
+            self._started_at_us = _instant(frame) or self._started_at_us
         elif kind == "attempt.ended":
             self._ended = frame
         elif frame.get("durable") == "sync":
@@ -241,12 +244,12 @@ class Supervisor:
 
     def _take_log(self, frame: dict[str, Any]) -> None:
         self._store.output.add(
-            at_us=frame.get("at_us", 0),
+            at_us=_instant(frame),
             source="log",
-            level=str(frame.get("level", "INFO")),
-            call=str(frame.get("call", "")),
+            level=str(frame.get("level", "INFO"))[:MOST_WORD],
+            call=str(frame.get("call", ""))[:MOST_WORD],
             text=cut_text(str(frame.get("text", ""))),
-            logger=str(frame.get("logger", "")),
+            logger=str(frame.get("logger", ""))[:MOST_WORD],
         )
 
     def _reader_of(self, name: str, fd: int) -> Callable[[], bool]:
@@ -301,7 +304,7 @@ class Supervisor:
         self._store.writer.append(self._held.release_all())
         self._save(now, ending=True)
         self._store.output.sync()
-        self._store.writer.append([encode_frame(self._exited(code))])
+        self._store.writer.append([_encode_last(self._exited(code))])
         while not self._save(clock.monotonic(), ending=True):
             # Facts wait for room however long it takes: an exit that is not told would be asked for for ever.
             self._selector.select(1.0)
@@ -341,3 +344,16 @@ class Supervisor:
                 name: self._ended[name] for name in ("result", "error") if name in self._ended
             }
         return frame
+
+
+def _instant(frame: dict[str, Any]) -> int:
+    at_us = frame.get("at_us")
+    return at_us if type(at_us) is int and 0 <= at_us < 1 << 63 else 0
+
+
+def _encode_last(exited: dict[str, Any]) -> bytes:
+    """Together with what it repeats of the end it may be larger than a frame can be; then it goes bare."""
+    raw = encode_frame(exited)
+    if len(raw) <= MAX_FRAME:
+        return raw
+    return encode_frame({k: v for k, v in exited.items() if k not in {"result", "error"}})
