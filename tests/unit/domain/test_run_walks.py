@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from headway_control_plane.domain.commands import (
+    AnswerRun,
     AttemptBegan,
     AttemptOver,
     CancelRun,
@@ -20,14 +21,24 @@ from headway_control_plane.domain.commands import (
     ResumeSession,
 )
 from headway_control_plane.domain.errors import Refused
-from headway_control_plane.domain.run.events import OnLost, RunGranted
+from headway_control_plane.domain.run.events import OnLost, RunGranted, Waiting
 from headway_control_plane.domain.run.state import DeadlineKind
 from headway_control_plane.domain.run.transitions import TRANSITIONS
 from headway_control_plane.domain.states import States
-from headway_control_plane.domain.streams import Stream, StreamKind
+from headway_control_plane.domain.streams import Blob, Stream, StreamKind
 from support.domain import AGENT, OTHER_AGENT, OTHER_SESSION, REPLICA, RUN, SESSION, Workspace
 
+CALLS = [b"first", b"second"]
 STREAMS = [Stream(StreamKind.RUN, RUN), Stream(StreamKind.SESSION, SESSION)]
+
+
+def some_waits(rng: random.Random, ws: Workspace):
+    until = rng.choice([None, ws.now, ws.now + timedelta(seconds=50)])
+    calls = rng.sample(CALLS, rng.randrange(3))
+    return tuple(
+        Waiting(call, rng.choice(["sleep", "input", "event"]), "w", b"", until, b"")
+        for call in calls
+    )
 
 
 def some_command(rng: random.Random, ws: Workspace):
@@ -41,6 +52,7 @@ def some_command(rng: random.Random, ws: Workspace):
             ("crashed", "exit"),
             ("cancelled", "cancelled"),
             ("refused", ""),
+            ("suspended", ""),
         ]
     )
     return rng.choice(
@@ -48,10 +60,11 @@ def some_command(rng: random.Random, ws: Workspace):
             lambda: GrantRun(RUN, session, 1),
             lambda: GrantRun(RUN, session, 1),
             lambda: AttemptBegan(RUN, fence),
-            lambda: AttemptOver(RUN, fence, outcome, cause),
+            lambda: AttemptOver(RUN, fence, outcome, cause, waits=some_waits(rng, ws)),
             lambda: LoseAttempt(RUN, fence),
             lambda: CancelRun(RUN),
-            lambda: ReleaseRun(RUN),
+            lambda: ReleaseRun(RUN, anywhere=rng.random() < 0.5),
+            lambda: AnswerRun(RUN, rng.choice(CALLS), Blob.of(b"1")),
             lambda: ReattachAttempt(RUN, fence, session),
             lambda: LoseSession(session),
             lambda: ResumeSession(session, REPLICA, rng.randrange(4)),

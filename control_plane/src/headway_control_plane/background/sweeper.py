@@ -30,7 +30,7 @@ ACTOR = "sweeper"
 _LEASE = "lease"
 _KINDS = frozenset({_LEASE, *DeadlineKind})
 # What gives runs to somebody else: held back after an absence of ours and by the brake, as the statement `due` does.
-_REASSIGNING = frozenset({DeadlineKind.REASSIGN, DeadlineKind.START})
+_REASSIGNING = frozenset({DeadlineKind.REASSIGN, DeadlineKind.START, DeadlineKind.HOME})
 
 
 class HeldShards(Protocol):

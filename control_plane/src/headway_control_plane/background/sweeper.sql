@@ -5,7 +5,11 @@
 -- neither what a lost session holds, nor what nobody was heard to start, for its agent may have and could not say so.
 (SELECT ws, stream_kind, stream_id, shard, kind, due_at, headway_now() AS now FROM timer
  WHERE due_at <= headway_now() AND shard = ANY (%(shards)s::smallint[])
-   AND NOT (kind IN ('reassign', 'start') AND shard = ANY (%(resting)s::smallint[]))
+   AND NOT (kind IN ('reassign', 'start', 'home') AND shard = ANY (%(resting)s::smallint[]))
+   -- A run waits on for an agent that is there, however busy it is.
+   AND NOT (kind = 'home' AND EXISTS (
+     SELECT FROM run JOIN session ON session.ws = run.ws AND session.agent = run.home AND session.status <> 'closed'
+     WHERE run.ws = timer.ws AND run.run = timer.stream_id))
  ORDER BY due_at LIMIT %(most)s)
 UNION ALL
 (SELECT ws, 5, session, shard, 'lease', expires_at, headway_now() FROM session

@@ -248,6 +248,10 @@ run = _table(
     timestamptz created_at due_at started_at? ended_at?
     text error_class
     bytea error_text result_digest
+    uuid home?
+    bytea waits answers
+    uuid forked_from?
+    bytea fork
     """,
 )
 run_tag = _table(

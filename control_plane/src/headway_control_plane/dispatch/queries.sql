@@ -10,19 +10,19 @@ SELECT ws, pool, name, slots FROM pool WHERE ws = ANY (%(workspaces)s::bigint[])
 
 -- name: sessions
 -- Sessions that are not closed.
-SELECT ws, session, pool, slots, status = 'open' FROM session
+SELECT ws, session, pool, slots, status = 'open', agent FROM session
 WHERE ws = ANY (%(workspaces)s::bigint[]) AND status <> 'closed'
 
 -- name: runs
 -- Runs that wait for a grant or whose newest attempt is open.
-SELECT run.ws, run.run, run.pool, run.deployment, run.priority, run.due_at, attempt.session
+SELECT run.ws, run.run, run.pool, run.deployment, run.priority, run.due_at, attempt.session, run.home
 FROM run LEFT JOIN attempt ON attempt.ws = run.ws AND attempt.run = run.run AND attempt.status <> 'closed'
 WHERE run.ws = ANY (%(workspaces)s::bigint[]) AND run.status IN ('scheduled', 'pending', 'running', 'cancelling')
   AND (run.status = 'scheduled' OR attempt.session IS NOT NULL)
 
 -- name: single_runs
 -- The same of single runs.
-SELECT run.ws, run.run, run.pool, run.deployment, run.priority, run.due_at, attempt.session
+SELECT run.ws, run.run, run.pool, run.deployment, run.priority, run.due_at, attempt.session, run.home
 FROM unnest(%(workspaces)s::bigint[], %(runs)s::uuid[]) AS named (ws, run)
 JOIN run ON run.ws = named.ws AND run.run = named.run
 LEFT JOIN attempt ON attempt.ws = run.ws AND attempt.run = run.run AND attempt.status <> 'closed'
@@ -30,7 +30,7 @@ WHERE run.status IN ('scheduled', 'pending', 'running', 'cancelling') AND (run.s
 
 -- name: single_sessions
 -- The same of single sessions.
-SELECT session.ws, session.session, session.pool, session.slots, session.status = 'open'
+SELECT session.ws, session.session, session.pool, session.slots, session.status = 'open', session.agent
 FROM unnest(%(workspaces)s::bigint[], %(sessions)s::uuid[]) AS named (ws, session)
 JOIN session ON session.ws = named.ws AND session.session = named.session AND session.status <> 'closed'
 

@@ -24,6 +24,7 @@ from headway_control_plane.domain.dispatching import (
 )
 from headway_control_plane.domain.pool.events import PoolChanged, PoolCreated
 from headway_control_plane.domain.run.events import (
+    RunAnswered,
     RunCancelled,
     RunCancelRequested,
     RunCompleted,
@@ -35,7 +36,9 @@ from headway_control_plane.domain.run.events import (
     RunReattached,
     RunRescheduled,
     RunResumed,
+    RunSuspended,
 )
+from headway_control_plane.domain.run.evolve import LEAVES_HOME
 from headway_control_plane.domain.session.events import (
     SessionClosed,
     SessionLost,
@@ -45,6 +48,7 @@ from headway_control_plane.domain.session.events import (
 from headway_control_plane.domain.streams import Decided, StreamKind
 
 _ENDS = (RunCompleted, RunFailed, RunCrashed, RunCancelled)
+_TELLS_TOO_LITTLE = (RunGranted, RunReattached, RunRescheduled, RunResumed, RunAnswered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class RunRow:
     priority: int
     due_at: datetime
     session: UUID | None
+    home: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,7 @@ class SessionRow:
     pool: UUID
     slots: int
     up: bool = True
+    agent: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,24 +160,31 @@ class View:
 
     def _fold_run(self, run: UUID, event: Any) -> list[Input]:
         if isinstance(event, RunCreated):
-            row = RunRow(run, event.pool, event.deployment, event.priority, event.due_at, None)
+            row = RunRow(
+                run, event.pool, event.deployment, event.priority, event.due_at, None, event.home
+            )
             return self._run(row)
         row_known = self._runs.get(run)
         if isinstance(event, _ENDS):
             return self._over(run)
         if row_known is None:
             # Paused runs are not loaded, nor is anything from before a load that is under way: its row tells.
-            if isinstance(event, RunGranted | RunReattached | RunRescheduled | RunResumed):
+            if isinstance(event, _TELLS_TOO_LITTLE):
                 self.unknown.add(run)
             return []
         match event:
             case RunGranted(session=session) | RunReattached(session=session):
                 return self._open(replace(row_known, session=session))
-            case RunRescheduled(due_at=due_at) | RunResumed(due_at=due_at):
+            case RunRescheduled(due_at=due_at, cause=cause):
+                home = None if cause in LEAVES_HOME else row_known.home
+                return self._close(row_known) + self._run(
+                    replace(row_known, session=None, due_at=due_at, home=home)
+                )
+            case RunResumed(due_at=due_at):
                 return self._close(row_known) + self._run(
                     replace(row_known, session=None, due_at=due_at)
                 )
-            case RunPaused():
+            case RunPaused() | RunSuspended():
                 return self._over(run)
             case RunCancelRequested():
                 # An open attempt keeps its slot until its end is seen; a waiting run is cancelled by the next event.
@@ -191,7 +204,7 @@ class View:
 
     def _wait(self, row: RunRow, *, anew: bool = False) -> list[Input]:
         self._runs[row.run] = row
-        waits = RunWaits(self.ws, row.run, row.pool, row.key, row.priority, row.due_at)
+        waits = RunWaits(self.ws, row.run, row.pool, row.key, row.priority, row.due_at, row.home)
         return [RunGone(self.ws, row.run), waits] if anew else [waits]
 
     def _open(self, row: RunRow) -> list[Input]:
@@ -217,8 +230,8 @@ class View:
     def _fold_session(self, session: UUID, event: Any) -> list[Input]:
         known = self._sessions.get(session)
         match event:
-            case SessionOpened(pool=pool, slots=slots):
-                return self._session(SessionRow(session, pool, slots))
+            case SessionOpened(pool=pool, slots=slots, agent=agent):
+                return self._session(SessionRow(session, pool, slots, agent=agent))
             case SessionResumed(slots=slots) if known is not None:
                 return self._session(replace(known, slots=slots, up=True))
             case SessionLost() if known is not None:
@@ -231,7 +244,7 @@ class View:
     def _session(self, row: SessionRow) -> list[Input]:
         self._sessions[row.session] = row
         if row.up:
-            return [SessionUp(self.ws, row.session, row.pool, row.slots)]
+            return [SessionUp(self.ws, row.session, row.pool, row.slots, row.agent)]
         return [SessionDown(self.ws, row.session, row.pool)]
 
     def _gone(self, session: UUID) -> list[Input]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from headway_control_plane.domain.deployment.events import DeploymentDeployed
+from headway_control_plane.domain.run.events import Waiting
 from headway_control_plane.domain.run.state import DeadlineKind
 from headway_control_plane.domain.streams import NO_BLOB, Blob, Stream, StreamKind
 
@@ -211,9 +212,23 @@ class CancelRun:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRun:
-    """Lets a paused run go on."""
+    """Lets a paused run go on. `anywhere`: also without the agent that has its journal, so that everything is executed again."""
 
     run: UUID
+    anywhere: bool = False
+
+    @property
+    def needs(self) -> tuple[Stream, ...]:
+        return (Stream(StreamKind.RUN, self.run),)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRun:
+    """Gives a wait of the run its answer, JSON."""
+
+    run: UUID
+    call: bytes
+    value: Blob
 
     @property
     def needs(self) -> tuple[Stream, ...]:
@@ -247,7 +262,7 @@ class AttemptBegan:
 
 @dataclass(frozen=True, slots=True)
 class AttemptOver:
-    """From the fact AttemptExited. `outcome`: completed, failed, crashed, cancelled, refused."""
+    """From the fact AttemptExited. `outcome`: completed, failed, crashed, cancelled, refused, suspended (then with `waits`)."""
 
     run: UUID
     fence: int
@@ -258,6 +273,7 @@ class AttemptOver:
     error_text: Blob = NO_BLOB
     result_digest: bytes = b""
     result_size_bytes: int = 0
+    waits: tuple[Waiting, ...] = ()
 
     @property
     def needs(self) -> tuple[Stream, ...]:
@@ -281,6 +297,7 @@ Command = (
     | LoseAttempt
     | CancelRun
     | ReleaseRun
+    | AnswerRun
     | FireDeadline
     | AttemptBegan
     | AttemptOver

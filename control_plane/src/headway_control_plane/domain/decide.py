@@ -6,6 +6,7 @@ from typing import assert_never
 
 from headway_control_plane.domain.agent.events import AgentEnrolled, AgentRevoked
 from headway_control_plane.domain.commands import (
+    AnswerRun,
     AttemptBegan,
     AttemptOver,
     CancelRun,
@@ -30,6 +31,7 @@ from headway_control_plane.domain.commands import (
 from headway_control_plane.domain.errors import AlreadyExists, InvalidArgument, NotFound
 from headway_control_plane.domain.pool.events import PoolChanged, PoolCreated
 from headway_control_plane.domain.run import decide as run
+from headway_control_plane.domain.run import waits
 from headway_control_plane.domain.session import decide as session
 from headway_control_plane.domain.session.state import SessionStatus
 from headway_control_plane.domain.states import States
@@ -57,6 +59,8 @@ def decide(command: Command, states: States, context: Context) -> list[Decided]:
             return run.cancel_run(command, states)
         case ReleaseRun():
             return run.release_run(command, states, context)
+        case AnswerRun():
+            return waits.answer_run(command, states, context)
         case AttemptBegan():
             return run.attempt_began(command, states)
         case AttemptOver():

@@ -22,7 +22,9 @@ TOLD_MAX = 500  # reasons written in one step
 
 @dataclass(frozen=True, slots=True)
 class RunWaits:
-    """A run is scheduled: new, rescheduled, or its grant was refused. `key` is what fairness is by."""
+    """A run is scheduled: new, rescheduled, or its grant was refused. `key` is what fairness is by, `home` the one agent that
+    may get it.
+    """
 
     ws: int
     run: UUID
@@ -30,6 +32,7 @@ class RunWaits:
     key: UUID
     priority: int
     due_at: datetime
+    home: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class SessionUp:
     session: UUID
     pool: UUID
     slots: int
+    agent: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,7 @@ Effect = Grant | Wait
 class _Session:
     slots: int
     up: bool
+    agent: UUID | None = None
     held: set[UUID] = field(default_factory=set)
 
     @property
@@ -145,7 +150,9 @@ class _Session:
 
 @dataclass(slots=True)
 class _Pool:
-    """One pool of one workspace. `queues` holds run ids in order of arrival; an id that is no longer in `waiting` is dropped when met."""
+    """One pool of one workspace. `queues` holds run ids in order of arrival; an id that is no longer in `waiting` is dropped when met.
+    Runs with a home have a queue for each home.
+    """
 
     name: str = ""
     slots: int = 0
@@ -156,6 +163,8 @@ class _Pool:
     served: dict[UUID, int] = field(default_factory=dict)
     told: dict[UUID, tuple[str, str]] = field(default_factory=dict)
     told_reason: tuple[str, str] = ("", "")
+    homed: dict[UUID, deque[UUID]] = field(default_factory=dict)
+    told_away: frozenset[UUID] = frozenset()
 
     @property
     def free(self) -> int:
@@ -166,8 +175,16 @@ class _Pool:
     def has_news(self) -> bool:
         """Whether a waiting run was not yet told why, or told something that is no longer so."""
         return bool(self.waiting) and (
-            len(self.told) < len(self.waiting) or self.told_reason != self.reason()
+            len(self.told) < len(self.waiting)
+            or self.told_reason != self.reason()
+            or self.told_away != self.away()
         )
+
+    def away(self) -> frozenset[UUID]:
+        """Homes that runs wait for and that take no work now."""
+        if not self.homed:
+            return frozenset()
+        return frozenset(self.homed).difference(s.agent for s in self.sessions.values() if s.up)
 
     def reason(self) -> tuple[str, str]:
         """Why the waiting runs of this pool wait: the same words everywhere."""
@@ -257,6 +274,7 @@ class Dispatching:
                     item.session, _Session(0, up=True)
                 )
                 known.slots, known.up = item.slots, True
+                known.agent = item.agent or known.agent
                 touched.add((item.ws, item.pool))
             case SessionDown():
                 self._down(item)
@@ -286,7 +304,10 @@ class Dispatching:
 
     def _enqueue(self, item: RunWaits) -> None:
         pool = self._pools[item.ws, item.pool]
-        pool.queues.setdefault((item.priority, item.key), deque()).append(item.run)
+        if item.home is not None:
+            pool.homed.setdefault(item.home, deque()).append(item.run)
+        else:
+            pool.queues.setdefault((item.priority, item.key), deque()).append(item.run)
 
     def _gone(self, item: RunGone, effects: list[Effect]) -> None:
         pool_id = self._pool_of.pop((item.ws, item.run), None)
@@ -319,20 +340,49 @@ class Dispatching:
     ) -> None:
         ws = key[0]
         free = pool.free
+        if free > 0 and pool.homed:
+            free = self._give_homed(ws, pool, now, free, effects)
         while free > 0:
             item = self._next(pool, now)
             if item is None:
                 break
             session_id = max(pool.sessions, key=lambda s: (pool.sessions[s].free, s.int))
-            self._gone(RunGone(ws, item.run), effects)
-            pool.held.add(item.run)
-            pool.sessions[session_id].held.add(item.run)
-            pool.served[item.key] = pool.served.get(item.key, 0) + 1
-            effects.append(Grant(ws, item.run, session_id))
+            self._grant(ws, pool, item, session_id, effects)
             free -= 1
         if not pool.waiting:
             pool.served.clear()
             pool.queues.clear()
+            pool.homed.clear()
+
+    def _give_homed(
+        self, ws: int, pool: _Pool, now: datetime, free: int, effects: list[Effect]
+    ) -> int:
+        """Runs that one agent alone can go on with come first: they were begun before. Returns what is free after them."""
+        for home, queue in list(pool.homed.items()):
+            sessions = [s for s, held in pool.sessions.items() if held.agent == home]
+            while free > 0 and queue:
+                item = pool.waiting.get(queue[0])
+                if item is None or item.due_at > now or item.home != home:
+                    queue.popleft()
+                    continue
+                session_id = max(sessions, key=lambda s: pool.sessions[s].free, default=None)
+                if session_id is None or pool.sessions[session_id].free <= 0:
+                    break
+                queue.popleft()
+                self._grant(ws, pool, item, session_id, effects)
+                free -= 1
+            if not queue:
+                del pool.homed[home]
+        return free
+
+    def _grant(
+        self, ws: int, pool: _Pool, item: RunWaits, session_id: UUID, effects: list[Effect]
+    ) -> None:
+        self._gone(RunGone(ws, item.run), effects)
+        pool.held.add(item.run)
+        pool.sessions[session_id].held.add(item.run)
+        pool.served[item.key] = pool.served.get(item.key, 0) + 1
+        effects.append(Grant(ws, item.run, session_id))
 
     def _next(self, pool: _Pool, now: datetime) -> RunWaits | None:
         """The head of the best queue; takes it off. Queues are as many as (priority, key) pairs, not as runs."""
@@ -353,15 +403,17 @@ class Dispatching:
     def _tell(self, ws: int, pool: _Pool, now: datetime, effects: list[Effect]) -> None:
         if not pool.has_news:
             return
-        reason = pool.reason()
+        reason, away = pool.reason(), pool.away()
         told = 0
         for run, item in pool.waiting.items():
             if told >= TOLD_MAX:
                 return  # the rest with the next tick
             why = ("not due", item.due_at.isoformat()) if item.due_at > now else reason
+            if item.home in away and item.due_at <= now:
+                why = "agent away", str(item.home)
             if pool.told.get(run) == why or (item.due_at <= now < item.due_at + TELL_AFTER):
                 continue
             pool.told[run] = why
             effects.append(Wait(ws, run, *why))
             told += 1
-        pool.told_reason = reason
+        pool.told_reason, pool.told_away = reason, away

@@ -15,6 +15,9 @@ class Policy:
     reassign_after: timedelta = timedelta(seconds=90)
     start_timeout: timedelta = timedelta(minutes=5)
     hold_timeout: timedelta = timedelta(days=7)
+    home_timeout: timedelta = timedelta(
+        minutes=15
+    )  # a run waits so long for the agent with its journal
     deaths_max: int = 5  # process deaths of one run before it counts as crashed for good
 
 

@@ -114,7 +114,7 @@ class States:
         if before is None:
             if not isinstance(event, RunCreated):
                 raise IllegalTransition(f"{type(event).__name__} on a run that was never created")
-            self._move(stream, created(stream.id, event, at))
+            self._move(stream, created(stream.id, event, at, policy))
             return
         attempt = self.attempt(stream.id, before.fence)
         began = attempt is not None and attempt.started_at is not None

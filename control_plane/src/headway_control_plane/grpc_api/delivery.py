@@ -21,6 +21,7 @@ from headway_control_plane.domain.run.events import (
     RunPaused,
     RunReattached,
     RunRescheduled,
+    RunSuspended,
 )
 from headway_control_plane.domain.session.events import SessionClosed, SessionResumed
 from headway_control_plane.domain.streams import Decided, StreamKind
@@ -130,7 +131,7 @@ class Delivery:
                 live = self._registry.ended(ws, run)
                 if live is not None and _seen_to_end(event):
                     live.forget(run)
-            case RunRescheduled() | RunPaused():
+            case RunRescheduled() | RunPaused() | RunSuspended():
                 self._registry.ended(ws, run)
             case RunReattached():
                 live = self._registry.executing(ws, run)

@@ -63,9 +63,8 @@ class _Type:
     fields: tuple[_Field, ...]
 
     def encode(self, event: Any) -> Encoded:
-        values = {f.proto: f.to_proto(getattr(event, f.name)) for f in self.fields}
         blobs = tuple(getattr(event, f.name) for f in self.fields if f.is_blob)
-        payload = self.message(**values).SerializeToString(deterministic=True)
+        payload = self.to_message(event).SerializeToString(deterministic=True)
         return Encoded(
             self.event.__name__,
             SCHEMA_VERSION,
@@ -74,7 +73,12 @@ class _Type:
         )
 
     def decode(self, payload: bytes) -> Any:
-        message = self.message.FromString(payload)
+        return self.of_message(self.message.FromString(payload))
+
+    def to_message(self, event: Any) -> Message:
+        return self.message(**{f.proto: f.to_proto(getattr(event, f.name)) for f in self.fields})
+
+    def of_message(self, message: Any) -> Any:
         return self.event(**{f.name: f.from_proto(getattr(message, f.proto)) for f in self.fields})
 
 
@@ -84,7 +88,9 @@ def _same(value: Any) -> Any:
 
 def _field(name: str, hint: Any) -> _Field:
     if typing.get_origin(hint) is tuple:
-        return _Field(name, name, list, tuple, is_blob=False)
+        return _repeated(name, typing.get_args(hint)[0])
+    if isinstance(hint, types.UnionType):
+        return _optional(name, hint)
     if hint is datetime:
         return _Field(name, f"{name}_us", to_us, from_us, is_blob=False)
     if hint is UUID:
@@ -96,6 +102,30 @@ def _field(name: str, hint: Any) -> _Field:
     if hint in {str, int, bool, bytes}:
         return _Field(name, name, _same, _same, is_blob=False)
     raise TypeError(f"no rule for a field of type {hint}")
+
+
+def _repeated(name: str, item: type) -> _Field:
+    if not dataclasses.is_dataclass(item):
+        return _Field(name, name, list, tuple, is_blob=False)
+    part = _build(item)
+    return _Field(
+        name,
+        name,
+        lambda items: [part.to_message(one) for one in items],
+        lambda messages: tuple(part.of_message(one) for one in messages),
+        is_blob=False,
+    )
+
+
+def _optional(name: str, hint: types.UnionType) -> _Field:
+    """None is the message's default: no id is empty and nothing happens at the beginning of 1970."""
+    [wanted] = [each for each in typing.get_args(hint) if each is not types.NoneType]
+    field = _field(name, wanted)
+    return dataclasses.replace(
+        field,
+        to_proto=lambda value: None if value is None else field.to_proto(value),
+        from_proto=lambda value: field.from_proto(value) if value else None,
+    )
 
 
 def _classes_of(union: Any) -> tuple[type, ...]:
@@ -114,7 +144,7 @@ _BY_NAME = {built.event.__name__: built for built in _TYPES.values()}
 
 EVENT_TYPES: dict[str, type] = {name: built.event for name, built in _BY_NAME.items()}
 # An attempt's facts are the messages themselves, but for those that are parts of others.
-_PARTS = {"Error", "Result"}
+_PARTS = {"Error", "Result", "Wait"}
 FACT_TYPES: dict[str, type[Message]] = {
     name: getattr(attempt_pb2, name)
     for name in attempt_pb2.DESCRIPTOR.message_types_by_name

@@ -13,11 +13,13 @@ from uuid import UUID
 from headway_api.event.v1 import attempt_pb2
 from headway_control_plane.application.ports import AttemptFacts, Fact
 from headway_control_plane.domain.commands import AttemptBegan, AttemptOver, Command
+from headway_control_plane.domain.run.events import Waiting
 from headway_control_plane.domain.streams import NO_BLOB, Blob
 from headway_control_plane.log import packed
 from headway_control_plane.log.chain import body_bytes
 from headway_control_plane.log.codec import EVENT_TYPES, FACT_TYPES, Undecodable
 from headway_control_plane.log.event_ids import EventIds
+from headway_control_plane.log.packed import from_us
 from headway_control_plane.log.upcast import decode_any
 
 PAYLOAD_BYTES_MAX = 1 << 20
@@ -26,6 +28,8 @@ TEXT_BYTES_MAX = 4 << 10  # of a word that ends up in a row: the class of an err
 CALL_BYTES_MAX = 255  # of what names a call; indexes hold it
 # The year 9000: Python's calendar ends with 9999, in whatever zone somebody reads.
 _END_OF_TIME_US = 221_845_392_000_000_000
+WAITS_MAX = 100  # of one suspended attempt
+_WAITS = frozenset({"sleep", "input", "event"})
 _OF_CALLS = frozenset({"CallStarted", "CallRetrying", "CallEnded"})
 _TYPE_NAME = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
 _OUTCOMES = {
@@ -182,6 +186,8 @@ def _named_digests(message: Any) -> Sequence[bytes]:
         digests.append(message.error.text_digest)
     if "result" in fields:
         digests.append(message.result.preview_digest)
+    if "waits" in fields:
+        digests += [wait.request_digest for wait in message.waits]
     return digests
 
 
@@ -197,6 +203,8 @@ def _over(facts: PreparedFacts, exited: attempt_pb2.AttemptExited) -> AttemptOve
     outcome = _OUTCOMES.get(exited.outcome)
     if outcome is None:
         raise Poison("AttemptExited does not say how the attempt ended")
+    if len(exited.waits) > WAITS_MAX:
+        raise Poison(f"AttemptExited names more than {WAITS_MAX} waits")
     digest = exited.error.text_digest
     return AttemptOver(
         run=facts.run,
@@ -208,6 +216,24 @@ def _over(facts: PreparedFacts, exited: attempt_pb2.AttemptExited) -> AttemptOve
         error_text=Blob(digest, facts.blobs.get(digest)) if digest else NO_BLOB,
         result_digest=exited.result.digest,
         result_size_bytes=exited.result.size_bytes,
+        waits=tuple(map(_waiting, exited.waits)),
+    )
+
+
+def _waiting(wait: attempt_pb2.Wait) -> Waiting:
+    if wait.kind not in _WAITS:
+        raise Poison("AttemptExited names a wait of a kind that there is not")
+    if not 0 <= wait.until_us < _END_OF_TIME_US:
+        raise Poison("a wait ends at no instant between 1970 and 8999")
+    if max(len(wait.call), len(wait.topic), len(wait.request_digest)) > CALL_BYTES_MAX:
+        raise Poison(f"a wait's key has more than {CALL_BYTES_MAX} bytes")
+    return Waiting(
+        call=wait.call,
+        kind=wait.kind,
+        name=_word(wait.name),
+        topic=wait.topic,
+        until=from_us(wait.until_us) if wait.until_us else None,
+        request=wait.request_digest,
     )
 
 

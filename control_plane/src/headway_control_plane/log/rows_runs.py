@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from headway_control_plane.domain.run.events import OnLost
 from headway_control_plane.domain.run.state import RunState, RunStatus
 from headway_control_plane.log.row_table import RowTable, unnest
 from headway_control_plane.log.rows_timers import read_deadline
+from headway_control_plane.log.run_json import (
+    dump_answers,
+    dump_fork,
+    dump_waits,
+    load_answers,
+    load_fork,
+    load_waits,
+)
 
 _COLUMNS = {
     "run": "uuid",
@@ -41,10 +49,15 @@ _COLUMNS = {
     "error_class": "text",
     "error_text": "bytes",
     "result_digest": "bytes",
+    "home": "uuid",
+    "waits": "bytes",
+    "answers": "bytes",
+    "forked_from": "uuid",
+    "fork": "bytes",
 }
 _FIXED = (
     "shard", "deployment", "pool", "flow", "name", "tags", "environment", "entrypoint", "code_hash", "parameters",
-    "priority", "retries", "retry_delay_ms", "on_lost", "cancel_grace_ms", "kill_grace_ms", "created_at",
+    "priority", "retries", "retry_delay_ms", "on_lost", "cancel_grace_ms", "kill_grace_ms", "created_at", "forked_from", "fork",
 )  # fmt: skip
 
 RUNS = RowTable("run", ("ws", "run"), {"ws": "int8", "shard": "int2"} | _COLUMNS, fixed=_FIXED)
@@ -54,6 +67,16 @@ LOAD_RUNS = (
     f"FROM {unnest(('int8', 'uuid'))} AS k (ws, run) JOIN run r ON r.ws = k.ws AND r.run = k.run "
     "LEFT JOIN timer d ON d.ws = k.ws AND d.stream_kind = 6 AND d.stream_id = k.run"
 )
+_READ: dict[str, Callable[[bytes], Any]] = {
+    "waits": load_waits,
+    "answers": load_answers,
+    "fork": load_fork,
+}
+_WRITTEN: dict[str, Callable[[Any], bytes]] = {
+    "waits": dump_waits,
+    "answers": dump_answers,
+    "fork": dump_fork,
+}
 
 
 def read_run(row: Sequence[Any]) -> RunState:
@@ -62,11 +85,17 @@ def read_run(row: Sequence[Any]) -> RunState:
     values["status"] = RunStatus(values["status"])
     values["on_lost"] = OnLost(values["on_lost"])
     values["tags"] = tuple(values["tags"])
+    values |= {column: _READ[column](values[column]) for column in _READ}
     return RunState(**values, deadline=read_deadline(row[1], row[2]))
 
 
 def run_row(ws: int, shard: int, run: RunState) -> tuple[Any, ...]:
-    return ws, shard, *(getattr(run, column) for column in _COLUMNS)
+    return ws, shard, *(_value(run, column) for column in _COLUMNS)
+
+
+def _value(run: RunState, column: str) -> Any:
+    value = getattr(run, column)
+    return _WRITTEN[column](value) if column in _WRITTEN else value
 
 
 def tag_rows(ws: int, run: RunState) -> list[tuple[Any, ...]]:

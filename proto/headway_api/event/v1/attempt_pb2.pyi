@@ -6,7 +6,9 @@ The type of an event is the name of its message here; its payload is the message
 """
 
 import builtins
+import collections.abc
 import google.protobuf.descriptor
+import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import sys
@@ -52,6 +54,8 @@ class _CallKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumT
     CALL_KIND_UNSPECIFIED: _CallKind.ValueType  # 0
     CALL_KIND_TASK: _CallKind.ValueType  # 1
     CALL_KIND_FLOW: _CallKind.ValueType  # 2
+    CALL_KIND_WAIT: _CallKind.ValueType  # 3
+    """A sleep, or a wait for a person or an event."""
 
 class CallKind(_CallKind, metaclass=_CallKindEnumTypeWrapper):
     """What a call runs."""
@@ -59,6 +63,8 @@ class CallKind(_CallKind, metaclass=_CallKindEnumTypeWrapper):
 CALL_KIND_UNSPECIFIED: CallKind.ValueType  # 0
 CALL_KIND_TASK: CallKind.ValueType  # 1
 CALL_KIND_FLOW: CallKind.ValueType  # 2
+CALL_KIND_WAIT: CallKind.ValueType  # 3
+"""A sleep, or a wait for a person or an event."""
 global___CallKind = CallKind
 
 class _AttemptOutcome:
@@ -74,6 +80,8 @@ class _AttemptOutcomeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper.
     ATTEMPT_OUTCOME_CANCELLED: _AttemptOutcome.ValueType  # 4
     ATTEMPT_OUTCOME_REFUSED: _AttemptOutcome.ValueType  # 5
     """The agent did not execute it: unknown environment or entry point, or one outside its roots."""
+    ATTEMPT_OUTCOME_SUSPENDED: _AttemptOutcome.ValueType  # 6
+    """The flow waits, and its process has ended so that nothing is held meanwhile: AttemptExited names the waits."""
 
 class AttemptOutcome(_AttemptOutcome, metaclass=_AttemptOutcomeEnumTypeWrapper):
     """How an attempt ended."""
@@ -85,6 +93,8 @@ ATTEMPT_OUTCOME_CRASHED: AttemptOutcome.ValueType  # 3
 ATTEMPT_OUTCOME_CANCELLED: AttemptOutcome.ValueType  # 4
 ATTEMPT_OUTCOME_REFUSED: AttemptOutcome.ValueType  # 5
 """The agent did not execute it: unknown environment or entry point, or one outside its roots."""
+ATTEMPT_OUTCOME_SUSPENDED: AttemptOutcome.ValueType  # 6
+"""The flow waits, and its process has ended so that nothing is held meanwhile: AttemptExited names the waits."""
 global___AttemptOutcome = AttemptOutcome
 
 @typing.final
@@ -139,6 +149,45 @@ class Result(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["codec", b"codec", "digest", b"digest", "preview_digest", b"preview_digest", "reference", b"reference", "size_bytes", b"size_bytes"]) -> None: ...
 
 global___Result = Result
+
+@typing.final
+class Wait(google.protobuf.message.Message):
+    """What a suspended flow waits for. It goes on when one of its waits has an answer or its time has come."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CALL_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    TOPIC_FIELD_NUMBER: builtins.int
+    UNTIL_US_FIELD_NUMBER: builtins.int
+    SINCE_US_FIELD_NUMBER: builtins.int
+    REQUEST_DIGEST_FIELD_NUMBER: builtins.int
+    call: builtins.bytes
+    kind: builtins.str
+    """One of sleep, input, event."""
+    name: builtins.str
+    topic: builtins.bytes
+    """Of an event: SHA-256 of its name and key, by which it is found even where names are withheld."""
+    until_us: builtins.int
+    """When the wait is over by itself; 0: never. The control plane acts on it, so it is no mere timing."""
+    since_us: builtins.int
+    request_digest: builtins.bytes
+    """SHA-256 of the JSON text {"title", "schema"} of what a person is asked, which lies beside the event; empty when withheld."""
+    def __init__(
+        self,
+        *,
+        call: builtins.bytes = ...,
+        kind: builtins.str = ...,
+        name: builtins.str = ...,
+        topic: builtins.bytes = ...,
+        until_us: builtins.int = ...,
+        since_us: builtins.int = ...,
+        request_digest: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["call", b"call", "kind", b"kind", "name", b"name", "request_digest", b"request_digest", "since_us", b"since_us", "topic", b"topic", "until_us", b"until_us"]) -> None: ...
+
+global___Wait = Wait
 
 @typing.final
 class AttemptStarting(google.protobuf.message.Message):
@@ -325,6 +374,7 @@ class AttemptExited(google.protobuf.message.Message):
     LINES_FIELD_NUMBER: builtins.int
     RESULT_FIELD_NUMBER: builtins.int
     ERROR_FIELD_NUMBER: builtins.int
+    WAITS_FIELD_NUMBER: builtins.int
     outcome: global___AttemptOutcome.ValueType
     exit_code: builtins.int
     signal: builtins.int
@@ -338,6 +388,10 @@ class AttemptExited(google.protobuf.message.Message):
 
     @property
     def error(self) -> global___Error: ...
+    @property
+    def waits(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Wait]:
+        """Of a suspended attempt: at least one, at most 100."""
+
     def __init__(
         self,
         *,
@@ -348,9 +402,10 @@ class AttemptExited(google.protobuf.message.Message):
         lines: builtins.int = ...,
         result: global___Result | None = ...,
         error: global___Error | None = ...,
+        waits: collections.abc.Iterable[global___Wait] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "error", b"error", "exit_code", b"exit_code", "result", b"result", "signal", b"signal"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "cause", b"cause", "error", b"error", "exit_code", b"exit_code", "lines", b"lines", "outcome", b"outcome", "result", b"result", "signal", b"signal"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "cause", b"cause", "error", b"error", "exit_code", b"exit_code", "lines", b"lines", "outcome", b"outcome", "result", b"result", "signal", b"signal", "waits", b"waits"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_exit_code", b"_exit_code"]) -> typing.Literal["exit_code"] | None: ...
     @typing.overload

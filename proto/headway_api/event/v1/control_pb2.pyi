@@ -281,6 +281,12 @@ class RunCreated(google.protobuf.message.Message):
     ON_LOST_FIELD_NUMBER: builtins.int
     CANCEL_GRACE_MS_FIELD_NUMBER: builtins.int
     KILL_GRACE_MS_FIELD_NUMBER: builtins.int
+    HOME_FIELD_NUMBER: builtins.int
+    FORKED_FROM_FIELD_NUMBER: builtins.int
+    VERB_FIELD_NUMBER: builtins.int
+    FROM_CALL_FIELD_NUMBER: builtins.int
+    AROUND_FIELD_NUMBER: builtins.int
+    CUT_AT_US_FIELD_NUMBER: builtins.int
     deployment: builtins.bytes
     pool: builtins.bytes
     flow: builtins.str
@@ -296,6 +302,21 @@ class RunCreated(google.protobuf.message.Message):
     on_lost: builtins.str
     cancel_grace_ms: builtins.int
     kill_grace_ms: builtins.int
+    home: builtins.bytes
+    """What follows stands in runs that were made from another run alone.
+    The agent that has the journal.
+    """
+    forked_from: builtins.bytes
+    verb: builtins.str
+    """One of resume, retry, rerun."""
+    from_call: builtins.bytes
+    """The call that the verb names."""
+    cut_at_us: builtins.int
+    """Calls that began then or later execute again."""
+    @property
+    def around(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
+        """Calls that contain it: they execute again, what else is in them does not for that reason."""
+
     def __init__(
         self,
         *,
@@ -314,8 +335,14 @@ class RunCreated(google.protobuf.message.Message):
         on_lost: builtins.str = ...,
         cancel_grace_ms: builtins.int = ...,
         kill_grace_ms: builtins.int = ...,
+        home: builtins.bytes = ...,
+        forked_from: builtins.bytes = ...,
+        verb: builtins.str = ...,
+        from_call: builtins.bytes = ...,
+        around: collections.abc.Iterable[builtins.bytes] | None = ...,
+        cut_at_us: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "deployment", b"deployment", "due_at_us", b"due_at_us", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "kill_grace_ms", b"kill_grace_ms", "labels", b"labels", "on_lost", b"on_lost", "parameters", b"parameters", "pool", b"pool", "priority", b"priority", "retries", b"retries", "retry_delay_ms", b"retry_delay_ms"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["around", b"around", "cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "cut_at_us", b"cut_at_us", "deployment", b"deployment", "due_at_us", b"due_at_us", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "forked_from", b"forked_from", "from_call", b"from_call", "home", b"home", "kill_grace_ms", b"kill_grace_ms", "labels", b"labels", "on_lost", b"on_lost", "parameters", b"parameters", "pool", b"pool", "priority", b"priority", "retries", b"retries", "retry_delay_ms", b"retry_delay_ms", "verb", b"verb"]) -> None: ...
 
 global___RunCreated = RunCreated
 
@@ -381,7 +408,7 @@ global___RunStarted = RunStarted
 
 @typing.final
 class RunRescheduled(google.protobuf.message.Message):
-    """Waits for another grant. `cause`: retry, lost, start deadline, released."""
+    """Waits for another grant. `cause`: failed, crashed, died, lost, start deadline, home away, released."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -410,7 +437,7 @@ global___RunRescheduled = RunRescheduled
 
 @typing.final
 class RunPaused(google.protobuf.message.Message):
-    """Waits for a person. `reason`: lost (its agent), died (its process); input and suspended come with their features."""
+    """Waits for a person. `reason`: lost (its agent), died (its process)."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -429,8 +456,90 @@ class RunPaused(google.protobuf.message.Message):
 global___RunPaused = RunPaused
 
 @typing.final
+class Waiting(google.protobuf.message.Message):
+    """A part of RunSuspended: see Wait in attempt.proto."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CALL_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    TOPIC_FIELD_NUMBER: builtins.int
+    UNTIL_US_FIELD_NUMBER: builtins.int
+    REQUEST_FIELD_NUMBER: builtins.int
+    call: builtins.bytes
+    kind: builtins.str
+    name: builtins.str
+    topic: builtins.bytes
+    until_us: builtins.int
+    request: builtins.bytes
+    def __init__(
+        self,
+        *,
+        call: builtins.bytes = ...,
+        kind: builtins.str = ...,
+        name: builtins.str = ...,
+        topic: builtins.bytes = ...,
+        until_us: builtins.int = ...,
+        request: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["call", b"call", "kind", b"kind", "name", b"name", "request", b"request", "topic", b"topic", "until_us", b"until_us"]) -> None: ...
+
+global___Waiting = Waiting
+
+@typing.final
+class RunSuspended(google.protobuf.message.Message):
+    """The flow waits without process and slot. `reason`: sleeping, input, event. `home` has its journal."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FENCE_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    HOME_FIELD_NUMBER: builtins.int
+    WAITS_FIELD_NUMBER: builtins.int
+    fence: builtins.int
+    reason: builtins.str
+    home: builtins.bytes
+    @property
+    def waits(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Waiting]: ...
+    def __init__(
+        self,
+        *,
+        fence: builtins.int = ...,
+        reason: builtins.str = ...,
+        home: builtins.bytes = ...,
+        waits: collections.abc.Iterable[global___Waiting] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["fence", b"fence", "home", b"home", "reason", b"reason", "waits", b"waits"]) -> None: ...
+
+global___RunSuspended = RunSuspended
+
+@typing.final
+class RunAnswered(google.protobuf.message.Message):
+    """A wait got its answer; the actor is who gave it. A suspended run is scheduled by it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CALL_FIELD_NUMBER: builtins.int
+    VALUE_FIELD_NUMBER: builtins.int
+    DUE_AT_US_FIELD_NUMBER: builtins.int
+    call: builtins.bytes
+    value: builtins.bytes
+    due_at_us: builtins.int
+    def __init__(
+        self,
+        *,
+        call: builtins.bytes = ...,
+        value: builtins.bytes = ...,
+        due_at_us: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["call", b"call", "due_at_us", b"due_at_us", "value", b"value"]) -> None: ...
+
+global___RunAnswered = RunAnswered
+
+@typing.final
 class RunResumed(google.protobuf.message.Message):
-    """A person let a paused run go on."""
+    """A person or the end of a wait let a paused run go on."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

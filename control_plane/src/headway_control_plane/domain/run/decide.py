@@ -26,6 +26,7 @@ from headway_control_plane.domain.errors import (
     StaleFence,
     StaleShard,
 )
+from headway_control_plane.domain.run import waits
 from headway_control_plane.domain.run.events import (
     OnLost,
     RunCancelled,
@@ -102,6 +103,8 @@ def grant_run(command: GrantRun, states: States, context: Context) -> list[Decid
         raise InvalidState("The run does not wait for a grant.", status=run.status)
     if not _takes_work(session, context) or session is None or session.pool != run.pool:
         raise InvalidState("The session does not take runs of this pool.", session=command.session)
+    if run.home is not None and run.home != session.agent:
+        raise InvalidState("Another agent has the journal of this run.", agent=run.home)
     pool = states.pool(run.pool)
     if pool is not None and 0 < pool.slots <= pool.slots_taken:
         raise InvalidState("All slots of the pool are taken.", pool=pool.name)
@@ -173,10 +176,18 @@ def cancel_run(command: CancelRun, states: States) -> list[Decided]:
 
 
 def release_run(command: ReleaseRun, states: States, context: Context) -> list[Decided]:
-    """A person lets a paused run go on."""
+    """A person lets a paused run go on, or no longer waits for the agent that has its journal."""
     run = _present(states, command.run)
+    if command.anywhere and run.home is not None:
+        if run.status not in {RunStatus.PAUSED, RunStatus.SCHEDULED}:
+            raise InvalidState(f"An agent has the run already ({run.status}).", status=run.status)
+        return _on(run.run, RunRescheduled(run.fence, "released", context.now))
     if run.status is not RunStatus.PAUSED:
         raise InvalidState(f"The run is not paused ({run.status}).", status=run.status)
+    if run.is_suspended:
+        raise InvalidState(
+            f"The run goes on when its wait is over ({run.reason}).", status=run.status
+        )
     return _on(run.run, RunResumed(due_at=context.now))
 
 
@@ -197,6 +208,10 @@ def fire_deadline(command: FireDeadline, states: States, context: Context) -> li
             return _on(run.run, RunCancelled(run.fence, "death unconfirmed"))
         case DeadlineKind.HOLD:
             return _on(run.run, RunFailed(run.fence, "held too long"))
+        case DeadlineKind.WAKE:
+            return _on(run.run, RunResumed(context.now))
+        case DeadlineKind.HOME:
+            return _on(run.run, _lost(run, "home away", context))
         case DeadlineKind.REASSIGN:
             return []
 
@@ -221,6 +236,11 @@ def attempt_over(command: AttemptOver, states: States, context: Context) -> list
         )
     if run.status is RunStatus.CANCELLING:
         return _on(run.run, RunCancelled(run.fence, "death seen"))
+    if command.outcome == "suspended":
+        return [
+            Decided(Stream(StreamKind.RUN, run.run), event)
+            for event in waits.suspend(run, attempt, command.waits, context.now)
+        ]
     return _on(run.run, _after_failure(run, command, context))
 
 

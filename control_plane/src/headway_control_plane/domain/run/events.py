@@ -37,6 +37,13 @@ class RunCreated:
     on_lost: OnLost
     cancel_grace_ms: int
     kill_grace_ms: int
+    # What follows stands in runs that were made from another run alone; see adr/0003.
+    home: UUID | None = None  # the agent that has the journal
+    forked_from: UUID | None = None
+    verb: str = ""
+    from_call: bytes = b""
+    around: tuple[bytes, ...] = ()
+    cut_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,9 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class RunRescheduled:
-    """Waits for another grant. `cause`: failed, crashed (both count as a try), died, lost, start deadline."""
+    """Waits for another grant. `cause`: failed, crashed (both count as a try), died, lost, start deadline; home away and
+    released give up the agent with its journal.
+    """
 
     fence: int
     cause: str
@@ -76,15 +85,46 @@ class RunRescheduled:
 
 @dataclass(frozen=True, slots=True)
 class RunPaused:
-    """Waits for a person. `reason`: lost (its agent), died (its process); input and suspended come with their features."""
+    """Waits for a person. `reason`: lost (its agent), died (its process)."""
 
     fence: int
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """One thing that a suspended flow waits for. `kind`: sleep, input, event; `until` None: no end of its own."""
+
+    call: bytes
+    kind: str
+    name: str
+    topic: bytes  # of an event: digest of its name and key
+    until: datetime | None
+    request: bytes  # digest of what a person is asked; empty when withheld
+
+
+@dataclass(frozen=True, slots=True)
+class RunSuspended:
+    """The flow waits without process and slot. `reason`: sleeping, input, event. `home` has its journal."""
+
+    fence: int
+    reason: str
+    home: UUID
+    waits: tuple[Waiting, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunAnswered:
+    """A wait got its answer, JSON; the event's actor gave it. It schedules a suspended run."""
+
+    call: bytes
+    value: Blob
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class RunResumed:
-    """A person let a paused run go on."""
+    """A person or the end of a wait let a paused run go on."""
 
     due_at: datetime
 
@@ -137,6 +177,8 @@ RunEvent = (
     | RunStarted
     | RunRescheduled
     | RunPaused
+    | RunSuspended
+    | RunAnswered
     | RunResumed
     | RunCancelRequested
     | RunCompleted

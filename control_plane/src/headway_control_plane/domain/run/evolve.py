@@ -10,6 +10,7 @@ from uuid import UUID
 
 from headway_control_plane.domain.policy import Policy
 from headway_control_plane.domain.run.events import (
+    RunAnswered,
     RunCancelled,
     RunCancelRequested,
     RunCompleted,
@@ -23,12 +24,15 @@ from headway_control_plane.domain.run.events import (
     RunRescheduled,
     RunResumed,
     RunStarted,
+    RunSuspended,
+    Waiting,
 )
 from headway_control_plane.domain.run.state import (
     AttemptState,
     AttemptStatus,
     Deadline,
     DeadlineKind,
+    Fork,
     RunState,
     RunStatus,
 )
@@ -41,10 +45,13 @@ RESCHEDULED_REASONS = {
     "died": "retry",
     "lost": "lost",
     "start deadline": "lost",
+    "home away": "lost",
 }
+# After these the run may go to any agent: nobody waits for the one that has its journal.
+LEAVES_HOME = frozenset({"lost", "start deadline", "home away", "released"})
 
 
-def created(run: UUID, event: RunCreated, at: datetime) -> RunState:
+def created(run: UUID, event: RunCreated, at: datetime, policy: Policy) -> RunState:
     """The state of a run that was just accepted."""
     name, tags = read_labels(event.labels)
     return RunState(
@@ -78,8 +85,21 @@ def created(run: UUID, event: RunCreated, at: datetime) -> RunState:
         error_class="",
         error_text=b"",
         result_digest=b"",
-        deadline=None,
+        deadline=_home_deadline(event.home, max(event.due_at, at), policy),
+        home=event.home,
+        forked_from=event.forked_from,
+        fork=_fork(event),
     )
+
+
+def _fork(event: RunCreated) -> Fork | None:
+    if event.forked_from is None:
+        return None
+    return Fork(event.verb, event.from_call, event.around, event.cut_at)
+
+
+def _home_deadline(home: UUID | None, since: datetime, policy: Policy) -> Deadline | None:
+    return None if home is None else Deadline(DeadlineKind.HOME, since + policy.home_timeout)
 
 
 def read_labels(labels: Blob) -> tuple[str, tuple[str, ...]]:
@@ -116,8 +136,11 @@ def evolve_run(
             return replace(moved, started_at=state.started_at or at, deadline=_kept_cancel(state))
         case RunRescheduled():
             counted = event.cause in {"failed", "crashed"}
+            home = None if event.cause in LEAVES_HOME else state.home
             return replace(
                 moved,
+                home=home,
+                deadline=_home_deadline(home, max(event.due_at, at), policy),
                 reason=RESCHEDULED_REASONS.get(event.cause, event.cause),
                 session=None,
                 due_at=event.due_at,
@@ -129,14 +152,48 @@ def evolve_run(
         case RunPaused():
             hold = Deadline(DeadlineKind.HOLD, at + policy.hold_timeout)
             return replace(moved, reason=event.reason, session=None, deadline=hold)
+        case RunSuspended():
+            return _suspended(replace(moved, session=None), event, at, policy)
+        case RunAnswered():
+            return _answered(state, moved, event, policy)
         case RunResumed():
-            return replace(moved, due_at=event.due_at)
+            deadline = _home_deadline(state.home, max(event.due_at, at), policy)
+            return replace(moved, due_at=event.due_at, deadline=deadline)
         case RunCancelRequested():
             return replace(moved, reason=event.reason, deadline=_cancel_deadline(state, at, policy))
         case RunCompleted() | RunFailed() | RunCrashed() | RunCancelled():
-            return _ended(replace(moved, session=None, ended_at=at), event)
+            ended = replace(moved, session=None, ended_at=at, home=None, waits=(), answers=())
+            return _ended(ended, event)
         case _:
             assert_never(event)
+
+
+def _suspended(state: RunState, event: RunSuspended, at: datetime, policy: Policy) -> RunState:
+    """The answers that the attempt has not taken stay for the next one."""
+    calls = {wait.call for wait in event.waits}
+    return replace(
+        state,
+        reason=event.reason,
+        home=event.home,
+        waits=event.waits,
+        answers=tuple(answer for answer in state.answers if answer[0] in calls),
+        deadline=_wake(event.waits, at, policy),
+    )
+
+
+def _wake(waits: tuple[Waiting, ...], at: datetime, policy: Policy) -> Deadline:
+    ends = [wait.until for wait in waits if wait.until is not None]
+    if ends:
+        return Deadline(DeadlineKind.WAKE, max(min(ends), at))
+    return Deadline(DeadlineKind.HOLD, at + policy.hold_timeout)
+
+
+def _answered(state: RunState, moved: RunState, event: RunAnswered, policy: Policy) -> RunState:
+    answers = (*state.answers, (event.call, event.value.digest))
+    if state.status is not RunStatus.PAUSED:
+        return replace(state, version=state.version + 1, answers=answers)
+    deadline = _home_deadline(state.home, event.due_at, policy)
+    return replace(moved, answers=answers, due_at=event.due_at, deadline=deadline)
 
 
 def _ended(
@@ -211,6 +268,7 @@ def evolve_attempt(
         case (
             RunRescheduled()
             | RunPaused()
+            | RunSuspended()
             | RunCompleted()
             | RunFailed()
             | RunCrashed()
@@ -224,9 +282,17 @@ def evolve_attempt(
 
 
 def _outcome(
-    event: RunRescheduled | RunPaused | RunCompleted | RunFailed | RunCrashed | RunCancelled,
+    event: RunRescheduled
+    | RunPaused
+    | RunSuspended
+    | RunCompleted
+    | RunFailed
+    | RunCrashed
+    | RunCancelled,
 ) -> str:
     match event:
+        case RunSuspended():
+            return "suspended"
         case RunRescheduled():
             return {"died": "crashed", "start deadline": "lost"}.get(event.cause, event.cause)
         case RunPaused():

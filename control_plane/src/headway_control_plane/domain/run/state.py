@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from headway_control_plane.domain.run.events import OnLost
+from headway_control_plane.domain.run.events import OnLost, Waiting
 
 
 class RunStatus(StrEnum):
@@ -36,12 +36,27 @@ class DeadlineKind(StrEnum):
     CANCEL = "cancel"  # told to end, but no death was seen
     HOLD = "hold"  # paused (lost) and nobody decided
     REASSIGN = "reassign"  # a session is gone for good
+    WAKE = "wake"  # a wait of a suspended run is over
+    HOME = "home"  # scheduled, and the agent with its journal has not come
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
     kind: DeadlineKind
     at: datetime
+
+
+SUSPENDED_REASONS = frozenset({"sleeping", "input", "event", "suspended"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """How a run was made from another: what of its journal counts no more."""
+
+    verb: str  # resume, retry, rerun
+    call: bytes  # that the verb names: it and all in it
+    around: tuple[bytes, ...]  # the calls that contain it, themselves alone
+    cut_at: datetime | None  # and all that began then or later
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +96,21 @@ class RunState:
     error_text: bytes  # digest
     result_digest: bytes
     deadline: Deadline | None
+    home: UUID | None = (
+        None  # the agent that has the journal: the only one that may be granted the run
+    )
+    waits: tuple[Waiting, ...] = ()  # of its newest suspension
+    answers: tuple[tuple[bytes, bytes], ...] = ()  # call of a wait -> digest of what was answered
+    forked_from: UUID | None = None
+    fork: Fork | None = None
 
     @property
     def is_terminal(self) -> bool:
         return self.status in TERMINAL
+
+    @property
+    def is_suspended(self) -> bool:
+        return self.status is RunStatus.PAUSED and self.reason in SUSPENDED_REASONS
 
 
 class AttemptStatus(StrEnum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from headway_control_plane.domain.errors import IllegalTransition
 from headway_control_plane.domain.run.events import (
+    RunAnswered,
     RunCancelled,
     RunCancelRequested,
     RunCompleted,
@@ -17,6 +18,7 @@ from headway_control_plane.domain.run.events import (
     RunRescheduled,
     RunResumed,
     RunStarted,
+    RunSuspended,
 )
 from headway_control_plane.domain.run.state import RunStatus as S
 
@@ -26,6 +28,11 @@ TRANSITIONS: dict[S | None, dict[type, S | None]] = {
     S.SCHEDULED: {
         RunGranted: S.PENDING,
         RunReattached: None,
+        RunAnswered: S.SCHEDULED,
+        # The agent with its journal stays away, or a person does not wait for it.
+        RunRescheduled: S.SCHEDULED,
+        RunPaused: S.PAUSED,
+        RunFailed: S.FAILED,
         RunCancelRequested: S.CANCELLING,
     },
     S.PENDING: {
@@ -33,6 +40,8 @@ TRANSITIONS: dict[S | None, dict[type, S | None]] = {
         RunReattached: S.PENDING,
         RunRescheduled: S.SCHEDULED,
         RunPaused: S.PAUSED,
+        RunSuspended: S.PAUSED,
+        RunAnswered: S.PENDING,
         RunCancelRequested: S.CANCELLING,
         RunFailed: S.FAILED,
         RunCrashed: S.CRASHED,
@@ -41,6 +50,8 @@ TRANSITIONS: dict[S | None, dict[type, S | None]] = {
         RunReattached: S.RUNNING,
         RunRescheduled: S.SCHEDULED,
         RunPaused: S.PAUSED,
+        RunSuspended: S.PAUSED,
+        RunAnswered: S.RUNNING,
         RunCancelRequested: S.CANCELLING,
         RunCompleted: S.COMPLETED,
         RunFailed: S.FAILED,
@@ -48,6 +59,8 @@ TRANSITIONS: dict[S | None, dict[type, S | None]] = {
     },
     S.PAUSED: {
         RunResumed: S.SCHEDULED,
+        RunAnswered: S.SCHEDULED,
+        RunRescheduled: S.SCHEDULED,
         RunReattached: None,
         RunCancelRequested: S.CANCELLING,
         RunFailed: S.FAILED,
