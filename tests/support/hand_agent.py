@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def make_pool(stack: Stack, name: str) -> None:
 
 
 class HandAgent:
-    """`headway agent start` on `port`, enrolled into `pool`."""
+    """`headway agent start` on `port` of this machine or on `server`, enrolled into `pool`; `before` is what its command begins with."""
 
     def __init__(
         self,
@@ -29,6 +29,8 @@ class HandAgent:
         directory: Path,
         *words: str,
         port: int = 0,
+        server: str = "",
+        before: Sequence[str] = (),
         slots: int = 4,
         root: Path = FLOWS,
     ) -> None:
@@ -38,8 +40,9 @@ class HandAgent:
         self._token = directory / "token"
         self._token.write_text(self.token())
         environments = stack.home / "agent" / "environments.toml"
-        server = f"127.0.0.1:{port or stack.grpc_port}"
+        server = server or f"127.0.0.1:{port or stack.grpc_port}"
         self.command = [
+            *before,
             *(str(HEADWAY), "agent", "start", "--server", server, "--state-dir", str(self.state)),
             *("--root", str(root), "--environments", str(environments), "--slots", str(slots)),
             *("--token-file", str(self._token), "--pool", pool, *words),

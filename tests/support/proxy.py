@@ -8,9 +8,14 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
+_PASSING = 64  # pieces on their way, of 64 KiB at most
+
 
 class Proxy:
     """`cut()` stops every byte both ways without closing (a partition); `hold_down()` stops what the server says only; `reset()` closes connections.
+
+    `delay` seconds pass before each byte goes on, in either direction. `tear_after(n)` lets n more bytes through, of
+    whatever message they are, and resets the connection that carried the last one.
 
     New connections are accepted while cut, and nothing passes, as behind a router that drops packets.
     """
@@ -22,6 +27,9 @@ class Proxy:
         self.port = 0
         self.bytes_up = self.bytes_down = 0
         self.captured: list[bytes] | None = None
+        self.delay = 0.0
+        self.tears = 0
+        self._until_tear: int | None = None
         ready = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(ready,), name="proxy", daemon=True)
         self._thread.start()
@@ -35,6 +43,9 @@ class Proxy:
 
     def mend(self) -> None:
         self._call(self._set(up=True, down=True))
+
+    def tear_after(self, count: int) -> None:
+        self._until_tear = count
 
     def reset(self) -> None:
         """Closes every connection at once, as a router that forgot them."""
@@ -107,16 +118,50 @@ class Proxy:
         *,
         is_up: bool,
     ) -> None:
-        with suppress(
-            ConnectionError, OSError
-        ):  # either side may vanish at any moment: that is the point
-            while data := await source.read(65536):
+        loop = asyncio.get_running_loop()
+        passing: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_PASSING)
+        taking = asyncio.create_task(self._take(source, passing))
+        # Either side may vanish at any moment: that is the point.
+        with suppress(ConnectionError, OSError):
+            while (item := await passing.get())[1]:
+                due, data = item
+                if (early := due - loop.time()) > 0:
+                    await asyncio.sleep(early)
                 await gate.wait()
                 self._count(data, is_up=is_up)
+                if self._tears(len(data)):
+                    data, self._until_tear = data[: self._until_tear], None
+                    sink.write(data)
+                    await sink.drain()
+                    raise ConnectionResetError
                 sink.write(data)
                 await sink.drain()
+        taking.cancel()
         sink.close()
         self._writers.discard(sink)
+
+    async def _take(
+        self, source: asyncio.StreamReader, passing: asyncio.Queue[tuple[float, bytes]]
+    ) -> None:
+        """Read on while earlier bytes are still on their way; nothing is the end."""
+        loop = asyncio.get_running_loop()
+        data = b"more"
+        while data:
+            try:
+                data = await source.read(65536)
+            except OSError:
+                data = b""
+            await passing.put((loop.time() + self.delay, data))
+
+    def _tears(self, size: int) -> bool:
+        """Whether the torn byte lies among the next `size` ones."""
+        if self._until_tear is None:
+            return False
+        if size <= self._until_tear:
+            self._until_tear -= size
+            return False
+        self.tears += 1
+        return True
 
     def _count(self, data: bytes, *, is_up: bool) -> None:
         if is_up:
