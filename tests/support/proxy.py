@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -99,7 +99,7 @@ class Proxy:
         self._writers.add(writer)
         try:
             await self._up.wait()
-            there_reader, there_writer = await asyncio.open_connection(*self._target)
+            there_reader, there_writer = await self._reach()
         except OSError:
             writer.transport.abort()
             self._writers.discard(writer)
@@ -109,6 +109,9 @@ class Proxy:
             self._pump(reader, there_writer, self._up, is_up=True),
             self._pump(there_reader, writer, self._down, is_up=False),
         )
+
+    async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(*self._target)
 
     async def _pump(
         self,
@@ -170,3 +173,18 @@ class Proxy:
                 self.captured.append(data)
         else:
             self.bytes_down += len(data)
+
+
+class Balancer(Proxy):
+    """A relay to several targets: each connection goes to the next one that answers."""
+
+    def __init__(self, ports: Sequence[int], host: str = "127.0.0.1") -> None:
+        self._ports = list(ports)
+        super().__init__(ports[0], host)
+
+    async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        for port in list(self._ports):
+            self._ports.append(self._ports.pop(0))  # whoever comes next begins with another one
+            with suppress(OSError):
+                return await asyncio.open_connection(self._target[0], port)
+        raise ConnectionRefusedError("no target answers")
