@@ -93,6 +93,32 @@ async def test_following_gives_history_then_live_then_bookmarks(fleet, reader):
     await following.aclose()
 
 
+async def test_followers_at_the_same_place_share_one_look(fleet, reader, monkeypatch):
+    looks = 0
+    look = Reader._look
+
+    async def counted(*given):
+        nonlocal looks
+        looks += 1
+        return await look(*given)
+
+    head = (await reader.head(fleet.ws)).cursor
+    followers = [reader.follow(fleet.ws, head) for _ in range(20)]
+    for follower in followers:
+        assert isinstance(await anext(follower), Bookmark)
+    monkeypatch.setattr(Reader, "_look", counted)
+    waiting = [asyncio.ensure_future(anext(follower)) for follower in followers]
+    await asyncio.sleep(0)
+    waiting.pop().cancel()  # one that leaves takes nothing from the others
+    run = await fleet.create_run()
+    pages = await asyncio.wait_for(asyncio.gather(*waiting), 5)
+    assert {event.stream for page in pages for event in page} == {Stream(StreamKind.RUN, run)}
+    assert all(page is pages[0] for page in pages)
+    assert 1 <= looks <= 3  # a regular look at the heads may have come between
+    for follower in followers[:-1]:
+        await follower.aclose()
+
+
 async def test_following_sees_what_another_process_appends(fleet, log, reader):
     from support.log_fixtures import open_log
 

@@ -270,6 +270,13 @@ class Recorded:
         return self.decoder(self)
 
 
+class Page(list[Recorded]):
+    """Events as followers get them. One page may go to many of them: nobody changes it, and what is made of it can be kept by it."""
+
+    __slots__ = ("__weakref__",)
+    __hash__ = object.__hash__  # type: ignore[assignment] # the page itself, not what it is equal to
+
+
 @dataclass(frozen=True, slots=True)
 class Bookmark:
     """Everything up to `cursor` was delivered; nothing that was asked for lies between."""
@@ -299,7 +306,7 @@ class LogReader(Protocol):
 
     def follow(
         self, ws: int, after: Cursor, streams: Sequence[Stream] | None = None
-    ) -> AsyncIterator[list[Recorded] | Bookmark]:
+    ) -> AsyncIterator[Page | Bookmark]:
         """History, then live, in one. A bookmark follows each time that the end is reached."""
         ...
 

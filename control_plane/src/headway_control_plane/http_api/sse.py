@@ -13,12 +13,14 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from headway_control_plane.application.ports import (
     START,
     Bookmark,
     Cursor,
     EpochChanged,
+    Page,
     Recorded,
     Unavailable,
 )
@@ -28,7 +30,10 @@ from headway_control_plane.http_api.services import Services
 from headway_control_plane.http_api.shapes_other import EventShape
 from headway_control_plane.projections.events import view_event
 
-Batch = list[Recorded] | Bookmark
+Batch = Page | Bookmark
+
+# What a page looks like on the wire, for as long as somebody holds the page: many subscribers get the very same one.
+_encoded: WeakKeyDictionary[Page, bytes] = WeakKeyDictionary()
 
 
 class StreamPlaces:
@@ -75,7 +80,7 @@ async def stream_events(services: Services, wanted: Subscription) -> AsyncGenera
                         yield _bookmark(batch.cursor)
                 case _:
                     pace.delivered = batch[-1].cursor
-                    yield b"".join(map(_event, batch))
+                    yield _events(batch)
             if services.clock.monotonic() >= end_at:
                 return
     except EpochChanged as changed:
@@ -136,6 +141,13 @@ async def _with_pauses(services: Services, wanted: Subscription) -> AsyncIterato
 
 async def _next(follower: AsyncIterator[Batch]) -> Batch:
     return await anext(follower)
+
+
+def _events(page: Page) -> bytes:
+    encoded = _encoded.get(page)
+    if encoded is None:
+        encoded = _encoded[page] = b"".join(map(_event, page))
+    return encoded
 
 
 def _event(event: Recorded) -> bytes:

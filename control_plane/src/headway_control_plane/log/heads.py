@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import psycopg
 from psycopg_pool import PoolTimeout
@@ -20,6 +20,9 @@ from headway_control_plane.db.roles import Role
 SWEEP_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 _SQL = load_queries("headway_control_plane.log", "heads.sql")
+
+T = TypeVar("T")
+_Looks = dict[tuple[int, Cursor], asyncio.Task[Any]]
 
 
 class Watched:
@@ -37,6 +40,24 @@ class Watched:
         while self._state.mark == mark:
             await self._state.bell.wait()
 
+    async def look(self, mark: int, place: Cursor, read: Callable[[], Awaitable[T]]) -> T:
+        """Read what lies behind a place, together with all readers that stand there and saw the same mark.
+
+        A change wakes a hundred readers at once: one of them looks, and the look began after the mark for each of them.
+        """
+        looks = self._state.looks
+        task: asyncio.Task[T] | None = looks.get((mark, place))
+        if task is None:
+            task = looks[mark, place] = asyncio.ensure_future(read())
+            task.add_done_callback(lambda ended: _forget(looks, (mark, place), ended))
+        return await asyncio.shield(task)  # whoever leaves does not take it from the others
+
+
+def _forget(looks: _Looks, key: tuple[int, Cursor], ended: asyncio.Task[Any]) -> None:
+    del looks[key]
+    if not ended.cancelled():
+        ended.exception()  # all who waited may have left
+
 
 class _Workspace:
     def __init__(self) -> None:
@@ -44,6 +65,7 @@ class _Workspace:
         self.bell = asyncio.Event()
         self.head: Cursor | None = None
         self.readers = 0
+        self.looks: _Looks = {}
 
     def ring(self) -> None:
         self.mark += 1

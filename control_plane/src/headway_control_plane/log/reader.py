@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 from headway_control_plane.application.ports import (
@@ -11,6 +12,7 @@ from headway_control_plane.application.ports import (
     Bookmark,
     Cursor,
     EpochChanged,
+    Page,
     Recorded,
     UnknownWorkspace,
     Witness,
@@ -80,7 +82,7 @@ class Reader:
 
     async def follow(
         self, ws: int, after: Cursor, streams: Sequence[Stream] | None = None
-    ) -> AsyncIterator[list[Recorded] | Bookmark]:
+    ) -> AsyncIterator[Page | Bookmark]:
         """Yield history, then what comes, in one; a bookmark each time that the end is reached.
 
         Raises:
@@ -91,10 +93,11 @@ class Reader:
         with self._heads.watch(ws) as watched:
             while True:
                 seen = watched.mark()
-                async with self._reading(ws) as connection:
-                    head = (await _head(connection, ws)).cursor
-                    place = _checked(ws, after, head)
-                    events = await _read(connection, ws, place, head, PAGE, streams)
+                look = partial(self._look, ws, after, streams)
+                # Readers of single streams rarely stand at the same place with the same wish.
+                head, events = await (
+                    watched.look(seen, after, look) if streams is None else look()
+                )
                 if events:
                     after = events[-1].cursor
                     yield events
@@ -102,6 +105,14 @@ class Reader:
                     after = head
                     yield Bookmark(head)
                     await watched.changed(seen)
+
+    async def _look(
+        self, ws: int, after: Cursor, streams: Sequence[Stream] | None
+    ) -> tuple[Cursor, Page]:
+        async with self._reading(ws) as connection:
+            head = (await _head(connection, ws)).cursor
+            place = _checked(ws, after, head)
+            return head, Page(await _read(connection, ws, place, head, PAGE, streams))
 
     async def blobs(self, ws: int, digests: Iterable[bytes]) -> dict[bytes, bytes]:
         wanted = list(digests)
