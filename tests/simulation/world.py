@@ -174,9 +174,8 @@ class Loop(asyncio.AbstractEventLoop):
         self.name = name
         self.alive = True
         self.frozen_until = 0.0
-        self._tasks: list[
-            Task
-        ] = []  # all that there ever were: none of them is collected before its world
+        # All that there ever were: none of them is collected before its world.
+        self._tasks: list[Task] = []
 
     def perform(self, handle: asyncio.Handle) -> None:
         if not self.alive or handle._cancelled:

@@ -152,3 +152,15 @@ def test_a_lease_of_any_length_is_renewed_twice_before_it_ends(seconds: int) -> 
     terms = LeaseTerms.scaled(timedelta(seconds=seconds))
     assert 2 * terms.renew_interval < terms.ttl - terms.margin < terms.ttl
     assert terms.claim_interval < terms.renew_interval
+
+
+@pytest.mark.parametrize("live", [1, 2, 3, 5, 7])
+def test_once_shared_out_nobody_looks_for_more(live: int) -> None:
+    table, now = Table(), 0.0
+    owns = {f"r{n}": Ownership() for n in range(live)}
+    for _ in range(6):
+        for name, own in owns.items():
+            now += 0.1
+            owns[name] = look(own, table, name, now)
+    assert sum(len(own.epochs) for own in owns.values()) == SHARDS
+    assert not any(own.lacks for own in owns.values())

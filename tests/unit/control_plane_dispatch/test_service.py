@@ -4,6 +4,7 @@ import asyncio
 from random import Random
 
 import pytest
+from psycopg_pool import PoolClosed
 
 from headway_control_plane.background.service import Service
 from headway_control_plane.background.supervisor import ServiceEnded, Supervisor
@@ -169,10 +170,21 @@ async def test_any_order_of_starts_and_stops(seed: int) -> None:
     assert work.active == 0
 
 
+async def test_an_error_that_nobody_foresaw_starts_the_loop_anew() -> None:
+    work, recovered = Counting(), []
+    work.errors = [ZeroDivisionError(), ZeroDivisionError()]
+    it = service(work, recover=lambda: recovered.append(work.looks))
+    it.start()
+    await work.until(3)
+    assert len(recovered) == 2
+    assert it.running
+    await it.stop()
+
+
 async def test_a_loop_that_dies_ends_all_and_its_error_is_the_end() -> None:
     good, bad = Counting("good"), Counting("bad")
-    bad.errors = [ZeroDivisionError()]
-    with pytest.raises(ZeroDivisionError):
+    bad.errors = [PoolClosed()]
+    with pytest.raises(PoolClosed):
         async with Supervisor([service(good), service(bad)]) as supervisor, asyncio.timeout(10):
             await supervisor.wait()
     assert good.active == 0

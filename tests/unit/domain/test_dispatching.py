@@ -1,11 +1,13 @@
 """The dispatcher's core: who gets what, and why the others wait."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from headway_control_plane.domain.dispatching import (
     AttemptClosed,
     AttemptOpened,
+    Broken,
     Dispatching,
     Forget,
     Grant,
@@ -167,3 +169,32 @@ def test_a_hundred_thousand_waiting_runs_cost_no_more_per_grant():
     for n in range(2000):
         given += len(core.step(NOW, AttemptClosed(1, run(n), POOL)))
     assert given == 2001
+
+
+def test_a_workspace_that_breaks_is_forgotten_and_named_and_the_others_are_served():
+    core = Dispatching()
+    broken = replace(waits(9, ws=2), due_at=None)
+    effects = core.step(
+        NOW,
+        PoolIs(1, POOL, "local", 0),
+        SessionUp(1, S1, POOL, 1),
+        waits(8, ws=2),
+        broken,
+        waits(1),
+        waits(7, ws=2),
+    )
+    assert [(e.ws, type(e.error)) for e in effects if isinstance(e, Broken)] == [(2, TypeError)]
+    assert grants(effects) == [run(1)]
+    assert core.waiting() == 0
+
+
+def test_what_was_forgotten_leaves_no_trace_however_often():
+    core = Dispatching()
+    later = NOW + timedelta(days=1)
+    for _ in range(50):
+        core.step(NOW, *(waits(n, due=later) for n in range(100)))
+        core.step(NOW, Forget(1))
+    assert core.waiting() == 0
+    assert len(core._future) <= 1200
+    core.step(NOW, PoolIs(1, POOL, "local", 0), SessionUp(1, S1, POOL, 1), waits(5, due=later))
+    assert grants(core.step(later, Tick())) == [run(5)]

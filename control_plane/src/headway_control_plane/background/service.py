@@ -6,12 +6,18 @@ from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
+from opentelemetry import metrics
 from psycopg_pool import PoolClosed
 
 from headway_control_plane.db.outages import OUTAGES
 
 _log = logging.getLogger(__name__)
 
+_defects = metrics.get_meter("headway.services").create_counter(
+    "headway.services.defects",
+    unit="{failure}",
+    description="Looks of a service that failed in an unforeseen way, by service",
+)
 _JITTER = 0.1
 _LONGEST_BACKOFF = 15.0
 
@@ -36,7 +42,9 @@ class Service:
     """Runs one work in a task of its own. Start and stop may be called any number of times, in any order.
 
     The first look comes at a random moment of the first interval, unless `prompt`, so that services and replicas that
-    start together do not stay in step. An outage (`transient`) is waited out; any other error ends the loop.
+    start together do not stay in step. An outage (`transient`) is waited out. So is an error that nobody foresaw: the work is level-triggered
+    and looks again, after `recover` has thrown away what it knew in memory alone; ending the process would stop everybody's work over it.
+    Only what a new process alone can mend, a closed pool, ends the loop.
     """
 
     def __init__(
@@ -47,12 +55,15 @@ class Service:
         prompt: bool = False,
         stop_timeout: float = 10.0,
         transient: tuple[type[Exception], ...] = OUTAGES,
+        recover: Callable[[], None] = lambda: None,
     ) -> None:
         self._work = work
         self._random = random
         self._prompt = prompt
         self._stop_timeout = stop_timeout
         self._transient = transient
+        self._recover = recover
+        self.defect: Exception | None = None  # why the last look failed, if nobody foresaw it
         self._woken = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -117,9 +128,20 @@ class Service:
             more = await self._work.run_once()
         except self._transient as problem:
             return self._backoff(problem)
-        self._failures = 0
+        except Exception as defect:  # noqa: BLE001 - logged, counted, and looked at again
+            return self._after_defect(defect)
+        self._failures, self.defect = 0, None
         spread = 1 + _JITTER * (2 * self._random.random() - 1)
         return 0.0 if more else self._work.interval * spread
+
+    def _after_defect(self, defect: Exception) -> float:
+        if isinstance(defect, PoolClosed):
+            return self._backoff(defect)
+        _log.error("%s failed in an unforeseen way and starts anew", self.name, exc_info=defect)
+        _defects.add(1, {"service": self.name})
+        self.defect = defect
+        self._recover()
+        return self._backoff(defect)
 
     def _backoff(self, problem: Exception) -> float:
         if isinstance(problem, PoolClosed) and not self._stopping:

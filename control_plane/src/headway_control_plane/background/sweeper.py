@@ -12,9 +12,11 @@ from uuid import UUID
 
 from headway_control_plane.application.ports import CommitNotice, Log
 from headway_control_plane.clock import Clock
+from headway_control_plane.db.outages import OUTAGES
 from headway_control_plane.db.pool import Database
 from headway_control_plane.db.queries import load_queries
 from headway_control_plane.db.roles import Role
+from headway_control_plane.dispatch.quarantine import Quarantine, piecewise
 from headway_control_plane.dispatch.shards import ShardsChanged
 from headway_control_plane.domain.brake import HOLD, held_until
 from headway_control_plane.domain.commands import Command, FireDeadline, LoseAttempt, LoseSession
@@ -29,6 +31,7 @@ _SQL = load_queries("headway_control_plane.background", "sweeper.sql")
 ACTOR = "sweeper"
 _LEASE = "lease"
 _KINDS = frozenset({_LEASE, *DeadlineKind})
+_STREAMS = frozenset(StreamKind)
 # What gives runs to somebody else: held back after an absence of ours and by the brake, as the statement `due` does.
 _REASSIGNING = frozenset({DeadlineKind.REASSIGN, DeadlineKind.START, DeadlineKind.HOME})
 
@@ -90,6 +93,9 @@ class Sweeper:
         self._resting: dict[int, float] = {}  # shard -> until when, monotonic
         self._closed: set[tuple[int, UUID]] = set()
         self._orphans_at = float("-inf")
+        # Streams whose command, and shards whose rows, failed in a way that nobody foresaw.
+        self.quarantine = Quarantine[tuple[int, UUID]]("stream", clock)
+        self.unreadable = Quarantine[int]("shard", clock)
 
     @property
     def interval(self) -> float:
@@ -114,14 +120,14 @@ class Sweeper:
                 self._closed.add((notice.ws, decided.stream.id))
 
     async def run_once(self) -> bool:
-        held = self._shards.held().keys()
+        held = self._readable()
         if not held:
             return False
         if gained := self._gained & held:
             await self._push_leases(gained)
         due = await self._due(held)
         await self._act(await self._unbraked(due))
-        lost = await self._lose_orphans(held)
+        lost = await self._lose_orphans(self._readable())
         return max(len(due), lost) >= self._settings.most
 
     async def _push_leases(self, gained: set[int]) -> None:
@@ -136,17 +142,14 @@ class Sweeper:
     async def _due(self, held: Collection[int]) -> list[Due]:
         now = self._clock.monotonic()
         self._resting = {shard: until for shard, until in self._resting.items() if until > now}
-        rows = await self._read(
-            "due",
-            shards=list(held),
-            resting=list(self._resting),
-            most=self._settings.most,
+        rows = await self._read_shards(
+            "due", held, resting=list(self._resting), most=self._settings.most
         )
         return [
             Due(ws, Stream(StreamKind(kind), id_), shard, what, due_at, at)
             for ws, kind, id_, shard, what, due_at, at in rows
             # What a newer version of us wrote is left to it.
-            if what in _KINDS
+            if what in _KINDS and kind in _STREAMS
         ]
 
     async def _unbraked(self, due: list[Due]) -> list[Due]:
@@ -154,7 +157,7 @@ class Sweeper:
         reassigning = {item.shard for item in due if item.kind in _REASSIGNING}
         if not reassigning:
             return due
-        rows = await self._read("losses", shards=list(reassigning))
+        rows = await self._read_shards("losses", reassigning)
         policy = self._settings.policy
         for shard, live, lost_at in rows:
             until = held_until(lost_at, live, policy.lease_ttl, self._settings.brake_hold)
@@ -171,26 +174,30 @@ class Sweeper:
                     left,
                 )
         return [
-            item for item in due if item.kind not in _REASSIGNING or item.shard not in self._resting
+            item
+            for item in due
+            if item.kind not in _REASSIGNING
+            or not (item.shard in self._resting or self.unreadable.rests(item.shard))
         ]
 
     async def _lose_orphans(self, held: Collection[int]) -> int:
         """End open attempts of sessions that were closed for good; return how many there were."""
         rows = await self._orphans(held)
         await self._execute(
-            (ws, LoseAttempt(run, fence, session=session)) for ws, run, fence, session in rows
+            (ws, run, LoseAttempt(run, fence, session=session)) for ws, run, fence, session in rows
         )
         return len(rows)
 
     async def _orphans(self, held: Collection[int]) -> list[tuple[Any, ...]]:
         most, now, closed = self._settings.most, self._clock.monotonic(), list(self._closed)
         if now >= self._orphans_at:
-            rows = await self._read("orphans", shards=list(held), most=most)
+            rows = await self._read_shards("orphans", held, most=most)
         elif closed:
             rows = await self._read(
                 "orphans_of_sessions",
                 workspaces=[ws for ws, _ in closed],
                 sessions=[session for _, session in closed],
+                aside=self._aside(),
                 most=most,
             )
         else:
@@ -202,19 +209,43 @@ class Sweeper:
         return rows
 
     async def _act(self, due: Iterable[Due]) -> None:
-        await self._execute((item.ws, item.command()) for item in due)
+        await self._execute((item.ws, item.stream.id, item.command()) for item in due)
 
-    async def _execute(self, commands: Iterable[tuple[int, Command]]) -> None:
-        """Carry out all of them together; one that is refused was overtaken by something else."""
+    async def _execute(self, commands: Iterable[tuple[int, UUID, Command]]) -> None:
+        """Carry out all of them together. One that is refused was overtaken by something else; one that breaks is set aside."""
+        named = [item for item in commands if not self.quarantine.rests(item[:2])]
         results = await asyncio.gather(
-            *(self._log.execute(ws, command, actor=ACTOR) for ws, command in commands),
+            *(self._log.execute(ws, command, actor=ACTOR) for ws, _, command in named),
             return_exceptions=True,
         )
-        for result in results:
+        for (ws, stream, _), result in zip(named, results, strict=True):
             if isinstance(result, Refused):
                 _log.info("overtaken: %s", result.message)
+            elif isinstance(result, Exception) and not isinstance(result, OUTAGES):
+                self.quarantine.set_aside((ws, stream), result)
+                continue
             elif isinstance(result, BaseException):
                 raise result
+            self.quarantine.works((ws, stream))
+        self.quarantine.prune()
+
+    def _aside(self) -> list[UUID]:
+        return [stream for _, stream in self.quarantine.resting()]
+
+    async def _read_shards(
+        self, name: str, shards: Collection[int], **parameters: Any
+    ) -> list[tuple[Any, ...]]:
+        """Read rows of these shards. One whose rows can't be read rests; nothing is reassigned there that was not looked at."""
+
+        async def read(some: list[int]) -> list[tuple[Any, ...]]:
+            return await self._read(name, shards=some, aside=self._aside(), **parameters)
+
+        self.unreadable.prune()
+        parts = await piecewise(shards, read, self.unreadable.set_aside)
+        return [row for rows in parts for row in rows]
+
+    def _readable(self) -> set[int]:
+        return self._shards.held().keys() - self.unreadable.resting()
 
     async def _read(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
         async with self._database.statements(Role.DISPATCHER) as connection:

@@ -2,7 +2,8 @@
 
 -- name: due
 -- Deadlines that have passed and leases that ran out, of our shards; the oldest first. `resting` are shards where nothing is reassigned now:
--- neither what a lost session holds, nor what nobody was heard to start, for its agent may have and could not say so.
+-- neither what a lost session holds, nor what nobody was heard to start, for its agent may have and could not say so. `aside` are streams
+-- that failed in an unforeseen way a moment ago; without them, enough of those would hide all others.
 (SELECT ws, stream_kind, stream_id, shard, kind, due_at, headway_now() AS now FROM timer
  WHERE due_at <= headway_now() AND shard = ANY (%(shards)s::smallint[])
    AND NOT (kind IN ('reassign', 'start', 'home') AND shard = ANY (%(resting)s::smallint[]))
@@ -10,10 +11,12 @@
    AND NOT (kind = 'home' AND EXISTS (
      SELECT FROM run JOIN session ON session.ws = run.ws AND session.agent = run.home AND session.status <> 'closed'
      WHERE run.ws = timer.ws AND run.run = timer.stream_id))
+   AND NOT stream_id = ANY (%(aside)s::uuid[])
  ORDER BY due_at LIMIT %(most)s)
 UNION ALL
 (SELECT ws, 5, session, shard, 'lease', expires_at, headway_now() FROM session
  WHERE status = 'open' AND expires_at <= headway_now() AND shard = ANY (%(shards)s::smallint[])
+   AND NOT session = ANY (%(aside)s::uuid[])
  ORDER BY expires_at LIMIT %(most)s)
 
 -- name: push_leases
@@ -31,6 +34,7 @@ FROM session WHERE shard = ANY (%(shards)s::smallint[]) AND status <> 'closed' G
 SELECT attempt.ws, attempt.run, attempt.fence, attempt.session
 FROM attempt JOIN session ON session.ws = attempt.ws AND session.session = attempt.session
 WHERE attempt.status <> 'closed' AND session.status = 'closed' AND NOT session.handover AND session.shard = ANY (%(shards)s::smallint[])
+  AND NOT attempt.run = ANY (%(aside)s::uuid[])
 LIMIT %(most)s
 
 -- name: orphans_of_sessions
@@ -39,4 +43,5 @@ SELECT attempt.ws, attempt.run, attempt.fence, attempt.session
 FROM unnest(%(workspaces)s::bigint[], %(sessions)s::uuid[]) AS named (ws, id)
 JOIN session ON session.ws = named.ws AND session.session = named.id AND session.status = 'closed' AND NOT session.handover
 JOIN attempt ON attempt.ws = named.ws AND attempt.session = named.id AND attempt.status <> 'closed'
+  AND NOT attempt.run = ANY (%(aside)s::uuid[])
 LIMIT %(most)s

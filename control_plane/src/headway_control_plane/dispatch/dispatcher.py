@@ -8,17 +8,20 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Protocol
 from uuid import UUID
 
 from headway_control_plane.application.ports import CommitNotice, Log, Unavailable
 from headway_control_plane.clock import Clock
 from headway_control_plane.dispatch.database_time import DatabaseTime
+from headway_control_plane.dispatch.quarantine import Quarantine, piecewise
 from headway_control_plane.dispatch.rows import DispatchRows
 from headway_control_plane.dispatch.shards import ShardsChanged
 from headway_control_plane.dispatch.view import RunRow, View
 from headway_control_plane.domain.commands import GrantRun
 from headway_control_plane.domain.dispatching import (
+    Broken,
     Dispatching,
     Effect,
     Forget,
@@ -89,6 +92,8 @@ class Dispatcher:
         self._doubted: set[tuple[int, UUID]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._ticked = False
+        self._retried: set[int] = set()
+        self.quarantine = Quarantine[int]("workspace", clock)
 
     @property
     def interval(self) -> float:
@@ -122,6 +127,7 @@ class Dispatcher:
     async def run_once(self) -> bool:
         """Read what has to be read, fold what came, ask for grants, write reasons."""
         ticked = self._due()
+        self._to_load |= self._shard_of.keys() & self.quarantine.due()
         await self._load()
         self._fold_notices()
         await self._load_unknown()
@@ -131,8 +137,22 @@ class Dispatcher:
         if inputs:
             self._carry_out(self._core.step(self._time.now(), *inputs))
         await self._write_waits()
+        self._release_retried()
         self._set_timer()
         return bool(self._notices or self._inputs or self._waits or self._loadable())
+
+    def recover(self) -> None:
+        """Something failed half way: forget what was folded, and load all of it again."""
+        self._core = Dispatching()
+        self._views.clear()
+        self._shard_of.clear()
+        self._notices.clear()
+        self._inputs.clear()
+        self._waits.clear()
+        self._to_load.clear()
+        self._doubted.clear()
+        self._gained = set(self._shards.held())
+        self._load_again_at = float("-inf")
 
     async def stop(self) -> None:
         """Wait for the grants that are on their way. The service is stopped before."""
@@ -158,7 +178,7 @@ class Dispatcher:
             if database_time is not None:
                 self._time.observe(database_time)
             self._shard_of |= found
-            self._to_load |= found.keys()
+            self._to_load |= found.keys() - self.quarantine.resting()
         if self._loadable() and self._to_load:
             await self._load_some()
 
@@ -173,53 +193,83 @@ class Dispatcher:
         began = self._clock.monotonic()
         # What is committed from here on is folded behind the rows, whether they show it or not.
         self._fold_notices()
+        self._retried |= chosen
         try:
-            loaded = await self._rows.load(chosen)
+            parts = await piecewise(chosen, self._rows.load, self._set_aside)
         except BaseException:
             self._to_load |= chosen
+            self._retried -= chosen
             raise
-        for ws, rows in loaded.items():
-            if ws in self._shard_of:
-                self._inputs += self._view(ws).load(rows)
+        for loaded in parts:
+            for ws, rows in loaded.items():
+                if ws in self._shard_of:
+                    self._take_in(ws, partial(self._view(ws).load, rows))
         took = self._clock.monotonic() - began
         # Loading never takes more than a small part of the time, however often hints come.
         pause = max(self._settings.reload_pause.total_seconds(), 5 * took)
         self._load_again_at = self._clock.monotonic() + pause if not self._to_load else began
 
     async def _load_unknown(self) -> None:
-        named = [(view.ws, run) for view in self._views.values() for run in view.unknown]
-        if named:
-            found = await self._rows.runs(named)
-            asked: dict[int, list[UUID]] = {}
-            for ws, run in named:
-                asked.setdefault(ws, []).append(run)
-            for ws, runs in asked.items():
-                rows = [self._penalised(ws, row) for row in found.get(ws, ())]
-                for run in set(runs).difference(row.run for row in rows):
-                    self._refusals.pop((ws, run), None)  # it neither waits nor is open
-                if ws in self._views:
-                    self._inputs += self._view(ws).load_runs(rows, runs)
+        asked = {view.ws: list(view.unknown) for view in self._views.values() if view.unknown}
+        if asked:
+            read = partial(self._read_runs, asked)
+            for found in await piecewise(asked.keys(), read, self._set_aside):
+                for ws, rows in found.items():
+                    self._take_in_runs(ws, asked[ws], rows)
         if self._doubted:
             doubted, self._doubted = self._doubted, set()
             sessions = await self._rows.sessions(doubted)
             for ws, session in doubted:
                 if ws in self._views:
                     row = sessions.get((ws, session))
-                    self._inputs += self._view(ws).load_session(session, row)
+                    self._take_in(ws, partial(self._view(ws).load_session, session, row))
+
+    async def _read_runs(
+        self, asked: Mapping[int, list[UUID]], workspaces: list[int]
+    ) -> dict[int, list[RunRow]]:
+        found = await self._rows.runs((ws, run) for ws in workspaces for run in asked[ws])
+        return {ws: found.get(ws, []) for ws in workspaces}
+
+    def _take_in_runs(self, ws: int, asked: list[UUID], rows: list[RunRow]) -> None:
+        for run in set(asked).difference(row.run for row in rows):
+            self._refusals.pop((ws, run), None)  # it neither waits nor is open
+        if ws in self._views:
+            rows = [self._penalised(ws, row) for row in rows]
+            self._take_in(ws, partial(self._view(ws).load_runs, rows, asked))
+
+    def _take_in(self, ws: int, fold: Callable[[], Iterable[Input]]) -> None:
+        """Fold what became known of a workspace; one that can't be folded is set aside, the others go on."""
+        try:
+            self._inputs += fold()
+        except Exception as error:  # noqa: BLE001 - set aside with its error
+            self._set_aside(ws, error)
+
+    def _set_aside(self, ws: int, error: Exception) -> None:
+        """Leave a workspace alone for a while; afterwards it is loaded as if it were new."""
+        self.quarantine.set_aside(ws, error)
+        self._to_load.discard(ws)
+        self._retried.discard(ws)
+        if self._views.pop(ws, None) is not None:
+            self._inputs.append(Forget(ws))
+
+    def _release_retried(self) -> None:
+        for ws in self._retried:
+            self.quarantine.works(ws)
+        self._retried.clear()
+        self.quarantine.prune()
 
     # Folding and carrying out ---------------------------------------------------------------------------------
 
     def _fold_notices(self) -> None:
         while self._notices:
             notice = self._notices.popleft()
-            if notice.shard not in self._shards.held():
+            if notice.shard not in self._shards.held() or self.quarantine.rests(notice.ws):
                 continue
             if notice.ws not in self._shard_of:
                 self._shard_of[notice.ws] = notice.shard
                 self._to_load.add(notice.ws)
             view = self._view(notice.ws)
-            for decided in notice.decided:
-                self._inputs += view.fold(decided)
+            self._take_in(notice.ws, partial(view.fold_all, notice.decided))
 
     def _carry_out(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
@@ -228,6 +278,8 @@ class Dispatcher:
                     self._begin_grant(effect)
                 case Wait():
                     self._waits.append(effect)
+                case Broken(ws=ws, error=error):
+                    self._set_aside(ws, error)
 
     def _begin_grant(self, grant: Grant) -> None:
         view = self._views[grant.ws]
@@ -281,8 +333,15 @@ class Dispatcher:
         if not self._waits:
             return
         now, later = self._waits[:_WAITS_A_LOOK], self._waits[_WAITS_A_LOOK:]
-        await self._rows.write_waits(now)
+        of: dict[int, list[Wait]] = {}
+        for wait in now:
+            of.setdefault(wait.ws, []).append(wait)
+        write = partial(self._write_waits_of, of)
+        await piecewise(of.keys(), write, _unwritten)
         self._waits = later + self._waits[len(now) + len(later) :]
+
+    async def _write_waits_of(self, of: Mapping[int, list[Wait]], workspaces: list[int]) -> None:
+        await self._rows.write_waits([wait for ws in workspaces for wait in of[ws]])
 
     # Housekeeping -----------------------------------------------------------------------------------------
 
@@ -315,6 +374,8 @@ class Dispatcher:
         waits = [(wake_at - now).total_seconds()] if wake_at is not None else []
         if self._to_load or self._gained:
             waits.append(self._load_again_at - self._clock.monotonic())
+        if (retry_at := self.quarantine.next_try()) is not None:
+            waits.append(retry_at - self._clock.monotonic())
         if not waits:
             return
         loop = asyncio.get_running_loop()
@@ -324,3 +385,8 @@ class Dispatcher:
                 return  # what was promised earlier is not put off
             self._timer.cancel()
         self._timer = loop.call_at(at, self._tick)
+
+
+def _unwritten(ws: int, error: Exception) -> None:
+    """Reasons are for people: without them runs are given out all the same."""
+    _log.error("why runs of workspace %s wait can't be written", ws, exc_info=error)

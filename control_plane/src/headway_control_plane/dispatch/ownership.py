@@ -47,8 +47,8 @@ class Ownership:
 
     @property
     def lacks(self) -> bool:
-        """Whether fewer shards than an equal part, rounded down, are ours: another replica has yet to let go or to be given up."""
-        return len(self.epochs) < SHARDS // self.live
+        """Whether we have less than what is left when all others have their share: one has yet to let go or to be given up."""
+        return len(self.epochs) < SHARDS - (self.live - 1) * self.share
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,10 @@ class View:
         """Take in the row of one session; none: it was closed."""
         return self._session(row) if row is not None else self._gone(session)
 
+    def fold_all(self, decided: Iterable[Decided]) -> list[Input]:
+        """Take in the events of a commit."""
+        return [given for one in decided for given in self.fold(one)]
+
     def fold(self, decided: Decided) -> list[Input]:
         """Take in one event, as committed."""
         match decided.stream.kind:

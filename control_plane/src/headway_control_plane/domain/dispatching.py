@@ -18,6 +18,7 @@ from uuid import UUID
 AGEING = timedelta(minutes=10)
 TELL_AFTER = timedelta(seconds=1)  # a run that waits shorter needs no reason
 TOLD_MAX = 500  # reasons written in one step
+_FUTURE_SLACK = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,15 @@ class Wait:
     object: str
 
 
-Effect = Grant | Wait
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """What is known of a workspace can't be worked with. It was forgotten; the others were served."""
+
+    ws: int
+    error: Exception
+
+
+Effect = Grant | Wait | Broken
 
 
 @dataclass(slots=True)
@@ -204,6 +213,7 @@ class Dispatching:
 
     def __init__(self) -> None:
         self._pools: dict[tuple[int, UUID], _Pool] = {}
+        self._pools_of: dict[int, set[UUID]] = {}
         self._pool_of: dict[tuple[int, UUID], UUID] = {}  # waiting run -> pool
         self._future: list[tuple[datetime, int, UUID]] = []
 
@@ -211,12 +221,18 @@ class Dispatching:
         """Folds the inputs in, then gives what can be given.
 
         Returns grants and changed reasons, in order. A grant counts as taken at once; answer a refused one with RunWaits or RunGone
-        after AttemptClosed.
+        after AttemptClosed. A workspace that breaks is forgotten and named.
         """
         touched: set[tuple[int, UUID]] = set()
         effects: list[Effect] = []
+        broken: set[int] = set()
         for item in inputs:
-            self._fold(item, now, touched, effects)
+            if isinstance(item, Tick) or item.ws in broken:
+                continue
+            try:
+                self._fold(item, now, touched, effects)
+            except Exception as error:  # noqa: BLE001 - named to the caller; the other workspaces go on
+                self._break(item.ws, error, broken, effects)
         while self._future and self._future[0][0] <= now:
             _, ws, run = heapq.heappop(self._future)
             pool = self._pool_of.get((ws, run))
@@ -228,10 +244,14 @@ class Dispatching:
             touched.update(key for key, pool in self._pools.items() if pool.waiting)
         for key in sorted(touched, key=lambda k: (k[0], k[1].int)):
             pool_state = self._pools.get(key)
-            if pool_state is not None:
+            if pool_state is None:
+                continue
+            try:
                 self._give(key, pool_state, now, effects)
                 if ticked and pool_state.waiting:
                     self._tell(key[0], pool_state, now, effects)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._break(key[0], error, broken, effects)
         return effects
 
     def next_wake(self, now: datetime) -> datetime | None:
@@ -288,7 +308,13 @@ class Dispatching:
             case Tick():
                 pass  # step gives every pool with waiting runs a turn
 
+    def _break(self, ws: int, error: Exception, broken: set[int], effects: list[Effect]) -> None:
+        self._forget(ws)
+        broken.add(ws)
+        effects.append(Broken(ws, error))
+
     def _pool(self, ws: int, pool: UUID) -> _Pool:
+        self._pools_of.setdefault(ws, set()).add(pool)
         return self._pools.setdefault((ws, pool), _Pool())
 
     def _wait(self, item: RunWaits, now: datetime) -> None:
@@ -328,12 +354,13 @@ class Dispatching:
             del pool.sessions[item.session]
 
     def _forget(self, ws: int) -> None:
-        for key in [k for k in self._pools if k[0] == ws]:
-            del self._pools[key]
-        for run in [k for k in self._pool_of if k[0] == ws]:
-            del self._pool_of[run]
-        self._future = [entry for entry in self._future if entry[1] != ws]
-        heapq.heapify(self._future)
+        for pool in self._pools_of.pop(ws, ()):
+            for run in self._pools.pop((ws, pool)).waiting:
+                self._pool_of.pop((ws, run), None)
+        # What is left of it in the heap names no waiting run and is dropped when met, or here before it is most of the heap.
+        if len(self._future) > 2 * len(self._pool_of) + _FUTURE_SLACK:
+            self._future = [entry for entry in self._future if entry[1:] in self._pool_of]
+            heapq.heapify(self._future)
 
     def _give(
         self, key: tuple[int, UUID], pool: _Pool, now: datetime, effects: list[Effect]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
 from headway_api.agent.v1 import agent_service_pb2 as pb
 from headway_control_plane.application.ports import CommitNotice
 from headway_control_plane.clock import Clock
+from headway_control_plane.dispatch.quarantine import Quarantine, piecewise
 from headway_control_plane.domain.agent.events import AgentRevoked
 from headway_control_plane.domain.run.events import (
     RunCancelled,
@@ -67,6 +69,9 @@ class Delivery:
         self._asked: set[tuple[int, UUID]] = set()
         self._dirty: set[SessionKey] = set()
         self._swept_at = float("-inf")
+        # What can't be read or told, for reasons that nobody foresaw.
+        self.broken_runs = Quarantine[tuple[int, UUID]]("run", clock)
+        self.broken_sessions = Quarantine[SessionKey]("session", clock)
 
     @property
     def interval(self) -> float:
@@ -169,6 +174,8 @@ class Delivery:
     async def _sweep(self) -> None:
         """All sessions, at intervals: the way on which nothing depends on a notice or a hint."""
         self._swept_at = self._clock.monotonic()
+        self.broken_runs.prune()
+        self.broken_sessions.prune()
         self._dirty.update(live.key for live in self._registry)
         if len(self._registry) and not self._alone():
             connected = {(live.key[0], live.identity.agent) for live in self._registry}
@@ -176,18 +183,28 @@ class Delivery:
                 self._agent_revoked(ws, agent)
 
     async def _assign(self, ws: int, runs: set[UUID]) -> None:
+        runs = {run for run in runs if not self.broken_runs.rests((ws, run))}
         asked = {(ws, run) for run in runs}
         self._asked |= asked
+
+        def set_aside(run: UUID, error: Exception) -> None:
+            self.broken_runs.set_aside((ws, run), error)
+
         try:
-            for assignment in await self._store.assignments(ws, runs):
-                live = self._registry.get((ws, assignment.session))
-                if live is not None:
-                    self._tell_assign(live, assignment)
+            await piecewise(runs, partial(self._assign_some, ws), set_aside)
         except BaseException:
             self._granted[ws] |= runs  # asked again after the outage
             raise
         finally:
             self._asked -= asked
+
+    async def _assign_some(self, ws: int, runs: list[UUID]) -> None:
+        for assignment in await self._store.assignments(ws, runs):
+            live = self._registry.get((ws, assignment.session))
+            if live is not None:
+                self._tell_assign(live, assignment)
+        for run in runs:
+            self.broken_runs.works((ws, run))
 
     def _tell_assign(self, live: LiveSession, assignment: Assignment) -> None:
         if live.ledger.assign(assignment.run, assignment.fence):
@@ -197,7 +214,11 @@ class Delivery:
             _tell_cancel(live, assignment.run)
 
     async def _compare(self, lives: Iterable[LiveSession]) -> None:
-        here = {live.key: live for live in lives}
+        keys = [live.key for live in lives if not self.broken_sessions.rests(live.key)]
+        await piecewise(keys, self._compare_some, self.broken_sessions.set_aside)
+
+    async def _compare_some(self, keys: list[SessionKey]) -> None:
+        here = {key: live for key in keys if (live := self._registry.get(key))}
         if not here:
             return
         gone: dict[tuple[int, UUID], tuple[int, LiveSession]] = {}
@@ -214,6 +235,8 @@ class Delivery:
             named = [(ws, run, fence) for (ws, run), (fence, _) in gone.items()]
             for ws, run in await self._store.ended_runs(named):
                 gone[ws, run][1].forget(run)
+        for key in keys:
+            self.broken_sessions.works(key)
 
     def _tell(self, live: LiveSession, rows: Iterable[OpenAttempt]) -> Iterable[tuple[UUID, int]]:
         differences = live.ledger.compare(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 from psycopg import errors
 
@@ -12,9 +13,14 @@ from headway_control_plane.domain.errors import AlreadyExists, InvalidArgument
 from headway_control_plane.log.facts import PreparedFacts
 from headway_control_plane.log.items import CommandItem, FactsItem, Item, poisoned
 
+_PUT_OFF = timedelta(seconds=10)
 
-def isolate(item: Item, error: Exception) -> Sequence[Item]:
-    """Take an item that cannot be appended as it is: return smaller ones to try, or answer it and return none."""
+
+def isolate(item: Item, error: Exception, *, theirs: bool = True) -> Sequence[Item]:
+    """Take an item that cannot be appended as it is: return smaller ones to try, or answer it and return none.
+
+    `theirs`: the item's content is to blame, so that it will never do. If not, a row of ours may be: its facts are asked for again.
+    """
     if isinstance(item, CommandItem):
         if not item.future.done():
             item.future.set_exception(_refusal(error))
@@ -22,6 +28,10 @@ def isolate(item: Item, error: Exception) -> Sequence[Item]:
     if len(item.attempts) > 1:
         return _split(item, [[facts] for facts in item.attempts], _side_by_side)
     facts = item.attempts[0]
+    if not theirs:
+        if not item.future.done():
+            item.future.set_result(FactsResult((_put_off(facts),), None))
+        return ()
     if len(facts) > 1:
         half = len(facts) // 2
         return _split(
@@ -30,6 +40,17 @@ def isolate(item: Item, error: Exception) -> Sequence[Item]:
     if not item.future.done():
         item.future.set_result(FactsResult((poisoned(facts, _reason(error)),), None))
     return ()
+
+
+def _put_off(facts: PreparedFacts) -> AttemptVerdict:
+    return AttemptVerdict(
+        facts.run,
+        facts.fence,
+        FactsVerdict.RETRY,
+        facts.first_seq - 1,
+        "The control plane can't take these facts at present; the reason stands in its log.",
+        retry_after=_PUT_OFF,
+    )
 
 
 def _refusal(error: Exception) -> Exception:

@@ -93,7 +93,12 @@ class Lane:
                 return _without(items, broken)
             except psycopg.Error as error:
                 if not await self._try_again(error):
-                    return _smaller(items, error)
+                    # Without a code it does not come from the server, which refuses values, but from reading rows.
+                    return _smaller(items, error, theirs=error.sqlstate is not None)
+            except Exception as error:  # noqa: BLE001 - one row that can't be read must not fail what was flushed with it
+                _log.error("a flush failed in an unforeseen way", exc_info=error)
+                await self._let_go()
+                return _smaller(items, error, theirs=False)
             else:
                 return ()
         self._fail(items, self.line.unavailable(_NO_DATABASE))
@@ -168,10 +173,10 @@ def _without(items: Sequence[Item], broken: BrokenItem) -> Sequence[Sequence[Ite
     return [items[:at], *([part] for part in isolate(broken.item, cause)), items[at + 1 :]]
 
 
-def _smaller(items: Sequence[Item], error: psycopg.Error) -> Sequence[Sequence[Item]]:
-    """Halve a lot that the database refuses; a single item is isolated further."""
+def _smaller(items: Sequence[Item], error: Exception, *, theirs: bool) -> Sequence[Sequence[Item]]:
+    """Halve a lot that can't be appended; a single item is isolated further."""
     if len(items) == 1:
-        _log.warning("the database refuses an item: %s", error)
-        return [[part] for part in isolate(items[0], error)]
+        _log.warning("an item can't be appended: %s", error)
+        return [[part] for part in isolate(items[0], error, theirs=theirs)]
     half = len(items) // 2
     return [items[:half], items[half:]]

@@ -12,6 +12,8 @@ from headway_control_plane.main.proofs import violations
 from headway_control_plane.main.stores import open_database
 from headway_control_plane.settings import Settings
 
+# Longer than anything holds a deadline back in order: the brake does for 15 minutes.
+OVERDUE_MINUTES = 20
 DAYS_AHEAD_MIN = 3  # an insert without a partition is an outage
 
 
@@ -31,6 +33,7 @@ async def checkup(settings: Settings, *, deep: bool) -> list[Finding]:
             await _partitions(database),
             await _ownership(database),
             await _projections(database),
+            await _deadlines(database),
         ]
     if deep:
         for workspace, found in await violations(settings):
@@ -89,6 +92,26 @@ async def _projections(database: Database) -> Finding:
         standing == 0,
         f"projections: {standing} stand still, the furthest is {behind} events behind",
         advice,
+    )
+
+
+async def _deadlines(database: Database) -> Finding:
+    """What a running control plane set aside shows here: its deadlines pass and nothing follows."""
+    (late,) = await _row(
+        database,
+        Role.DISPATCHER,
+        f"""SELECT count(*) FROM headway.timer
+            WHERE due_at < headway.headway_now() - interval '{OVERDUE_MINUTES} minutes'""",  # noqa: S608 - a constant
+    )
+    advice = (
+        ()
+        if late == 0
+        else (
+            "Start a control plane: headway server start. If one runs, its log names what it set aside and why (set aside).",
+        )
+    )
+    return Finding(
+        late == 0, f"{late} deadlines passed more than {OVERDUE_MINUTES} minutes ago", advice
     )
 
 

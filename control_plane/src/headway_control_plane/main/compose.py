@@ -97,7 +97,7 @@ async def _loops(
     """Run the services, each woken by what concerns it; at the end give the shards back."""
     clock = core.sources.clock
     dispatcher = Dispatcher(DispatchRows(core.database), core.log, shards, clock)
-    dispatching = _service(core, dispatcher, prompt=True)
+    dispatching = _service(core, dispatcher, prompt=True, recover=dispatcher.recover)
     projector = Projector(engine, shards, clock)
     projecting = _service(core, projector)
     sweeper = Sweeper(core.database, core.log, shards, clock, _sweeper_settings(core.settings))
@@ -149,8 +149,10 @@ def _sweeper_settings(settings: Settings) -> SweeperSettings:
     )
 
 
-def _service(core: Core, work: Work, *, prompt: bool = False) -> Service:
-    return Service(work, random=core.sources.random, prompt=prompt)
+def _service(
+    core: Core, work: Work, *, prompt: bool = False, recover: Callable[[], None] = lambda: None
+) -> Service:
+    return Service(work, random=core.sources.random, prompt=prompt, recover=recover)
 
 
 def _agent_server(core: Core, shards: ShardLeases) -> AgentServer:
