@@ -19,10 +19,15 @@ from headway.errors import (
     NotInRun,
     ParameterError,
     Problem,
+    TimedOut,
     UnserializableResult,
+    WorkerDied,
 )
 from headway.flows import Flow, flow
-from headway.futures import Future, as_completed, unmapped, wait
+from headway.futures import Future, Futures, allow_failure, as_completed, unmapped, wait
+from headway.hooks import StateChange
+from headway.options import exponential
+from headway.runners import ProcessRunner, TaskRunner, ThreadRunner
 from headway.tasks import Task, task
 from headway.version import __version__
 
@@ -36,17 +41,26 @@ __all__ = [
     "Flow",
     "ForgottenAwait",
     "Future",
+    "Futures",
     "HeadwayError",
     "InvalidOption",
     "NotAFlow",
     "NotInRun",
     "ParameterError",
     "Problem",
+    "ProcessRunner",
     "RunContext",
+    "StateChange",
     "Task",
+    "TaskRunner",
+    "ThreadRunner",
+    "TimedOut",
     "UnserializableResult",
+    "WorkerDied",
     "__version__",
+    "allow_failure",
     "as_completed",
+    "exponential",
     "flow",
     "get_run_logger",
     "run_context",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar, Token
 from itertools import count
+from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from headway.errors import NotInRun
@@ -30,6 +31,8 @@ class RunContext(NamedTuple):
     call_name: str
     try_number: int
     """From 1; grows with the retries of the present task."""
+    call_run_name: str = ""
+    """What `task_run_name` or `flow_run_name` made for the present call; empty without one."""
 
 
 class Engine(Protocol):
@@ -43,9 +46,14 @@ class Engine(Protocol):
         """The call's value, or for an async function the coroutine that gives it."""
 
     def submit(
-        self, parent: Call, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        parent: Call,
+        target: Target,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        after: Sequence[Any] = (),
     ) -> Future[Any]:
-        """The call's future. The call's key is settled before this returns."""
+        """The call's future. The call's key is settled before this returns. `after`: what it waits for besides."""
 
 
 class Call:
@@ -54,12 +62,17 @@ class Call:
     __slots__ = (
         "_ordinals",
         "children",
+        "deadline",
         "engine",
+        "first_ordinal",
         "key",
         "kind",
+        "log_prints",
         "name",
         "on_loop",
         "parent",
+        "remote",
+        "run_name",
         "try_number",
     )
 
@@ -73,14 +86,40 @@ class Call:
         self.name = name
         self.on_loop = on_loop
         self.try_number = 1
-        self.children: set[Future[Any]] = set()
-        self._ordinals: dict[tuple[str, str], count[int]] = {}
+        self.first_ordinal = 0
+        self.run_name = ""
+        self.log_prints = False
+        self.remote = False
+        """Its body is executed by the run's task runner, not here."""
+        # By the monotonic clock: when the time of this try, or of a call around it, is up.
+        self.deadline: float | None = None
+        # Made when needed: most calls make no calls, and there may be a hundred thousand.
+        self.children: set[Future[Any]] | None = None
+        self._ordinals: dict[tuple[str, str], count[int]] | None = None
 
     def next_ordinal(self, name: str, digest: str) -> int:
         """0, 1, 2 ... among equal calls of this node. Both steps are atomic, so that threads need no lock."""
-        return next(self._ordinals.setdefault((name, digest), count()))
+        ordinals = self._ordinals
+        if ordinals is None:
+            with _making:
+                ordinals = self._ordinals = {} if self._ordinals is None else self._ordinals
+        return next(ordinals.setdefault((name, digest), count(self.first_ordinal)))
+
+    def adopt(self, child: Future[Any]) -> None:
+        """Waits for the child at its end. Failures stay until then, for somebody may still look; values do not."""
+        children = self.children
+        if children is None:
+            with _making:
+                children = self.children = set() if self.children is None else self.children
+        children.add(child)
+        child.on_done(self._ended)
+
+    def _ended(self, child: Future[Any]) -> None:
+        if child.unseen_error() is None and self.children is not None:
+            self.children.discard(child)
 
 
+_making = RLock()
 _current: ContextVar[Call | None] = ContextVar("headway_call", default=None)
 _root: Call | None = None
 
@@ -110,14 +149,8 @@ def leave_run() -> None:
     _current.set(None)
 
 
-def run_context() -> RunContext:
-    """The present run: id, attempt, names, and the call that asks.
-
-    Raises `NotInRun` outside a run, where a flow is a plain function call without run or attempt.
-    """
-    call = current_call()
-    if call is None:
-        raise NotInRun("no run here: the flow was called directly. Start a run with `headway run`.")
+def context_of(call: Call) -> RunContext:
+    """The call, as user code sees it."""
     facts = call.engine.facts
     return RunContext(
         run=facts["run"],
@@ -128,4 +161,16 @@ def run_context() -> RunContext:
         call=call.key,
         call_name=call.name,
         try_number=call.try_number,
+        call_run_name=call.run_name,
     )
+
+
+def run_context() -> RunContext:
+    """The present run: id, attempt, names, and the call that asks.
+
+    Raises `NotInRun` outside a run, where a flow is a plain function call without run or attempt.
+    """
+    call = current_call()
+    if call is None:
+        raise NotInRun("no run here: the flow was called directly. Start a run with `headway run`.")
+    return context_of(call)

@@ -19,6 +19,14 @@ class Cancelled(BaseException):
         super().__init__(message)
 
 
+class TimedOut(HeadwayError, TimeoutError):
+    """A call or an attempt took longer than its `timeout`, and was stopped. A call's retries count it as any error."""
+
+
+class WorkerDied(HeadwayError, RuntimeError):
+    """A process of a `ProcessRunner` ended while it executed a call: killed, out of memory, or by its own choice."""
+
+
 class InvalidOption(HeadwayError, ValueError):
     """A flow or task cannot work with this option, or with this function at all. Raised by the decorator."""
 
@@ -75,6 +83,8 @@ class ParameterError(HeadwayError, ValueError):
 for _public in (
     HeadwayError,
     Cancelled,
+    TimedOut,
+    WorkerDied,
     InvalidOption,
     NotInRun,
     ForgottenAwait,

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Callback = Callable[["Future[Any]"], None]
 
+# One for all futures, for each is changed three times in its life and for a moment; a lock and an event of its own
+# would be most of a future's memory. Reentrant: a collected object's finalizer may run inside.
+_changing = threading.RLock()
+
 worker = threading.local()
 """`worker.active` is set in the threads of a pool."""
 
@@ -36,7 +40,7 @@ class Future(Generic[T]):
         "_callbacks",
         "_done",
         "_error",
-        "_lock",
+        "_event",
         "_loop",
         "_seen",
         "_task",
@@ -48,11 +52,12 @@ class Future(Generic[T]):
     def __init__(self, key: str = "") -> None:
         self.key = key
         """Journal key of the call; empty outside a run."""
-        self._lock = threading.Lock()
-        self._done = threading.Event()
+        self._done = False
+        # Made by the first who waits: of a hundred thousand futures few are ever waited for by themselves.
+        self._event: threading.Event | None = None
         self._value: Any = None
         self._error: BaseException | None = None
-        self._callbacks: list[Callback] = []
+        self._callbacks: list[Callback] | None = None
         self._work: Callable[[], None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[T] | None = None
@@ -60,13 +65,23 @@ class Future(Generic[T]):
 
     def done(self) -> bool:
         """Whether the call has ended, well or not."""
-        return self._done.is_set()
+        return self._done
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits up to `timeout` seconds; whether the call has ended. Says nothing of how."""
-        if not self._done.is_set():
+        if not self._done:
             self._help()
-        return self._done.wait(timeout)
+        return self._done or self._wait_event(timeout)
+
+    def _wait_event(self, timeout: float | None) -> bool:
+        event = threading.Event()
+        with _changing:
+            if self._done:
+                return True
+            if self._event is None:
+                self._event = event
+            event = self._event
+        return event.wait(timeout)
 
     def result(self, timeout: float | None = None) -> T:
         """The call's value. Raises what the call raised; TimeoutError after `timeout` seconds."""
@@ -91,7 +106,7 @@ class Future(Generic[T]):
 
     async def settled(self) -> None:
         """Waits on the running loop until the call has ended; says nothing of how."""
-        if self._done.is_set():
+        if self._done:
             return
         import asyncio  # noqa: PLC0415 - 29 ms, and who awaits has it loaded
 
@@ -128,7 +143,7 @@ class Future(Generic[T]):
 
     def claim(self) -> Callable[[], None] | None:
         """The work, for exactly one caller; None when it was claimed before."""
-        with self._lock:
+        with _changing:
             work, self._work = self._work, None
         return work
 
@@ -177,17 +192,21 @@ class Future(Generic[T]):
 
     def on_done(self, callback: Callback) -> None:
         """Calls back once ended: in the thread that ends it, or at once."""
-        with self._lock:
-            if not self._done.is_set():
+        with _changing:
+            if not self._done:
+                if self._callbacks is None:
+                    self._callbacks = []
                 self._callbacks.append(callback)
                 return
         callback(self)
 
     def _finish(self) -> None:
-        with self._lock:
-            self._done.set()
-            callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
+        with _changing:
+            self._done = True
+            callbacks, self._callbacks = self._callbacks, None
+        if self._event is not None:
+            self._event.set()
+        for callback in callbacks or ():
             callback(self)
 
 
@@ -245,6 +264,37 @@ def _left(deadline: float | None) -> float | None:
     return None if deadline is None else max(0.0, deadline - monotonic())
 
 
+class Futures(list[Future[T]]):
+    """The futures of a map, in the order of its items."""
+
+    def result(self, timeout: float | None = None) -> list[T]:
+        """All values, in order. Raises what the first failed call raised; TimeoutError after `timeout` seconds in all."""
+        deadline = None if timeout is None else monotonic() + timeout
+        return [future.result(_left(deadline)) for future in self]
+
+    def wait(self, timeout: float | None = None) -> Waited[T]:
+        """As `headway.wait`."""
+        return wait(self, timeout)
+
+    def __await__(self) -> Generator[Any, None, list[T]]:
+        return self._on_loop().__await__()
+
+    async def _on_loop(self) -> list[T]:
+        return [await future for future in self]
+
+
+class allow_failure(Generic[T]):  # noqa: N801 - reads as a mark on an argument
+    """Marks a future that may fail: the call gets what it raised in place of its value, and is executed all the same.
+
+    `report.submit(allow_failure(load.submit()))`; also in `wait_for`, and around a list of futures given to `map`.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: T) -> None:
+        self.value = value
+
+
 class unmapped(Generic[T]):  # noqa: N801 - reads as a mark on an argument, as in other engines
     """Marks an argument of `map` that every call gets whole."""
 
@@ -255,6 +305,7 @@ class unmapped(Generic[T]):  # noqa: N801 - reads as a mark on an argument, as i
 
 
 _CONTAINERS = (list, tuple, dict)
+_PLAIN = frozenset({str, int, float, bool, type(None), bytes})
 
 
 def futures_in(value: object) -> Iterator[Future[Any]]:
@@ -262,10 +313,12 @@ def futures_in(value: object) -> Iterator[Future[Any]]:
     kind = type(value)
     if kind is Future:
         yield cast("Future[Any]", value)
+    elif kind is allow_failure:
+        yield from futures_in(cast("allow_failure[Any]", value).value)
     elif kind is dict:
         for each in cast("dict[Any, Any]", value).values():
             yield from futures_in(each)
-    elif kind is list or kind is tuple:
+    elif kind is list or kind is tuple or kind is Futures:
         items = cast("list[Any] | tuple[Any, ...]", value)
         # Most lists hold plain data: one pass in C tells that there is nothing to look into.
         if not _PLAIN.issuperset(map(type, items)):
@@ -273,15 +326,47 @@ def futures_in(value: object) -> Iterator[Future[Any]]:
                 yield from futures_in(each)
 
 
-_PLAIN = frozenset({str, int, float, bool, type(None), bytes})
+def resolve(value: Any, *, tolerant: bool = False) -> Any:
+    """The value with each future replaced by its result; the very same object when it holds none.
 
-
-def resolve(value: Any) -> Any:
-    """The value with each future replaced by its result; the very same object when it holds none."""
-    if type(value) is Future:
-        return value.result()
-    if type(value) not in _CONTAINERS or next(futures_in(value), None) is None:
+    Raises what a failed call raised; where failures are allowed (`tolerant`), that stands in the value's place.
+    """
+    kind = type(value)
+    if kind is Future:
+        return _outcome(value) if tolerant else value.result()
+    if kind is allow_failure:
+        return resolve(value.value, tolerant=True)
+    if kind is Futures:
+        return [resolve(each, tolerant=tolerant) for each in value]
+    if kind not in _CONTAINERS or not _has_marks(value):
         return value
-    if type(value) is dict:
-        return {name: resolve(each) for name, each in value.items()}
-    return type(value)(resolve(each) for each in value)
+    if kind is dict:
+        return {name: resolve(each, tolerant=tolerant) for name, each in value.items()}
+    return kind(resolve(each, tolerant=tolerant) for each in value)
+
+
+def _has_marks(value: object) -> bool:
+    """Whether it holds a future, or a mark on what turned out to be none."""
+    kind = type(value)
+    if kind is Future or kind is allow_failure or kind is Futures:
+        return True
+    if kind is dict:
+        return any(_has_marks(each) for each in cast("dict[Any, Any]", value).values())
+    if kind is list or kind is tuple:
+        items = cast("list[Any]", value)
+        return not _PLAIN.issuperset(map(type, items)) and any(map(_has_marks, items))
+    return False
+
+
+def _outcome(future: Future[Any]) -> Any:
+    error = future.exception()
+    # What is no Exception (a cancel) is no failure that a call could go on from.
+    if error is not None and not isinstance(error, Exception):
+        raise error
+    return future.result() if error is None else error
+
+
+def settled_after(futures: Iterable[Any]) -> None:
+    """Waits for what a call was told to wait for; raises the first failure that is not allowed."""
+    for each in futures:
+        resolve(each)

@@ -29,7 +29,7 @@ def describe(entrypoint: str, root: str) -> dict[str, Any]:
     """
     use_root(root)
     flow = load_flow(entrypoint)
-    delays = flow.run_retries.delays
+    delays = flow.run_retries.listed()
     return {
         "entrypoint": entrypoint,
         "flow": flow.name,

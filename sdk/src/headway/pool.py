@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from headway.futures import Future, futures_in, resolve, running_loop, worker
+from headway.futures import Future, futures_in, resolve, running_loop, settled_after, worker
+from headway.runners import THREADS_MAX
 
-THREADS_MAX = 32
 _LINGER_S = 0.1
 
 
@@ -86,21 +86,36 @@ _plain = Pool()
 
 
 def submit_plain(
-    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], *, is_async: bool
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    after: Sequence[Any] = (),
+    *,
+    is_async: bool,
 ) -> Future[Any]:
     """Outside a run: the plain function on a thread, or as a task of the running loop. No retries, no journal."""
     future: Future[Any] = Future()
     loop = running_loop()
     if is_async and loop is not None:
-        future.follow(loop.create_task(_call_on_loop(fn, args, kwargs)))
+        future.follow(loop.create_task(_call_on_loop(fn, args, kwargs, after)))
         return future
     call = run_coroutine if is_async else _call
-    for argument in futures_in([args, kwargs]):
-        if argument.loop is not None:
-            future.bind_loop(argument.loop)
-    future.assign(fulfil(future, lambda: call(fn, *resolve(args), **resolve(kwargs))))
+    bind_loops(future, (args, kwargs, after))
+
+    def produce() -> Any:
+        settled_after(after)
+        return call(fn, *resolve(args), **resolve(kwargs))
+
+    future.assign(fulfil(future, produce))
     _plain.submit(future)
     return future
+
+
+def bind_loops(future: Future[Any], inputs: tuple[Any, ...]) -> None:
+    """A call whose arguments a loop has to complete cannot end while that loop is blocked by waiting for it."""
+    for argument in futures_in(inputs):
+        if argument.loop is not None:
+            future.bind_loop(argument.loop)
 
 
 def _call(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -108,13 +123,16 @@ def _call(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 async def _call_on_loop(
-    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], after: Sequence[Any]
 ) -> Any:
-    await settle_arguments(args, kwargs)
+    await settle_arguments(args, kwargs, after)
+    settled_after(after)
     return await fn(*resolve(args), **resolve(kwargs))
 
 
-async def settle_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+async def settle_arguments(
+    args: tuple[Any, ...], kwargs: dict[str, Any], after: Sequence[Any] = ()
+) -> None:
     """Waits on the loop for the futures among arguments, so that resolving them does not block it."""
-    for argument in futures_in([args, kwargs]):
+    for argument in futures_in((args, kwargs, after)):
         await argument.settled()

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from headway.errors import UnserializableResult
-from headway.futures import Future
+from headway.futures import Future, Futures, allow_failure
 
 TAG = "$"
 _SCALARS = frozenset({str, int, float, bool, type(None)})
@@ -151,6 +151,10 @@ class _Encoder:
             return {TAG: "tuple", "v": self._items(value)}
         if kind is Future and self._canonical and value.key:
             return {TAG: "call", "v": value.key}
+        if kind is Futures:
+            return self._items(value)
+        if kind is allow_failure and self._canonical:
+            return {TAG: "allow_failure", "v": self.encode(value.value)}
         if kind is set or kind is frozenset:
             return {
                 TAG: kind.__name__,
@@ -318,4 +322,4 @@ _STANDARD: dict[type, Codec] = {
 _by_type.update(_STANDARD)
 _by_tag.update({codec.tag: codec for codec in _STANDARD.values()})
 _RESERVED_TYPES = frozenset({*_SCALARS, *_STANDARD, list, dict, tuple, set, frozenset})
-_RESERVED_TAGS = frozenset({*_STRUCTURES, *_by_tag, "call"})
+_RESERVED_TAGS = frozenset({*_STRUCTURES, *_by_tag, "call", "allow_failure"})

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from headway import pool
 from headway.context import current_call
 from headway.errors import InvalidOption
 from headway.futures import Future
-from headway.options import Retries
+from headway.hooks import Hooks, clean_hooks
+from headway.options import (
+    JournalKey,
+    Retries,
+    RunName,
+    clean_description,
+    clean_flag,
+    clean_name,
+    clean_run_name,
+    clean_tags,
+    clean_timeout,
+    clean_version,
+)
 
 _CO_COROUTINE = 0x80  # inspect.CO_COROUTINE; importing inspect costs 9 ms
 _CO_GENERATORS = 0x20 | 0x200  # inspect.CO_GENERATOR, CO_ASYNC_GENERATOR
 
 Kind = Literal["task", "flow"]
-JournalKey = Callable[[Mapping[str, Any]], str]
 
 
 class Target:
@@ -24,13 +35,38 @@ class Target:
     kind: Kind
     fn: Callable[..., Any]
     name: str
+    description: str
+    version: str
+    tags: tuple[str, ...]
     is_async: bool
+    run_name: RunName | None
+    timeout: float | None
+    """Seconds."""
+    log_prints: bool | None
+    """None: as the call around it."""
+    hooks: Hooks
     retries: Retries
-    key: JournalKey | None
-    durable: str
-    result: str
+    key: JournalKey | None = None
+    durable: str = "group"
+    result: str = "json"
     # Filled by the engine on the first call in a run.
-    binding: Any
+    binding: Any = None
+
+    def _adopt(self, fn: Callable[..., Any], options: dict[str, Any], *, run_name: str) -> None:
+        """Takes the function and what options flows and tasks share. Raises InvalidOption."""
+        check_function(fn)
+        self.fn = fn
+        self._options = options
+        self.is_async = is_async(fn)
+        self.name = clean_name(options["name"], fn)
+        self.description = clean_description(options["description"], fn)
+        self.version = clean_version(options["version"])
+        self.tags = clean_tags(options["tags"])
+        self.run_name = clean_run_name(run_name, options[run_name])
+        self.timeout = clean_timeout(options["timeout"])
+        self.log_prints = clean_flag("log_prints", options["log_prints"])
+        self.hooks = clean_hooks(options, is_async=self.is_async)
+        adopt_identity(self, fn)
 
     def __reduce__(self) -> str:
         """Pickled by name, as functions are: so other processes (multiprocessing, Dask) can be handed tasks to call."""
@@ -42,11 +78,13 @@ class Target:
             return self.fn(*args, **kwargs)
         return call.engine.call(call, self, args, kwargs)
 
-    def _submit(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
+    def _submit(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], after: Sequence[Any] = ()
+    ) -> Future[Any]:
         call = current_call()
         if call is None:
-            return pool.submit_plain(self.fn, args, kwargs, is_async=self.is_async)
-        return call.engine.submit(call, self, args, kwargs)
+            return pool.submit_plain(self.fn, args, kwargs, after, is_async=self.is_async)
+        return call.engine.submit(call, self, args, kwargs, after)
 
 
 def check_function(fn: Callable[..., Any]) -> None:

@@ -2,45 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from headway.futures import Future, unmapped
-from headway.options import UNSET, Retries, choice, clean_description, clean_name, clean_tags
-from headway.targets import JournalKey, Kind, Target, adopt_identity, check_function, is_async
+from headway.futures import Future, Futures, allow_failure, unmapped
+from headway.options import TASK_DEFAULTS, Retries, TaskOptions, choice, merged
+from headway.targets import Kind, Target
+
+if TYPE_CHECKING:
+    from typing import Unpack
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-
-Durable = Literal["group", "sync"]
-ResultCodec = Literal["json", "pickle"]
 
 
 class Task(Target, Generic[P, R]):
     """A function under `@task`. Called, it is the function; in a run, the call is recorded too."""
 
     kind: Kind = "task"
+    fn: Callable[P, R]
 
     def __init__(self, fn: Callable[P, R], options: dict[str, Any]) -> None:
-        check_function(fn)
-        self.fn: Callable[P, R] = fn
-        self._options = options
-        self.is_async = is_async(fn)
-        self.name = clean_name(options["name"], fn)
-        self.description = clean_description(options["description"], fn)
-        self.tags = clean_tags(options["tags"])
+        self._adopt(fn, options, run_name="task_run_name")
         self.retries = Retries(
             options["retries"],
             options["retry_delay"],
-            options["retry_backoff"],
             options["retry_jitter"],
+            options["retry_on"],
         )
-        self.key: JournalKey | None = options["key"]
+        self.key = options["key"]
         self.durable = choice("durable", options["durable"], ("group", "sync"))
         self.result = choice("result", options["result"], ("json", "pickle"))
-        self.binding = None
-        adopt_identity(self, fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Calls the function. In a run: skipped if an earlier attempt completed the equal call, retried as the options say."""
@@ -50,56 +43,57 @@ class Task(Target, Generic[P, R]):
     # Arguments are not typed by P below: each may be a future of its type, which no type can say.
 
     @overload
-    def submit(self: Task[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> Future[T]: ...
+    def submit(
+        self: Task[..., Coroutine[Any, Any, T]],
+        *args: Any,
+        wait_for: Iterable[Any] = (),
+        **kwargs: Any,
+    ) -> Future[T]: ...
     @overload
-    def submit(self: Task[..., T], *args: Any, **kwargs: Any) -> Future[T]: ...
-    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
+    def submit(
+        self: Task[..., T], *args: Any, wait_for: Iterable[Any] = (), **kwargs: Any
+    ) -> Future[T]: ...
+    def submit(self, *args: Any, wait_for: Iterable[Any] = (), **kwargs: Any) -> Future[Any]:
         """Starts the call and returns its future at once.
 
-        A sync task runs in a thread of the run's pool. An async task called from async code runs on that code's loop,
-        from sync code in a thread with a loop of its own. Futures among the arguments are waited for there.
+        A sync task runs where the flow's `task_runner` says: in a thread by default. An async task called from async
+        code runs on that code's loop, from sync code in a thread with a loop of its own. Futures among the arguments,
+        alone or inside lists, tuples and dicts, are waited for there, and so are those in `wait_for`, whose values
+        nobody needs. When one of them fails, the call is never executed and fails likewise; `allow_failure` around it
+        lets it fail.
         """
-        return self._submit(args, kwargs)
+        return self._submit(args, kwargs, tuple(wait_for))
 
     @overload
     def map(
-        self: Task[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any
-    ) -> list[Future[T]]: ...
+        self: Task[..., Coroutine[Any, Any, T]],
+        *args: Any,
+        wait_for: Iterable[Any] = (),
+        **kwargs: Any,
+    ) -> Futures[T]: ...
     @overload
-    def map(self: Task[..., T], *args: Any, **kwargs: Any) -> list[Future[T]]: ...
-    def map(self, *args: Any, **kwargs: Any) -> list[Future[Any]]:
+    def map(
+        self: Task[..., T], *args: Any, wait_for: Iterable[Any] = (), **kwargs: Any
+    ) -> Futures[T]: ...
+    def map(self, *args: Any, wait_for: Iterable[Any] = (), **kwargs: Any) -> Futures[Any]:
         """Submits one call for each position of the arguments, which are iterables of one length.
 
         Wrap in `unmapped` what every call shall get whole. A future of a list is waited for.
         Raises TypeError for an argument that is no iterable, ValueError for different lengths.
         """
-        return [self._submit(*each) for each in _spread(self.name, args, kwargs)]
+        after = tuple(wait_for)
+        rows = _spread(self.name, args, kwargs)
+        return Futures(self._submit(*each, after) for each in rows)
 
-    def with_options(
-        self,
-        *,
-        name: str = UNSET,
-        description: str = UNSET,
-        tags: Iterable[str] = UNSET,
-        retries: int = UNSET,
-        retry_delay: float | Sequence[float] = UNSET,
-        retry_backoff: float = UNSET,
-        retry_jitter: float = UNSET,
-        key: JournalKey | None = UNSET,
-        durable: Durable = UNSET,
-        result: ResultCodec = UNSET,
-    ) -> Task[P, R]:
-        """The same function under changed options; this task stays as it is."""
-        given = {
-            name: value for name, value in locals().items() if value is not UNSET and name != "self"
-        }
-        return Task(self.fn, {**self._options, **given})
+    def with_options(self, **options: Unpack[TaskOptions]) -> Task[P, R]:
+        """The same function under changed options; this task stays as it is. Raises as `task` does."""
+        return Task(self.fn, merged(self._options, options))
 
 
 def _spread(
     name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
-    """One (args, kwargs) for each position of the iterables."""
+) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """One (args, kwargs) for each position of the iterables, made when it is its turn."""
     columns: dict[int | str, Any] = dict(enumerate(args))
     columns.update(kwargs)
     lists = {
@@ -118,16 +112,16 @@ def _spread(
     def at_position(column: int | str, row: int) -> Any:
         return shared[column] if column in shared else lists[column][row]
 
-    return [
-        (
+    for row in range(lengths.pop()):
+        yield (
             tuple(at_position(at, row) for at in range(len(args))),
             {at: at_position(at, row) for at in kwargs},
         )
-        for row in range(lengths.pop())
-    ]
 
 
 def _column(name: str, at: int | str, value: Any) -> list[Any]:
+    if isinstance(value, allow_failure):
+        return [allow_failure(each) for each in _column(name, at, value.value)]
     given = value.result() if isinstance(value, Future) else value
     if isinstance(given, str | bytes | dict) or not hasattr(given, "__iter__"):
         raise TypeError(
@@ -139,60 +133,49 @@ def _column(name: str, at: int | str, value: Any) -> list[Any]:
 @overload
 def task(fn: Callable[P, R], /) -> Task[P, R]: ...
 @overload
-def task(
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    tags: Iterable[str] = (),
-    retries: int = 0,
-    retry_delay: float | Sequence[float] = 0.0,
-    retry_backoff: float = 1.0,
-    retry_jitter: float = 0.0,
-    key: JournalKey | None = None,
-    durable: Durable = "group",
-    result: ResultCodec = "json",
-) -> Callable[[Callable[P, R]], Task[P, R]]: ...
-def task(
-    fn: Callable[..., Any] | None = None,
-    /,
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    tags: Iterable[str] = (),
-    retries: int = 0,
-    retry_delay: float | Sequence[float] = 0.0,
-    retry_backoff: float = 1.0,
-    retry_jitter: float = 0.0,
-    key: JournalKey | None = None,
-    durable: Durable = "group",
-    result: ResultCodec = "json",
-) -> Any:
+def task(**options: Unpack[TaskOptions]) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Makes a function a task; use it bare (`@task`) or with options (`@task(retries=3)`).
 
     Args:
         fn: The function, sync or async.
-        name: Shown, and part of the journal key; the function's name by default.
-        description: Shown; the docstring by default.
-        tags: Shown and searched by.
-        retries: How many more times a failed call is tried.
-        retry_delay: Seconds before a retry, or a list with one number for each (the last one repeats).
-        retry_backoff: Multiplies the delay with each further retry (2.0 doubles it).
-        retry_jitter: Lengthens each delay at random by up to this fraction (0.2: up to a fifth).
-        key: Gives the call's identity from its bound arguments (a mapping by name), in place of their digest. Needed
-            where an argument has no stable digest (an object that is neither plain data nor of a registered codec);
-            without it such a call is executed anew by each attempt. A future, and the unchanged result of a task with
-            `result="pickle"`, stand by their call and need no key. Futures are waited for before it is asked.
-        durable: `sync` has the supervisor write the result to disk before anything after it, so that even a power
-            cut does not repeat the call; `group` (the default) writes together what ends within milliseconds.
-        result: `pickle` keeps results that plain data and registered codecs cannot express.
+        **options: By name, all with a default:
+
+            - `name`: Shown, and part of the journal key; the function's name by default.
+            - `description`: Shown; the docstring by default.
+            - `version`: Shown; words of yours for the state of the code. No part of the journal key.
+            - `tags`: Shown and searched by.
+            - `task_run_name`: Names one call: a template over its arguments (`"load {table}"`), or a function of them
+              (a mapping by name). One that fails is told in the log, and the call has the task's name.
+            - `retries`: How many more times a failed call is tried.
+            - `retry_delay`: Seconds or a timedelta before a retry; a list with one for each (the last one repeats); or
+              a function of the failed try's number, from 1, such as `exponential(1, longest=60)`.
+            - `retry_jitter`: Lengthens each delay at random by up to this fraction (0.2: up to a fifth).
+            - `retry_on`: Which errors are worth a retry: an exception class, a tuple of them, or a function of the
+              task and the error. All by default.
+            - `timeout`: Seconds or a timedelta for each try, which then fails with `TimedOut`. Async code is cancelled,
+              a process of `ProcessRunner` killed. Sync code in the flow's process gets an exception that
+              `except Exception` does not catch, at its next step of Python: a call into C code ends first.
+            - `log_prints`: What it prints is logged with the call, at INFO; as the flow has it by default.
+            - `on_running`, `on_completion`, `on_failure`, `on_cancellation`: Functions, or lists of them, that take a
+              `StateChange`: before each try, and when the call has ended for good. What they raise is logged and
+              changes nothing. Not for skipped calls.
+            - `key`: Gives the call's identity from its bound arguments (a mapping by name), in place of their digest.
+              Needed where an argument has no stable digest (an object that is neither plain data nor of a registered
+              codec); without it such a call is executed anew by each attempt. A future, and the unchanged result of a
+              task with `result="pickle"`, stand by their call and need no key. Futures are waited for before it is asked.
+            - `durable`: `sync` has the supervisor write the result to disk before anything after it, so that even a
+              power cut does not repeat the call; `group` (the default) writes together what ends within milliseconds.
+            - `result`: `pickle` keeps results that plain data and registered codecs cannot express.
 
     A result that cannot be kept does not fail the call: the flow gets it, a warning tells what to do, and the next
     attempt executes the call again.
 
     Raises:
         InvalidOption: An option cannot work, or the function is a method or a generator.
+        TypeError: There is no such option.
     """
-    options = {name: value for name, value in locals().items() if name != "fn"}
+    chosen = merged(TASK_DEFAULTS, options)
     if fn is not None:
-        return Task(fn, options)
-    return lambda function: Task(function, options)
+        return Task(fn, chosen)
+    return lambda function: Task(function, chosen)

@@ -116,7 +116,7 @@ def main(items: list[int]):
 def test_retries_are_reported_and_wait_as_asked(project: Project):
     project.write(
         """
-@task(retries=3, retry_delay=[0.001, 0.002], retry_backoff=2.0)
+@task(retries=3, retry_delay=[0.001, 0.004, 0.008])
 def flaky():
     tried = run_context().try_number
     if tried < 4:
@@ -382,7 +382,7 @@ def work(n):
     go.wait(20)
     mark(n)
 
-@flow(threads=1)
+@flow(task_runner=ThreadRunner(1))
 def main():
     futures = work.map([1, 2, 3])
     futures[2].on_done(lambda _: go.set())
@@ -405,7 +405,7 @@ def leaf(n):
 def branch(n):
     return sum(f.result() for f in leaf.map([n, n + 1]))
 
-@flow(threads=1)
+@flow(task_runner=ThreadRunner(1))
 def main():
     return [f.result() for f in as_completed(branch.map([1, 2, 3]))]
 """

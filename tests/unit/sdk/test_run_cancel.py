@@ -77,7 +77,7 @@ def waiting():
 def never():
     Path("never").touch()
 
-@flow(threads=3)
+@flow(task_runner=ThreadRunner(3))
 def main():
     futures = [busy.submit(1), busy.submit(2), waiting.submit(), never.submit()]
     wait(futures)
@@ -116,7 +116,7 @@ async def sleep():
     get_run_logger().info("sleep")
     await asyncio.sleep(60)
 
-@flow(threads=4)
+@flow(task_runner=ThreadRunner(4))
 def main():
     wait([sleep.submit(), branch.submit()])
 """

@@ -25,7 +25,7 @@ MAPPED = """
 def sure(n):
     return n
 
-@flow(threads=4)
+@flow(task_runner=ThreadRunner(4))
 def main():
     return sum(f.result() for f in sure.map([0, 1, 2, 3]))
 """

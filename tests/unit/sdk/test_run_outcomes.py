@@ -212,5 +212,5 @@ def main():
     )
     assert cwd == path == str(project.root.resolve())
     assert (env, zone) == ("here", "XYZ")
-    assert context == ["run-1", 1, "brisk-otter", "main", "main/test", "root", "main", 1]
+    assert context == ["run-1", 1, "brisk-otter", "main", "main/test", "root", "main", 1, ""]
     assert outcome.out == "to stdout"

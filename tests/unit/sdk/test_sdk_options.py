@@ -2,12 +2,13 @@
 
 import functools
 import inspect
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headway import Flow, InvalidOption, Task, flow, task
+from headway import Flow, InvalidOption, ProcessRunner, Task, ThreadRunner, exponential, flow, task
 from headway.options import RETRY_DELAY_MAX_S, Retries
 
 
@@ -72,7 +73,17 @@ def test_with_options_changes_a_copy():
         {"retry_delay": -1},
         {"retry_delay": [1, float("nan")]},
         {"retry_delay": float("inf")},
-        {"retry_backoff": 0.5},
+        {"retry_on": ValueError()},
+        {"retry_on": BaseException},
+        {"retry_on": (ValueError, "TypeError")},
+        {"timeout": 0},
+        {"timeout": "1 s"},
+        {"timeout": timedelta(seconds=-1)},
+        {"task_run_name": 1},
+        {"version": 1},
+        {"log_prints": "yes"},
+        {"on_failure": "call me"},
+        {"on_completion": [print, 1]},
         {"retry_jitter": "much"},
         {"name": ""},
         {"name": "a\0b"},
@@ -90,7 +101,9 @@ def test_options_that_cannot_work_are_refused(options):
 
 
 @pytest.mark.parametrize(
-    "options", [{"on_lost": "shrug"}, {"threads": 0}, {"retries": -1}], ids=str
+    "options",
+    [{"on_lost": "shrug"}, {"task_runner": 4}, {"task_runner": ThreadRunner}, {"retries": -1}],
+    ids=str,
 )
 def test_flow_options_that_cannot_work_are_refused(options):
     with pytest.raises(InvalidOption, match=next(iter(options))):
@@ -98,19 +111,23 @@ def test_flow_options_that_cannot_work_are_refused(options):
 
 
 @pytest.mark.parametrize(
-    ("delay", "backoff", "seconds"),
+    ("delay", "seconds"),
     [
-        (2, 1.0, [2, 2, 2]),
-        (2, 3.0, [2, 6, 18]),
-        ([1, 5], 1.0, [1, 5, 5]),
-        ([1, 5], 2.0, [1, 10, 20]),
-        (0, 9.0, [0, 0, 0]),
-        ([], 1.0, [0, 0, 0]),
+        (2, [2, 2, 2]),
+        ([1, 5], [1, 5, 5]),
+        ([], [0, 0, 0]),
+        (timedelta(minutes=1), [60, 60, 60]),
+        ([timedelta(seconds=1), 2.5], [1, 2.5, 2.5]),
+        (lambda tried: tried * 10, [10, 20, 30]),
+        (lambda tried: timedelta(hours=tried), [3600, 7200, 10800]),
+        (exponential(), [1, 2, 4]),
+        (exponential(2, factor=3, longest=10), [2, 6, 10]),
     ],
 )
-def test_waits_grow_as_told(delay, backoff, seconds):
-    retries = Retries(3, delay, backoff, 0.0)
+def test_waits_grow_as_told(delay, seconds):
+    retries = Retries(3, delay)
     assert [retries.delay_us(n, lambda: 0.5) for n in (1, 2, 3)] == [s * 1_000_000 for s in seconds]
+    assert [*retries.listed(), *retries.listed()[-1:] * 3][:3] == seconds
 
 
 @given(
@@ -120,11 +137,57 @@ def test_waits_grow_as_told(delay, backoff, seconds):
     st.integers(1, 10_000),
     st.floats(0, 1, exclude_max=True),
 )
-def test_waits_are_bounded_and_jitter_only_lengthens(delay, backoff, jitter, tried, drawn):
-    plain = Retries(1, delay, backoff, 0.0).delay_us(tried, lambda: 0.0)
-    jittered = Retries(1, delay, backoff, jitter).delay_us(tried, lambda: drawn)
+def test_waits_are_bounded_and_jitter_only_lengthens(first, factor, jitter, tried, drawn):
+    delay = exponential(first, factor)
+    plain = Retries(1, delay).delay_us(tried, lambda: 0.0)
+    jittered = Retries(1, delay, jitter).delay_us(tried, lambda: drawn)
     assert 0 <= plain <= jittered <= RETRY_DELAY_MAX_S * 1e6
     assert jittered <= plain * (1 + jitter) + 1
+
+
+def test_a_delay_function_must_give_a_length_of_time():
+    with pytest.raises(InvalidOption, match="retry_delay"):
+        Retries(1, lambda _: "soon").delay_us(1, lambda: 0.0)
+
+
+@pytest.mark.parametrize(
+    ("on", "wanted"),
+    [
+        (None, [True, True, True]),
+        (ValueError, [True, True, False]),
+        ((KeyError, UnicodeError), [False, True, True]),
+        (lambda _task, error: str(error) == "a", [True, False, False]),
+    ],
+)
+def test_a_retry_can_depend_on_the_error(on, wanted):
+    errors = [ValueError("a"), UnicodeError("b"), KeyError("c")]
+    assert [Retries(1, on=on).wants(None, error) for error in errors] == wanted
+
+
+def test_an_unknown_option_is_refused_by_name():
+    with pytest.raises(TypeError, match="no option 'retrys'; there are: description"):
+        task(retrys=3)
+
+
+@pytest.mark.parametrize("workers", [0, -1, True, 1.5])
+@pytest.mark.parametrize("runner", [ThreadRunner, ProcessRunner])
+def test_a_runner_has_at_least_one_worker(runner, workers):
+    with pytest.raises(InvalidOption, match="max_workers"):
+        runner(max_workers=workers)
+
+
+def test_async_hooks_are_for_async_functions():
+    async def tell(change):
+        pass
+
+    @task(on_failure=tell)
+    async def fine():
+        pass
+
+    with pytest.raises(InvalidOption, match=r"on_failure: .*tell is async"):
+        task(on_failure=tell)(lambda: None)
+    with pytest.raises(InvalidOption, match="on_crashed"):
+        flow(on_crashed=tell)(fine.fn)
 
 
 def test_functions_that_cannot_be_tasks_are_refused_at_the_decorator():

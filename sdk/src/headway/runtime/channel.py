@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from headway.runtime.cancellation import Cancellation
 from headway.runtime.framing import FrameSplitter
@@ -17,7 +17,16 @@ SUPERVISOR_LOST = 70
 """Exit code of a flow process whose supervisor is gone: nobody would record what it goes on to do."""
 
 _READ = 4096
+_SYNC = b'"durable":"sync"'
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+class Wire(Protocol):
+    """What carries frames: the socket to the supervisor, or in a worker what leads to the flow's process."""
+
+    def sendall(self, data: bytes, /) -> None: ...
+    def recv(self, size: int, /) -> bytes: ...
+    def close(self) -> None: ...
 
 
 def clean(text: str) -> str:
@@ -51,7 +60,7 @@ class Channel:
         cancellation: Cancellation,
         on_lost: Callable[[], None] = _end_process,
     ) -> None:
-        self._sock = sock
+        self._sock: Wire = sock
         self._cancellation = cancellation
         self._on_lost = on_lost
         # Reentrant, for a finalizer that logs may run inside `send`; each sendall is one step, so frames stay whole.
@@ -67,15 +76,36 @@ class Channel:
         self._disowned = True
         self._sock.close()
 
+    def move(self, wire: Wire) -> None:
+        """For a worker of the run: its frames go to the flow's process, which passes them on."""
+        self._sock = wire
+        self._lock = threading.RLock()
+        self._reading = threading.Lock()
+
+    def pass_on(self, packed: bytes) -> str:
+        """Sends a worker's frame as it is. Gives the call that asks for durability, once it has it; else nothing."""
+        self._send(packed)
+        if _SYNC not in packed:
+            return ""
+        frame = json.loads(packed[4:])
+        if frame.get("durable") != "sync":
+            return ""
+        call = str(frame["call"])
+        self.wait_durable(call)
+        return call
+
     def send(self, frame: dict[str, Any]) -> None:
         """Sends one frame whole. All its text must be clean already."""
         if self._disowned:
             return
         body = _encode(frame).encode()
+        self._send(len(body).to_bytes(4, "big") + body)
+
+    def _send(self, packed: bytes) -> None:
         # A cancel that was raised between two halves of a frame would garble all that follow.
         with self._cancellation.held, self._lock:
             try:
-                self._sock.sendall(len(body).to_bytes(4, "big") + body)
+                self._sock.sendall(packed)
             except OSError:
                 self._on_lost()
 

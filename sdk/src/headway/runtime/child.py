@@ -21,8 +21,10 @@ from headway.entrypoints import load_flow, use_root
 from headway.errors import Cancelled, EntrypointError, ParameterError
 from headway.flows import Flow
 from headway.futures import resolve
+from headway.hooks import State
 from headway.parameters import apply, validate
 from headway.pool import Pool
+from headway.runtime import forks
 from headway.runtime.cancellation import Cancellation
 from headway.runtime.channel import Channel
 from headway.runtime.engine import JournalEngine
@@ -31,10 +33,14 @@ from headway.runtime.journal import Journal
 from headway.runtime.loghook import FrameHandler
 from headway.runtime.reporter import Reporter
 from headway.runtime.results import ResultWriter
+from headway.runtime.told import run_hooks, run_hooks_async
 from headway.runtime.warnings import log_chain, warn_of_other_code, warn_of_threads
 
 ENDED = 0
 """Exit code whenever `attempt.ended` was sent, whatever it says."""
+
+RECURSION_LIMIT = 6_000
+"""A task that calls a task takes some nine frames of the interpreter; a stack of 8 MB holds several times this many."""
 
 
 def run_attempt(start: dict[str, Any], sock: socket.socket) -> int:
@@ -48,6 +54,7 @@ def run_attempt(start: dict[str, Any], sock: socket.socket) -> int:
     reporter = Reporter(channel, clock.now_us, describe, ResultWriter(Path(start["run_dir"])))
     _prepare(start)
     _listen_to_logs(reporter, channel)
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION_LIMIT))
     attempt = Attempt(start, reporter, cancellation)
     try:
         attempt.run()
@@ -75,6 +82,8 @@ def _listen_to_logs(reporter: Reporter, channel: Channel) -> None:
         """A process that user code forks (multiprocessing does) is no part of the attempt: tasks are plain calls in
         it, as in a spawned one, and what it logs goes to its standard error.
         """
+        if forks.is_own():
+            return  # a worker of a ProcessRunner is a part of it
         channel.disown()
         leave_run()
         root_logger.removeHandler(handler)
@@ -101,6 +110,8 @@ class Attempt:
         self._start = start
         self._report = reporter
         self._cancellation = cancellation
+        self._root: Call | None = None
+        self._flow: Flow[..., Any] | None = None
 
     def run(self) -> None:
         """Executes and reports. Only what is no outcome of the flow (a bug here, a lost disk) leaves it as an error."""
@@ -114,6 +125,7 @@ class Attempt:
             self._ended_badly(error)
         else:
             self._report.attempt_completed(value, flow.name)
+            self._tell("completed", value=value)
 
     def _execute(self, flow: Flow[..., Any]) -> Any:
         values = validate(flow, self._start["parameters"])
@@ -123,14 +135,21 @@ class Attempt:
             self._report,
             Journal.load(self._start.get("journal", ()), self._start.get("store", "")),
             self._cancellation,
-            Pool(flow.threads, daemon=True),
+            Pool(flow.task_runner.max_workers, daemon=True),
             Random(int.from_bytes(os.urandom(16), "big")),  # noqa: S311 - jitter and unique keys, no secrets
             self._start.get("salt") or ROOT,
         )
+        engine.limits.install()
         root = Call(engine, ROOT, ROOT, "flow", flow.name, on_loop=flow.is_async)
+        root.log_prints = bool(flow.log_prints)
+        if root.log_prints:
+            engine.hear_prints()
         set_root(root)
+        engine.use(flow.task_runner.open())
         self._report.attempt_started(os.getpid(), platform.python_version())
+        self._root, self._flow = root, flow
         warn_of_other_code(self._start)
+        self._tell("running")
         try:
             value = resolve(engine.run_root(root, flow, args, kwargs))
             warn_of_threads()
@@ -139,6 +158,8 @@ class Attempt:
             if ended.code in (None, 0):
                 return None  # a script's way to say that all is well
             raise
+        finally:
+            engine.close()
 
     def _facts(self, flow: Flow[..., Any]) -> dict[str, Any]:
         start = self._start
@@ -159,6 +180,20 @@ class Attempt:
             )  # says less than the error that it stands for
             shown = Cancelled().with_traceback(error.__traceback__) if asked else error
             self._report.attempt_failed("cancelled", shown)
+            self._tell("cancelled", error=shown)
         else:
             log_chain(error)
             self._report.attempt_failed("failed", error)
+            self._tell("failed", error=error)
+
+    def _tell(self, state: State, *, value: Any = None, error: BaseException | None = None) -> None:
+        """The flow's hooks, once the change is recorded. They have what they began with: tasks are plain calls in them."""
+        root, flow = self._root, self._flow
+        if root is None or flow is None or state not in flow.hooks:
+            return
+        if state != "running":
+            set_root(None)
+        if flow.is_async:
+            asyncio.run(run_hooks_async(root, flow, state, value, error))
+        else:
+            run_hooks(root, flow, state, value, error)

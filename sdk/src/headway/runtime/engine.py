@@ -8,26 +8,37 @@ decisions; they differ in how they wait.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import contextvars
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any
+from time import monotonic
+from typing import Any, TypeVar, cast
 
 from headway import pool
-from headway.context import Call, enter, leave
+from headway.context import Call, current_call, enter, leave
 from headway.digests import ROOT, call_key, explicit_digest, stable_digest
 from headway.errors import Cancelled
-from headway.futures import Future, futures_in, resolve, running_loop, worker
+from headway.futures import Future, resolve, running_loop, settled_after, worker
 from headway.pool import Pool
+from headway.runners import Handle, Session, Work
 from headway.runtime.binding import bind
 from headway.runtime.cancellation import Cancellation
+from headway.runtime.channel import Channel, Wire
+from headway.runtime.failures import ErrorDescriber
 from headway.runtime.interrupts import Interrupts
 from headway.runtime.journal import Journal, Kept
+from headway.runtime.limits import Limits, OutOfTime, timed_out
 from headway.runtime.opaque import OpaqueResults
 from headway.runtime.reporter import CallFailure, Reporter
+from headway.runtime.told import listen_to_prints, name_call, run_hooks, run_hooks_async
 from headway.targets import Target
 
+T = TypeVar("T")
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
+
+_log = logging.getLogger("headway")
 
 
 class JournalEngine:
@@ -54,17 +65,50 @@ class JournalEngine:
         self._pool = pool
         self._random = random
         self._origin = origin
+        self._session: Session | None = None
+        self._handles: set[Handle] = set()
         self._interrupts = Interrupts()
         self._opaque = OpaqueResults()
+        self._hears_prints = False
+        self.limits = Limits()
 
     def call(self, parent: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
+        if parent.deadline is None:
+            return self._execute(parent, target, args, kwargs)
+        return self._shielded(parent.deadline, lambda: self._execute(parent, target, args, kwargs))
+
+    def submit(
+        self,
+        parent: Call,
+        target: Target,
+        args: Args,
+        kwargs: Kwargs,
+        after: Sequence[Any] = (),
+    ) -> Future[Any]:
+        if parent.deadline is None:
+            return self._submit(parent, target, args, kwargs, after)
+        return self._shielded(
+            parent.deadline, lambda: self._submit(parent, target, args, kwargs, after)
+        )
+
+    def _shielded(self, deadline: float, step: Callable[[], T]) -> T:
+        """A step of the engine for user code that has a deadline: no strike falls into it, but may into user code below."""
+        zone = self.limits.zone()
+        if zone is None:  # on an event loop, which keeps the caller's time in its own way
+            return self.limits.run(deadline, step)
+        with zone.engine():
+            return step()
+
+    def _execute(self, parent: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
         call = self._identify(parent, target, args, kwargs)
         kept = self._skip(call)
         if target.is_async:
             return _given(kept.value) if kept else self._perform_async(call, target, args, kwargs)
         return kept.value if kept else self._perform(call, target, args, kwargs)
 
-    def submit(self, parent: Call, target: Target, args: Args, kwargs: Kwargs) -> Future[Any]:
+    def _submit(
+        self, parent: Call, target: Target, args: Args, kwargs: Kwargs, after: Sequence[Any]
+    ) -> Future[Any]:
         call = self._identify(parent, target, args, kwargs)
         future: Future[Any] = Future(call.key)
         kept = self._skip(call)
@@ -73,14 +117,14 @@ class JournalEngine:
             return future
         loop = running_loop()
         if target.is_async and loop is not None and parent.on_loop:
-            future.follow(loop.create_task(self._perform_async(call, target, args, kwargs)))
-            _adopt(parent, future)
+            performed = self._perform_async(call, target, args, kwargs, after)
+            future.follow(loop.create_task(performed))
+            parent.adopt(future)
             return future
-        for argument in futures_in([args, kwargs]):
-            if argument.loop is not None:
-                future.bind_loop(argument.loop)
-        future.assign(pool.fulfil(future, lambda: self._in_thread(call, target, args, kwargs)))
-        _adopt(parent, future)
+        pool.bind_loops(future, (args, kwargs, after))
+        call.remote = self._session is not None and not target.is_async
+        future.assign(_Submitted(self, future, call, target, args, kwargs, after))
+        parent.adopt(future)
         self._pool.submit(future)
         return future
 
@@ -94,6 +138,40 @@ class JournalEngine:
         finally:
             leave(token)
 
+    # Task runners
+
+    def use(self, session: Session | None) -> None:
+        """From now on submitted sync calls have their bodies executed there; None: here."""
+        self._session = session
+
+    def close(self) -> None:
+        """The run is over."""
+        if self._session is not None:
+            self._session.close()
+
+    @property
+    def channel(self) -> Channel:
+        return self._report.channel
+
+    @property
+    def describe(self) -> ErrorDescriber:
+        return self._report.describe
+
+    def become_worker(self, wire: Wire) -> None:
+        """In a fork of the flow's process: what is reported goes over this wire, and threads are its own."""
+        self.channel.move(wire)
+        self._session = None
+        self._handles.clear()
+        self._random.seed()
+        self._interrupts = Interrupts()
+        self.limits = Limits()
+        self.limits.install()
+        self._cancellation.install()
+
+    def execute_body(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
+        """In a worker: one try of a call, whose facts the flow's process tells."""
+        return self._body(call, target, args, kwargs)
+
     # Identity
 
     def _identify(self, parent: Call, target: Target, args: Args, kwargs: Kwargs) -> Call:
@@ -102,7 +180,18 @@ class JournalEngine:
         ordinal = parent.next_ordinal(target.name, digest)
         above = self._origin if parent.key == ROOT else parent.key
         key = call_key(above, target.name, digest, ordinal)
-        return Call(self, key, parent.key, target.kind, target.name, on_loop=target.is_async)
+        call = Call(self, key, parent.key, target.kind, target.name, on_loop=target.is_async)
+        call.deadline = parent.deadline
+        call.log_prints = parent.log_prints if target.log_prints is None else target.log_prints
+        if call.log_prints:
+            self.hear_prints()
+        return call
+
+    def hear_prints(self) -> None:
+        """From now on `print` logs in calls that ask for it."""
+        if not self._hears_prints:
+            self._hears_prints = True
+            listen_to_prints(_logs_prints)
 
     def _digest(self, target: Target, args: Args, kwargs: Kwargs) -> str:
         arguments = bind(target, args, kwargs)
@@ -124,23 +213,35 @@ class JournalEngine:
 
     # Sync
 
-    def _in_thread(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
+    def in_thread(
+        self, call: Call, target: Target, args: Args, kwargs: Kwargs, after: Sequence[Any]
+    ) -> Any:
+        """A submitted call, in a thread of the pool."""
         self._cancellation.check()
         if target.is_async:
-            return asyncio.run(self._on_own_loop(call, target, args, kwargs))
-        return self._perform(call, target, args, kwargs)
+            return asyncio.run(self._on_own_loop(call, target, args, kwargs, after))
+        if call.deadline is None or call.remote:
+            return self._perform(call, target, args, kwargs, after)
+        return self.limits.run(
+            call.deadline, lambda: self._perform(call, target, args, kwargs, after)
+        )
 
-    def _perform(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
+    def _perform(
+        self, call: Call, target: Target, args: Args, kwargs: Kwargs, after: Sequence[Any] = ()
+    ) -> Any:
         try:
+            settled_after(after)
             args, kwargs = resolve(args), resolve(kwargs)
         except BaseException as error:
             self._never_began(call, error)
             raise
-        started_us = self._report.clock()
+        started_us = self._begin(call, target, args, kwargs)
         token = enter(call)
         try:
             value = self._tries(call, target, args, kwargs, started_us)
             self._completed(call, target, started_us, value)
+            if target.hooks:
+                run_hooks(call, target, "completed", value)
             return value
         finally:
             leave(token)
@@ -151,18 +252,42 @@ class JournalEngine:
         while True:
             try:
                 self._began(call, started_us)
-                return self._body(call, target, args, kwargs)
+                if target.hooks:
+                    run_hooks(call, target, "running")
+                if target.timeout is None:
+                    return self._body(call, target, args, kwargs)
+                return self._limited(call, target, target.timeout, args, kwargs)
             except BaseException as error:
-                delay_us = self._judge(call, target, started_us, error)
-                if delay_us is None:
+                verdict = self._judge(call, target, started_us, error)
+                if isinstance(verdict, str):
+                    if target.hooks:
+                        run_hooks(call, target, verdict, error=error)
                     raise
-            self._cancellable_wait(call, started_us, delay_us)
+            self._cancellable_wait(call, started_us, verdict)
             call.try_number += 1
+
+    def _limited(
+        self, call: Call, target: Target, timeout: float, args: Args, kwargs: Kwargs
+    ) -> Any:
+        """One try under a time limit."""
+        around = call.deadline
+        own = monotonic() + timeout
+        call.deadline = own if around is None else min(own, around)
+        try:
+            if call.remote:
+                return self._body(call, target, args, kwargs)
+            return self.limits.run(call.deadline, lambda: self._body(call, target, args, kwargs))
+        except OutOfTime:
+            if _is_others(own, around):
+                raise
+            raise timed_out(target.name, timeout) from None
+        finally:
+            call.deadline = around
 
     def _body(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
         """One try: the function, then the calls it submitted and left behind."""
         try:
-            value = self._user_code(target.fn, args, kwargs)
+            value = self._user_code(call, target, args, kwargs)
             _wait_for(call)
         except BaseException:
             self._give_up(call)
@@ -171,32 +296,71 @@ class JournalEngine:
         _raise_unseen(call)
         return value
 
-    def _user_code(self, fn: Callable[..., Any], args: Args, kwargs: Kwargs) -> Any:
+    def _user_code(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
+        if call.remote:
+            return self._hand_over(call, target, args, kwargs)
+        zone = None if call.deadline is None else self.limits.zone()
+        if zone is not None:
+            return zone.user_code(lambda: self._own_code(target.fn, args, kwargs))
+        return self._own_code(target.fn, args, kwargs)
+
+    def _own_code(self, fn: Callable[..., Any], args: Args, kwargs: Kwargs) -> Any:
         if getattr(worker, "active", False):
             return self._interrupts.run(fn, args, kwargs)
         return fn(*args, **kwargs)  # in the main thread the signal itself interrupts
 
+    def _hand_over(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
+        """Has the task runner execute it. Raises OutOfTime once the time is up, when the work is dead."""
+        assert self._session is not None
+        work = Work(
+            cast("Callable[..., Any]", target),
+            args,
+            kwargs,
+            call.key,
+            call.name,
+            call.try_number,
+            call.log_prints,
+        )
+        handle = self._session.submit(work)
+        self._handles.add(handle)
+        try:
+            self._cancellation.check()
+            left = None if call.deadline is None else max(0.0, call.deadline - monotonic())
+            if not handle.wait(left):
+                handle.cancel(force=True)
+                handle.wait(None)
+                raise OutOfTime
+            return handle.result()
+        finally:
+            self._handles.discard(handle)
+
     def _cancellable_wait(self, call: Call, started_us: int, delay_us: int) -> None:
         try:
-            self._cancellation.wait(delay_us / 1e6)
+            self._cancellation.wait(_until(call.deadline, delay_us))
+            _check_time(call)
         except Cancelled as error:
             self._report.failed(call, "cancelled", started_us, error, call.try_number)
             raise
 
     # Async
 
-    async def _perform_async(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
+    async def _perform_async(
+        self, call: Call, target: Target, args: Args, kwargs: Kwargs, after: Sequence[Any] = ()
+    ) -> Any:
         try:
-            await pool.settle_arguments(args, kwargs)
+            await pool.settle_arguments(args, kwargs, after)
+            settled_after(after)
             args, kwargs = resolve(args), resolve(kwargs)
         except BaseException as error:
             self._never_began(call, error)
             raise
-        started_us = self._report.clock()
+        started_us = self._begin(call, target, args, kwargs)
         token = enter(call)
         try:
             value = await self._tries_async(call, target, args, kwargs, started_us)
             self._completed(call, target, started_us, value)
+            if target.hooks:
+                await run_hooks_async(call, target, "completed", value)
             return value
         finally:
             leave(token)
@@ -207,13 +371,37 @@ class JournalEngine:
         while True:
             try:
                 self._began(call, started_us)
-                return await self._body_async(call, target, args, kwargs)
+                if target.hooks:
+                    await run_hooks_async(call, target, "running")
+                if target.timeout is None:
+                    return await self._body_async(call, target, args, kwargs)
+                return await self._limited_async(call, target, target.timeout, args, kwargs)
             except BaseException as error:
-                delay_us = self._judge(call, target, started_us, error)
-                if delay_us is None:
+                verdict = self._judge(call, target, started_us, error)
+                if isinstance(verdict, str):
+                    if target.hooks:
+                        await run_hooks_async(call, target, verdict, error=error)
                     raise
-            await self._async_wait(call, started_us, delay_us)
+            await self._async_wait(call, started_us, verdict)
             call.try_number += 1
+
+    async def _limited_async(
+        self, call: Call, target: Target, seconds: float, args: Args, kwargs: Kwargs
+    ) -> Any:
+        around = call.deadline
+        own = monotonic() + seconds
+        call.deadline = own if around is None else min(own, around)
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                return await self._body_async(call, target, args, kwargs)
+        except (TimeoutError, OutOfTime) as error:
+            late = not _is_others(own, around) if isinstance(error, OutOfTime) else limit.expired()
+            if not late:
+                raise
+            raise timed_out(target.name, seconds) from None
+        finally:
+            call.deadline = around
 
     async def _body_async(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
         try:
@@ -226,9 +414,18 @@ class JournalEngine:
         _raise_unseen(call)
         return value
 
-    async def _on_own_loop(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
+    async def _on_own_loop(
+        self, call: Call, target: Target, args: Args, kwargs: Kwargs, after: Sequence[Any]
+    ) -> Any:
+        limit = asyncio.timeout(None if call.deadline is None else call.deadline - monotonic())
         with self._interrupts.listening(_canceller()):
-            return await self._perform_async(call, target, args, kwargs)
+            try:
+                async with limit:
+                    return await self._perform_async(call, target, args, kwargs, after)
+            except TimeoutError:
+                if limit.expired():
+                    raise OutOfTime from None
+                raise
 
     async def _async_wait(self, call: Call, started_us: int, delay_us: int) -> None:
         try:
@@ -247,12 +444,20 @@ class JournalEngine:
 
     def _give_up(self, call: Call) -> None:
         """What has not begun never will; what runs is stopped only by a cancel."""
-        for child in list(call.children):
+        for child in list(call.children or ()):
             child.discard()
         if self._cancellation.requested:
             self._interrupts.strike()
+            for handle in list(self._handles):
+                handle.cancel(force=False)
 
     # Outcomes
+
+    def _begin(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> int:
+        """When it began, in microseconds; and its name is made, now that its arguments are there."""
+        if target.run_name is not None:
+            call.run_name = name_call(call, target, bind(target, args, kwargs))
+        return self._report.clock()
 
     def _began(self, call: Call, started_us: int) -> None:
         """Inside the try, so that a cancel that comes while it is sent still gives the call an end."""
@@ -261,17 +466,30 @@ class JournalEngine:
 
     def _judge(
         self, call: Call, target: Target, started_us: int, error: BaseException
-    ) -> int | None:
-        """Reports a failed try. Microseconds until the next one, or None: that was the last."""
-        may_retry = isinstance(error, Exception) and not self._cancellation.requested
-        if may_retry and call.try_number <= target.retries.limit:
-            delay_us = target.retries.delay_us(call.try_number, self._random.random)
+    ) -> int | CallFailure:
+        """Reports a failed try. Microseconds until the next one, or that it was the last, and what the call is then."""
+        delay_us = self._retry_delay(call, target, error)
+        if delay_us is not None:
             self._report.retrying(call, error, delay_us)
             return delay_us
         cancelled = isinstance(error, Cancelled | asyncio.CancelledError | KeyboardInterrupt)
-        self._report.failed(
-            call, "cancelled" if cancelled else "failed", started_us, error, call.try_number
-        )
+        outcome: CallFailure = "cancelled" if cancelled else "failed"
+        self._report.failed(call, outcome, started_us, error, call.try_number)
+        return outcome
+
+    def _retry_delay(self, call: Call, target: Target, error: BaseException) -> int | None:
+        """None: no more tries."""
+        if (
+            call.try_number > target.retries.limit
+            or not isinstance(error, Exception)
+            or self._cancellation.requested
+        ):
+            return None
+        try:
+            if target.retries.wants(target, error):
+                return target.retries.delay_us(call.try_number, self._random.random)
+        except Exception:  # noqa: BLE001 - a condition or delay function of the user's; it is logged
+            _log.exception("%s is not tried again: its retry option failed", call.name)
         return None
 
     def _completed(self, call: Call, target: Target, started_us: int, value: Any) -> None:
@@ -296,29 +514,62 @@ async def _given(value: Any) -> Any:
     return value
 
 
-def _adopt(parent: Call, future: Future[Any]) -> None:
-    parent.children.add(future)
+class _Submitted:
+    """The work of a submitted call's future, in the context of where it was submitted."""
 
-    def ended(child: Future[Any]) -> None:
-        # Failures stay until the parent ends, for somebody may still look at them; values are not held on to.
-        if child.unseen_error() is None:
-            parent.children.discard(child)
+    __slots__ = ("_context", "_future", "_inputs")
 
-    future.on_done(ended)
+    def __init__(self, engine: JournalEngine, future: Future[Any], *inputs: Any) -> None:
+        self._context = contextvars.copy_context()
+        self._future = future
+        self._inputs = (engine, *inputs)
+
+    def __call__(self) -> None:
+        engine, *inputs = self._inputs
+        try:
+            value = self._context.run(engine.in_thread, *inputs)
+        except BaseException as error:  # noqa: BLE001 - it is not lost: the future carries it to whoever waits
+            self._future.fail(error)
+        else:
+            self._future.complete(value)
+
+
+def _logs_prints() -> bool:
+    call = current_call()
+    return call is not None and call.log_prints
+
+
+def _is_others(own: float, around: float | None) -> bool:
+    """Whether it is not this limit that is up, or not this alone: then the wider one's call is what took too long."""
+    now = monotonic()
+    return now < own or (around is not None and now >= around)
+
+
+def _until(deadline: float | None, delay_us: int) -> float:
+    """Seconds to wait: no longer than there is time."""
+    delay = delay_us / 1e6
+    return delay if deadline is None else max(0.0, min(delay, deadline - monotonic()))
+
+
+def _check_time(call: Call) -> None:
+    if call.deadline is not None and monotonic() >= call.deadline:
+        raise OutOfTime
 
 
 def _wait_for(call: Call) -> None:
-    for child in list(call.children):
+    for child in list(call.children or ()):
         child.wait()
 
 
 async def _settle(call: Call) -> None:
-    for child in list(call.children):
+    for child in list(call.children or ()):
         await child.settled()
 
 
 def _raise_unseen(call: Call) -> None:
     """Fails the call for a failed child that nobody has looked at; of several, for any one."""
+    if not call.children:
+        return
     # A copy in one step: a child that has ended may be about to leave the set, in its own thread.
     children = list(call.children)
     errors = [error for child in children if (error := child.unseen_error()) is not None]

@@ -28,6 +28,9 @@ class ErrorDescriber:
 
     def __call__(self, error: BaseException) -> dict[str, Any]:
         """The frame's `error`."""
+        told: dict[str, Any] | None = getattr(error, "__headway_described__", None)
+        if told is not None:  # raised in a worker, which knew where
+            return told
         return {
             "class": clean(_class_name(type(error))),
             "message": _cut(clean(_message(error)), MESSAGE_MAX),

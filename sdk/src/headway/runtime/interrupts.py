@@ -44,7 +44,7 @@ class Interrupts:
             self._striking = True
             for thread in self._depth:
                 self._struck.add(thread)
-                _raise_in(thread, Cancelled)
+                raise_in(thread, Cancelled)
             for cancel in self._listeners:
                 cancel()
 
@@ -70,14 +70,14 @@ class Interrupts:
                     if depth:
                         self._depth[thread] = depth
                     elif thread in self._struck:
-                        _raise_in(thread, None)
+                        raise_in(thread, None)
                     left = True
             except Cancelled:
                 # The blow fell inside this very method. There is only one: the next round is undisturbed.
                 continue
 
 
-def _raise_in(thread: int, error: type[BaseException] | None) -> None:
+def raise_in(thread: int, error: type[BaseException] | None) -> None:
     """None takes back what has not struck yet."""
     import ctypes  # noqa: PLC0415 - only a cancelled run needs it
 

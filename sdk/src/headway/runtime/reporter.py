@@ -28,10 +28,11 @@ class Reporter:
     def __init__(
         self, channel: Channel, clock: Clock, describe: ErrorDescriber, write_result: ResultWriter
     ) -> None:
+        self.channel = channel
         self._send = channel.send
         self._wait_durable = channel.wait_durable
         self.clock = clock
-        self._describe = describe
+        self.describe = describe
         self._write_result = write_result
         self._warned: set[str] = set()
 
@@ -55,7 +56,7 @@ class Reporter:
                 "type": "attempt.ended",
                 "at_us": self.clock(),
                 "outcome": outcome,
-                "error": self._describe(error),
+                "error": self.describe(error),
             }
         )
 
@@ -65,7 +66,7 @@ class Reporter:
     def retrying(self, call: Call, error: BaseException, delay_us: int) -> None:
         frame = _frame("call.retrying", self.clock(), call)
         self._send(
-            {**frame, "try": call.try_number, "error": self._describe(error), "delay_us": delay_us}
+            {**frame, "try": call.try_number, "error": self.describe(error), "delay_us": delay_us}
         )
 
     def completed(self, call: Call, target: Target, started_us: int, value: Any) -> dict[str, Any]:
@@ -89,7 +90,7 @@ class Reporter:
         self, call: Call, outcome: CallFailure, started_us: int, error: BaseException, tries: int
     ) -> None:
         frame = self._ended(call, started_us, outcome, tries)
-        frame["error"] = self._describe(error)
+        frame["error"] = self.describe(error)
         self._send(frame)
 
     def skipped(self, call: Call, kept: Kept) -> None:
@@ -134,7 +135,7 @@ class Reporter:
 
 
 def _frame(kind: str, at_us: int, call: Call) -> dict[str, Any]:
-    return {
+    frame: dict[str, Any] = {
         "type": kind,
         "at_us": at_us,
         "call": call.key,
@@ -142,3 +143,6 @@ def _frame(kind: str, at_us: int, call: Call) -> dict[str, Any]:
         "kind": call.kind,
         "name": call.name,
     }
+    if call.run_name:
+        frame["run_name"] = call.run_name
+    return frame
