@@ -14,6 +14,7 @@ class DeployedFlow:
     deployment: UUID
     version: int
     name: str
+    pool_name: str
     parameter_schema: bytes
     defaults: bytes
 
@@ -27,14 +28,20 @@ class NamedPool:
 class Catalogue(Protocol):
     """Reads rows that are never behind the log."""
 
-    async def deployment(self, ws: int, id_or_name: str) -> DeployedFlow | None: ...
+    async def deployment(
+        self, ws: int, id_or_name: str, *, remembered: bool = False
+    ) -> DeployedFlow | None:
+        """Find a deployment. `remembered`: as it was when it was last looked up will do."""
+        ...
 
     async def pool(self, ws: int, id_or_name: str) -> NamedPool | None: ...
 
 
-async def require_deployment(catalogue: Catalogue, ws: int, id_or_name: str) -> DeployedFlow:
+async def require_deployment(
+    catalogue: Catalogue, ws: int, id_or_name: str, *, remembered: bool = False
+) -> DeployedFlow:
     """Return the deployment or refuse with the step that helps."""
-    found = await catalogue.deployment(ws, id_or_name)
+    found = await catalogue.deployment(ws, id_or_name, remembered=remembered)
     if found is None:
         raise Missing(
             f"There is no deployment {id_or_name!r} in this workspace.",

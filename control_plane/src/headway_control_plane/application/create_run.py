@@ -7,14 +7,15 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from headway_control_plane.application.catalogue import Catalogue, require_deployment
-from headway_control_plane.application.errors import Problem
+from headway_control_plane.application.catalogue import Catalogue, DeployedFlow, require_deployment
+from headway_control_plane.application.errors import InvalidRequest, Problem
 from headway_control_plane.application.json_values import canonical, encode
 from headway_control_plane.application.parameters import merge_parameters
-from headway_control_plane.application.ports import Cursor, Dedupe, Log
+from headway_control_plane.application.ports import Committed, Cursor, Dedupe, Log
 from headway_control_plane.application.words import require_none, tag_problems, text_problems
 from headway_control_plane.domain.commands import CreateRun
-from headway_control_plane.domain.errors import Conflict
+from headway_control_plane.domain.errors import Conflict, NotFound
+from headway_control_plane.domain.run.events import RunCreated
 from headway_control_plane.domain.streams import Blob
 from headway_control_plane.ids import IdSource
 
@@ -45,12 +46,23 @@ class RunRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run as it was accepted, with the names that belong to it."""
+
+    run: UUID
+    event: RunCreated
+    recorded_at: datetime
+    deployment_name: str
+    pool_name: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunAccepted:
-    """`repeated`: the idempotency key was seen before and this is the run of then. `parameters` are those of the request."""
+    """`new` is None when the idempotency key was seen before and this is the run of then. `parameters` are those of the request."""
 
     run: UUID
     cursor: Cursor
-    repeated: bool
+    new: NewRun | None
     parameters: Blob
 
 
@@ -73,28 +85,45 @@ async def create_run(
     tries = 0
     while True:
         tries += 1
-        command = await _prepare(catalogue, ws, run, labels, request)
+        deployment, parameters = await _check(catalogue, ws, request, remembered=tries == 1)
+        command = _command(run, deployment, parameters, labels, request)
         try:
             done = await log.execute(
                 ws, command, actor=actor, traceparent=traceparent, dedupe=dedupe
             )
-        except Conflict:
-            # The deployment was changed after its schema was read: check against the new one.
+        except (Conflict, NotFound):
+            # The deployment was changed after it was looked up: check against the new one.
             if tries == _TRIES:
                 raise
             continue
         if done.repeated and done.response is not None:
             run = UUID(done.response["run"])
-        return RunAccepted(run, done.cursor, done.repeated, command.parameters)
+        new = _new_run(run, done, deployment)
+        return RunAccepted(run, done.cursor, new, command.parameters)
 
 
-async def _prepare(
-    catalogue: Catalogue, ws: int, run: UUID, labels: Blob, request: RunRequest
+async def _check(
+    catalogue: Catalogue, ws: int, request: RunRequest, *, remembered: bool
+) -> tuple[DeployedFlow, bytes]:
+    """Find the deployment and merge the parameters with its defaults.
+
+    A remembered deployment may accept, for the command names its version; what it would refuse is checked against the
+    present one.
+    """
+    deployment = await require_deployment(catalogue, ws, request.deployment, remembered=remembered)
+    try:
+        return deployment, merge_parameters(
+            deployment.name, deployment.parameter_schema, deployment.defaults, request.parameters
+        )
+    except InvalidRequest:
+        if not remembered:
+            raise
+    return await _check(catalogue, ws, request, remembered=False)
+
+
+def _command(
+    run: UUID, deployment: DeployedFlow, parameters: bytes, labels: Blob, request: RunRequest
 ) -> CreateRun:
-    deployment = await require_deployment(catalogue, ws, request.deployment)
-    parameters = merge_parameters(
-        deployment.name, deployment.parameter_schema, deployment.defaults, request.parameters
-    )
     return CreateRun(
         run=run,
         deployment=deployment.deployment,
@@ -104,6 +133,14 @@ async def _prepare(
         priority=request.priority,
         due_at=request.due_at,
     )
+
+
+def _new_run(run: UUID, done: Committed, deployment: DeployedFlow) -> NewRun | None:
+    for decided in done.decided:
+        if isinstance(decided.event, RunCreated) and done.recorded_at is not None:
+            names = deployment.name, deployment.pool_name
+            return NewRun(run, decided.event, done.recorded_at, *names)
+    return None
 
 
 def _dedupe(request: RunRequest, key: str | None, run: UUID) -> Dedupe | None:

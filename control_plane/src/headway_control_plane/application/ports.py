@@ -122,6 +122,7 @@ class Committed:
     decided: tuple[Decided, ...]
     response: Mapping[str, Any] | None = None
     repeated: bool = False
+    recorded_at: datetime | None = None
 
 
 class Fact(NamedTuple):

@@ -166,13 +166,24 @@ def _connect_arguments(role: Role, options: PoolOptions) -> dict[str, Any]:
     if options.transaction_pooler:
         arguments["prepare_threshold"] = None
     else:
-        settings = {"role": role.value, **_session_settings(options)}
+        settings = {"role": role.value, **_session_settings(role, options)}
         arguments["options"] = " ".join(f"-c {name}={value}" for name, value in settings.items())
     return arguments
 
 
-def _session_settings(options: PoolOptions) -> dict[str, str]:
-    return {
+# What these roles say looks rows up by key, a few at a time, however large the tables are. So one plan is as good as any,
+# and planning anew took longer than executing; nor may a plan that was made while a table was small read all of it later.
+BY_KEY = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
+_LOOKS_UP_BY_KEY = frozenset({Role.COMMITTER, Role.PROJECTOR, Role.AUTH})
+
+
+def _session_settings(role: Role, options: PoolOptions) -> dict[str, str]:
+    return (BY_KEY if role in _LOOKS_UP_BY_KEY else {}) | {
         "search_path": SCHEMA,
         # Instants are read in this zone; in another the last hours of Python's calendar can't be.
         "timezone": "UTC",
@@ -184,7 +195,7 @@ def _session_settings(options: PoolOptions) -> dict[str, str]:
 
 def _local_settings(role: Role, options: PoolOptions) -> dict[str, str]:
     """Return what each transaction sets; on a direct connection the role and the rest stand since it was made."""
-    return {"role": role.value, **_session_settings(options)} if options.transaction_pooler else {}
+    return {"role": role.value, **_session_settings(role, options)} if options.transaction_pooler else {}
 
 
 async def _try_out(url: str, role: Role, options: PoolOptions) -> None:

@@ -106,12 +106,19 @@ async def create(
         idempotency_key=idempotency_key,
         traceparent=request.headers.get("traceparent", "")[:100],
     )
-    if accepted.repeated:
-        response.status_code = 200
     tell_cursor(response, accepted.cursor)
-    shown = await _whole(services, caller.ws, accepted.run, known=accepted.parameters)
-    # Whoever follows from here hears all that came after the acceptance, a grant before this answer included.
-    return shown.model_copy(update={"cursor": str(accepted.cursor)})
+    if accepted.new is None:
+        response.status_code = 200
+        shown = await _whole(services, caller.ws, accepted.run, known=accepted.parameters)
+        return shown.model_copy(update={"cursor": str(accepted.cursor)})
+    # As it was accepted, without a look at the rows: whoever follows from here hears all that came after.
+    return RunShape.whole(
+        runs.view_of_new(accepted.new),
+        parameters=json.loads(accepted.parameters.content or b"null"),
+        error=None,
+        result=None,
+        cursor=str(accepted.cursor),
+    )
 
 
 @router.get(

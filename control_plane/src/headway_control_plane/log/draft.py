@@ -138,7 +138,14 @@ class Draft:
         if item.dedupe is not None:
             self._remember(item.ws, item.dedupe)
             response = json.loads(item.dedupe.response)
-        return Committed(_cursor(head), head.chain, tuple(decided), response, repeated=not decided)
+        return Committed(
+            _cursor(head),
+            head.chain,
+            tuple(decided),
+            response,
+            repeated=not decided,
+            recorded_at=head.recorded_at,
+        )
 
     def _stored(self, ws: int, key: HashedKey) -> bytes | None:
         stored = self._responses.get((ws, key.key_hash))

@@ -113,7 +113,7 @@ async def _loops(
         core.log.on_commit(dispatcher.on_commit),
         core.log.on_commit(projector.on_commit),
         core.hints.on_remote_hint(dispatcher.on_hint),
-        core.hints.on_hint(projector.on_hint),
+        core.hints.on_remote_hint(projector.on_hint),
     ]
     leasing = _service(core, shards, prompt=True)
     try:

@@ -106,13 +106,16 @@ def _found(key: ColumnElement[bool]) -> Prepared:
             deployment.c.deployment,
             deployment.c.version,
             deployment.c.name,
+            pool.c.name.label("pool_name"),
             func.coalesce(schema.c.bytes, nothing).label("parameter_schema"),
             func.coalesce(defaults.c.bytes, nothing).label("defaults"),
         )
         .select_from(
-            deployment.outerjoin(schema, _content(schema, deployment.c.parameter_schema)).outerjoin(
-                defaults, _content(defaults, deployment.c.defaults)
+            deployment.join(
+                pool, and_(pool.c.ws == deployment.c.ws, pool.c.pool == deployment.c.pool)
             )
+            .outerjoin(schema, _content(schema, deployment.c.parameter_schema))
+            .outerjoin(defaults, _content(defaults, deployment.c.defaults))
         )
         .where(deployment.c.ws == bindparam("ws"), key)
     )

@@ -16,6 +16,7 @@ from headway_control_plane.db.roles import Role
 
 # Lists are planned for their very values: a plan that suits a rare state does not suit a common one.
 _PLANS = {"plan_cache_mode": "force_custom_plan"}
+_ANY_PLAN = {"plan_cache_mode": "force_generic_plan"}
 _DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 
 
@@ -32,7 +33,7 @@ class Reads:
 
         What is only looked up `by_key` may keep its plans, for any key's is as good; planning takes longer than such a look.
         """
-        settings = self._limit if by_key else self._limit | _PLANS
+        settings = self._limit | (_ANY_PLAN if by_key else _PLANS)
         async with self._database.transaction(Role.APP, ws=ws, settings=settings) as connection:
             yield connection
 

@@ -23,6 +23,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from headway_control_plane.application.create_run import NewRun
 from headway_control_plane.db.pool import Connection
 from headway_control_plane.db.tables import (
     agent,
@@ -33,6 +34,7 @@ from headway_control_plane.db.tables import (
     run_wait,
     session,
 )
+from headway_control_plane.domain.run.evolve import read_labels
 from headway_control_plane.domain.run.state import RunStatus
 from headway_control_plane.domain.session.state import SessionStatus
 from headway_control_plane.projections import tasks
@@ -312,6 +314,46 @@ def _view(row: Mapping[str, Any], sums: TaskCounts | None, now: datetime) -> Run
         facts=row["last_seq"] or 0,
         tasks=sums,
         permits=tuple(row["pool_permits"]),
+    )
+
+
+def view_of_new(new: NewRun) -> RunView:
+    """Return a run as it was accepted."""
+    event, at = new.event, new.recorded_at
+    name, tags = read_labels(event.labels)
+    waiting = Circumstances(
+        status=RunStatus.SCHEDULED, reason="", due_at=event.due_at, pool=new.pool_name
+    )
+    return RunView(
+        id=new.run,
+        version=1,
+        name=name,
+        flow=event.flow,
+        deployment=Named(event.deployment, new.deployment_name),
+        pool=Named(event.pool, new.pool_name),
+        agent=None,
+        state=RunStatus.SCHEDULED,
+        reason=reason_of(waiting, at),
+        fence=0,
+        attempts_failed=0,
+        retries=event.retries,
+        on_lost=event.on_lost,
+        tags=tags,
+        priority=event.priority,
+        environment=event.environment,
+        entrypoint=event.entrypoint,
+        code_hash=event.code_hash,
+        created_at=at,
+        due_at=event.due_at,
+        started_at=None,
+        ended_at=None,
+        duration=None,
+        parameters=event.parameters.digest,
+        error_class="",
+        error_text=b"",
+        result_digest=b"",
+        facts=0,
+        tasks=None,
     )
 
 
