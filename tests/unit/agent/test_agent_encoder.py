@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headway_agent.connection import permits
-from headway_agent.connection.encoder import ERROR, FACTS, RESULT, Encoded, Encoder
+from headway_agent.connection.encoder import ERROR, FACTS, RESULT, WAIT, Encoded, Encoder
 from headway_agent.connection.permits import class_of, permits_of, scrub
 from headway_api.agent.v1 import agent_service_pb2 as wire
 from headway_api.common.v1 import data_class_pb2 as classes
@@ -38,10 +38,11 @@ def said(encoded: Encoded) -> dict[str, Any]:
 
 
 def test_every_field_of_every_fact_has_a_source() -> None:
-    nested = {"error": ERROR, "result": RESULT}
+    nested = {"error": ERROR, "result": RESULT, "waits": WAIT}
     for message, fields in FACTS.values():
         names = {field.name for field in message.DESCRIPTOR.fields}
         assert set(fields) | (names & set(nested)) == names
+    assert set(WAIT) | {"request_digest"} == {f.name for f in facts.Wait.DESCRIPTOR.fields}
     assert set(ERROR) | {"text_digest"} == {f.name for f in facts.Error.DESCRIPTOR.fields}
     assert set(RESULT) | {"preview_digest"} == {f.name for f in facts.Result.DESCRIPTOR.fields}
 
@@ -84,7 +85,12 @@ def test_nothing_leaves_but_what_is_permitted(name: str, granted: set[int]) -> N
     _only(message_of(encoded), permitted)
     if classes.DATA_CLASS_TIMING not in permitted:
         assert encoded.occurred_at_us == 0
-    if not permitted & {classes.DATA_CLASS_ERROR_TEXT, classes.DATA_CLASS_RESULT}:
+    content = {
+        classes.DATA_CLASS_ERROR_TEXT,
+        classes.DATA_CLASS_RESULT,
+        classes.DATA_CLASS_PARAMETERS,
+    }
+    if not permitted & content:
         assert encoded.blobs == ()
 
 
@@ -92,7 +98,8 @@ def _only(message: Any, permitted: permits.Permits) -> None:
     for field, value in message.ListFields():
         assert class_of(message, field.name) in permitted, field.full_name
         if field.message_type is not None:
-            _only(value, permitted)
+            for one in value if field.is_repeated else (value,):
+                _only(one, permitted)
 
 
 def test_a_new_pool_sees_no_word_of_the_customers() -> None:

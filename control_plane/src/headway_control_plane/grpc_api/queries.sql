@@ -72,7 +72,8 @@ WHERE run.status IN ('completed', 'failed', 'crashed', 'cancelled')
 -- name: assignments
 -- app: all that an agent needs to execute the newest attempts of these runs, as far as they are open.
 SELECT run.run, attempt.fence, attempt.session, attempt.cancel, deployment.name, run.flow, run.name, run.environment, run.entrypoint,
-       run.code_hash, payload.bytes, run.cancel_grace_ms, run.kill_grace_ms, coalesce(event.traceparent, '')
+       run.code_hash, payload.bytes, run.cancel_grace_ms, run.kill_grace_ms, coalesce(event.traceparent, ''),
+       run.home IS NOT NULL AND run.home = attempt.agent, run.waits, run.answers, headway_now(), run.forked_from IS NOT NULL
 FROM run
 JOIN attempt ON attempt.ws = run.ws AND attempt.run = run.run AND attempt.fence = run.fence AND attempt.status <> 'closed'
 JOIN deployment ON deployment.ws = run.ws AND deployment.deployment = run.deployment
@@ -81,3 +82,21 @@ LEFT JOIN payload ON payload.ws = run.ws AND payload.digest = run.parameters
 LEFT JOIN event ON event.seg = floor(extract(epoch FROM run.created_at) / 86400)::integer AND event.ws = run.ws
   AND event.stream_kind = 6 AND event.stream_id = run.run AND event.fence = 0 AND event.version = 1
 WHERE run.ws = %(ws)s AND run.run = ANY (%(runs)s::uuid[])
+
+-- name: lineages
+-- app: the runs that these were made from, the first one first, each with the cut that the next one made. A run that never began has no journal.
+WITH RECURSIVE line AS (
+  SELECT run.run, run.forked_from, run.fork, 1 AS depth FROM run
+  WHERE run.ws = %(ws)s AND run.run = ANY (%(runs)s::uuid[]) AND run.forked_from IS NOT NULL
+  UNION ALL
+  SELECT line.run, run.forked_from, run.fork, line.depth + 1
+  FROM line JOIN run ON run.ws = %(ws)s AND run.run = line.forked_from
+  WHERE run.forked_from IS NOT NULL
+)
+SELECT line.run, line.forked_from, line.fork FROM line
+JOIN run ON run.ws = %(ws)s AND run.run = line.forked_from AND run.fence > 0
+ORDER BY line.run, line.depth DESC
+
+-- name: answers
+-- app: what was answered to waits.
+SELECT digest, bytes FROM payload WHERE ws = %(ws)s AND digest = ANY (%(digests)s::bytea[])

@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from headway_api.agent.v1 import agent_service_pb2 as pb
-from headway_control_plane.db.pool import Database
+from headway_control_plane.db.pool import Connection, Database
 from headway_control_plane.db.queries import load_queries
 from headway_control_plane.db.roles import Role
+from headway_control_plane.domain.run.events import Waiting
+from headway_control_plane.domain.run.state import Fork
+from headway_control_plane.domain.run.waits import is_over
 from headway_control_plane.grpc_api.auth import AgentIdentity
 from headway_control_plane.grpc_api.ledger import OpenAttempt
 from headway_control_plane.grpc_api.opening import AttemptRow, SessionRow
 from headway_control_plane.grpc_api.registry import SessionKey
 from headway_control_plane.grpc_api.wire import Held, attempt_ref
+from headway_control_plane.log.packed import to_us
+from headway_control_plane.log.run_json import load_answers, load_fork, load_waits
 
 _SQL = load_queries("headway_control_plane.grpc_api", "queries.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Ancestor:
+    """A run that another was made from, and what the next one cut."""
+
+    run: UUID
+    cut: Fork
+
+    def message(self) -> pb.Ancestor:
+        return pb.Ancestor(
+            run=self.run.bytes,
+            call=self.cut.call,
+            around=self.cut.around,
+            cut_at_us=to_us(self.cut.cut_at) if self.cut.cut_at else 0,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +60,18 @@ class Assignment:
     cancel_grace_ms: int
     kill_grace_ms: int
     traceparent: str
+    at_home: bool
+    waits: tuple[Waiting, ...]
+    given: tuple[tuple[bytes, bytes], ...]  # call of a wait -> digest of its answer
+    now: datetime
+    is_fork: bool
+    answers: Mapping[bytes, bytes] = field(default_factory=dict)  # contents by digest
+    lineage: Sequence[Ancestor] = ()
+
+    @classmethod
+    def of_row(cls, row: Sequence[Any]) -> Assignment:
+        *plain, waits, given, now, is_fork = row
+        return cls(*plain, load_waits(waits), load_answers(given), now, is_fork)  # type: ignore[call-arg] # 15 + 4
 
     def message(self) -> pb.SessionResponse:
         assign = pb.Assign(
@@ -52,8 +86,21 @@ class Assignment:
             cancel_grace_ms=self.cancel_grace_ms,
             kill_grace_ms=self.kill_grace_ms,
             traceparent=self.traceparent,
+            answers=self._answers(),
+            lineage=[ancestor.message() for ancestor in self.lineage],
+            at_home=self.at_home,
         )
         return pb.SessionResponse(assign=assign)
+
+    def _answers(self) -> list[pb.Answer]:
+        given = dict(self.given)
+        told = [
+            # One that was erased answers as if nothing had been said.
+            pb.Answer(call=call, value=self.answers.get(digest, b"null"))
+            for call, digest in given.items()
+        ]
+        over = [wait for wait in self.waits if wait.call not in given and is_over(wait, self.now)]
+        return told + [pb.Answer(call=wait.call, over=True) for wait in over]
 
 
 @dataclass(slots=True)
@@ -120,7 +167,33 @@ class SessionStore:
     async def assignments(self, ws: int, runs: Collection[UUID]) -> list[Assignment]:
         async with self._database.transaction(Role.APP, ws=ws) as connection:
             cursor = await connection.execute(_SQL["assignments"], {"ws": ws, "runs": list(runs)})
-            return [Assignment(*row) for row in await cursor.fetchall()]
+            found = [Assignment.of_row(row) for row in await cursor.fetchall()]
+            lineages = await self._lineages(connection, ws, found)
+            answers = await self._answers(connection, ws, found)
+        if not (lineages or answers):
+            return found
+        return [replace(a, lineage=lineages.get(a.run, ()), answers=answers) for a in found]
+
+    async def _lineages(
+        self, connection: Connection, ws: int, found: Sequence[Assignment]
+    ) -> dict[UUID, list[Ancestor]]:
+        lineages: dict[UUID, list[Ancestor]] = {}
+        forks = [assignment.run for assignment in found if assignment.is_fork]
+        if forks:
+            cursor = await connection.execute(_SQL["lineages"], {"ws": ws, "runs": forks})
+            for run, ancestor, fork in await cursor.fetchall():
+                if (cut := load_fork(fork)) is not None:
+                    lineages.setdefault(run, []).append(Ancestor(ancestor, cut))
+        return lineages
+
+    async def _answers(
+        self, connection: Connection, ws: int, found: Sequence[Assignment]
+    ) -> dict[bytes, bytes]:
+        digests = [digest for assignment in found for _, digest in assignment.given]
+        if not digests:
+            return {}
+        cursor = await connection.execute(_SQL["answers"], {"ws": ws, "digests": digests})
+        return {bytes(digest): bytes(content) for digest, content in await cursor.fetchall()}
 
     async def session_views(self, keys: Iterable[SessionKey]) -> Mapping[SessionKey, SessionView]:
         views: dict[SessionKey, SessionView] = {}

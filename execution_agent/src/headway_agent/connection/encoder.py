@@ -105,7 +105,15 @@ def _choice(name: str, choices: Mapping[str, Any]) -> Getter:
 
 
 _HEX = re.compile(r"(?:[0-9a-f]{2}){1,64}")
-_KIND = _choice("kind", {"task": facts.CALL_KIND_TASK, "flow": facts.CALL_KIND_FLOW})
+_KIND = _choice(
+    "kind",
+    {
+        "task": facts.CALL_KIND_TASK,
+        "flow": facts.CALL_KIND_FLOW,
+        "wait": facts.CALL_KIND_WAIT,
+    },
+)
+_WAIT_KIND = _choice("kind", {kind: kind for kind in ("sleep", "input", "event")})
 _CALL_OUTCOME = _choice(
     "outcome",
     {
@@ -123,6 +131,7 @@ _ATTEMPT_OUTCOME = _choice(
         "crashed": facts.ATTEMPT_OUTCOME_CRASHED,
         "cancelled": facts.ATTEMPT_OUTCOME_CANCELLED,
         "refused": facts.ATTEMPT_OUTCOME_REFUSED,
+        "suspended": facts.ATTEMPT_OUTCOME_SUSPENDED,
     },
 )
 
@@ -142,6 +151,7 @@ _CAUSES = (
     "entry point refused",
     "environment refused",
     "protocol refused",
+    "journal missing",
 )
 # A cause is one of our own words: free text in its place would be a way out for anything.
 _CAUSE = _choice("cause", {cause: cause for cause in _CAUSES})
@@ -208,8 +218,19 @@ RESULT: Mapping[str, Getter] = {
     "digest": _digest("digest"),
     "reference": _text("file"),
 }
+WAIT: Mapping[str, Getter] = {
+    "call": _call("call"),
+    "kind": _WAIT_KIND,
+    "name": _text("name"),
+    "topic": _digest("topic"),
+    "until_us": _integer("until_us"),
+    "since_us": _integer("since_us"),
+}
+MOST_WAITS = 100
 _KNOWN = re.compile(r"(?:attempt|call)\.[a-z_]{1,32}")
 _NESTED = ("error", "result")
+# What attempt.exited repeats of attempt.ended.
+_REPEATED = (*_NESTED, "waits")
 
 
 class Encoder:
@@ -221,6 +242,8 @@ class Encoder:
         names = classes.DATA_CLASS_NAME in permits
         self._error = _compile(facts.Error, ERROR if names else BARE_ERROR, permits)
         self._result = _compile(facts.Result, RESULT, permits)
+        self._wait = _compile(facts.Wait, WAIT, permits)
+        self._request = _permitted(facts.Wait, "request_digest", permits)
         self._error_text = _permitted(facts.Error, "text_digest", permits)
         self._preview = _permitted(facts.Result, "preview_digest", permits)
         self._types = {
@@ -244,7 +267,7 @@ class Encoder:
             return self.dropped(content, "this agent does not know the frame's type")
         if ended is not None and kind == "attempt.exited":
             earlier = _load(ended) or {}
-            frame = {**{part: earlier[part] for part in _NESTED if part in earlier}, **frame}
+            frame = {**{part: earlier[part] for part in _REPEATED if part in earlier}, **frame}
         name, message, fields, nested = known
         values = {field: value for field, get in fields if (value := get(frame)) is not None}
         blobs: list[tuple[bytes, bytes]] = []
@@ -253,6 +276,9 @@ class Encoder:
             if type(inner) is dict:
                 encode = self._encode_error if part == "error" else self._encode_result
                 values[part] = encode(inner, blobs)
+        if kind == "attempt.exited" and type(waits := frame.get("waits")) is list:
+            found = [wait for wait in waits[:MOST_WAITS] if type(wait) is dict]
+            values["waits"] = [self._encode_wait(wait, blobs) for wait in found]
         payload = message(**values).SerializeToString()
         return Encoded(name, self._occurred(frame), payload, tuple(blobs))
 
@@ -294,6 +320,14 @@ class Encoder:
         data = result.get("data")
         if self._preview and result.get("codec") == "json" and type(data) is str:
             message.preview_digest = _blob(cut(sanitised(data), PREVIEW_BYTES).encode(), blobs)
+        return message
+
+    def _encode_wait(self, wait: Frame, blobs: list[tuple[bytes, bytes]]) -> Message:
+        message = facts.Wait(
+            **{field: value for field, get in self._wait if (value := get(wait)) is not None}
+        )
+        if self._request and type(request := wait.get("request")) is dict:
+            message.request_digest = _blob(json.dumps(request).encode(), blobs)
         return message
 
 

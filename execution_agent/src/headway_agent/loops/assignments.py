@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from headway_agent.connection.messages import attempt_of
-from headway_agent.runner.api import Assignment, AttemptKey
+from headway_agent.connection.messages import attempt_of, run_of
+from headway_agent.runner.api import Ancestor, Answer, Assignment, AttemptKey
 from headway_api.agent.v1 import agent_service_pb2 as wire
 
 DEFAULT_GRACE_MS = 5_000
@@ -23,6 +23,23 @@ def assignment_of(assign: wire.Assign) -> Assignment:
         traceparent=assign.traceparent,
         cancel_grace_us=(assign.cancel_grace_ms or DEFAULT_GRACE_MS) * 1_000,
         kill_grace_us=(assign.kill_grace_ms or DEFAULT_GRACE_MS) * 1_000,
+        answers=tuple(map(_answer, assign.answers)),
+        lineage=tuple(map(_ancestor, assign.lineage)),
+        at_home=assign.at_home,
+    )
+
+
+def _answer(answer: wire.Answer) -> Answer:
+    value = json.loads(answer.value) if answer.value else None
+    return Answer(answer.call.hex(), answer.over, value)
+
+
+def _ancestor(ancestor: wire.Ancestor) -> Ancestor:
+    return Ancestor(
+        run=run_of(ancestor.run),
+        call=ancestor.call.hex(),
+        around=tuple(call.hex() for call in ancestor.around),
+        cut_at_us=ancestor.cut_at_us,
     )
 
 

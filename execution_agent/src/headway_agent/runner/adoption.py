@@ -48,7 +48,7 @@ def lost(
         "lines": lines,
         "started_at_us": starting.get("at_us", now_us),
     }
-    return frame | {name: ended[name] for name in ("result", "error") if name in ended}
+    return frame | {name: ended[name] for name in ("result", "error", "waits") if name in ended}
 
 
 def never_started(

@@ -17,6 +17,27 @@ class AttemptKey(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a wait of the run's last suspension. `over`: its time has come; else `value`, any JSON."""
+
+    call: str
+    over: bool = False
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ancestor:
+    """A run whose journal this one goes on with, and what of the journal up to here is cut: `call` and all in it, the
+    calls `around` it themselves, and what began at `cut_at_us` or later (0: nothing for that reason).
+    """
+
+    run: str
+    call: str = ""
+    around: tuple[str, ...] = ()
+    cut_at_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Assignment:
     """A grant, as the control plane gave it."""
 
@@ -33,6 +54,9 @@ class Assignment:
     durable: Literal["group", "sync"] = "group"
     env: Mapping[str, str] = field(default_factory=dict)
     code_hash: str = ""
+    answers: tuple[Answer, ...] = ()
+    lineage: tuple[Ancestor, ...] = ()
+    at_home: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,10 +66,13 @@ class Launcher:
             assignment,
             environment,
             env=env,
-            journal=start_file.earlier_journals(attempt.run_dir),
+            journal=start_file.journal_of(assignment, self._dir.runs),
             store=self._dir.store,
             wake=self._wake_path,
-            salt=self._dir.salt(assignment.key.run),
+            # Equal in a whole line of runs: a call has one key in all of them.
+            salt=self._dir.salt(
+                assignment.lineage[0].run if assignment.lineage else assignment.key.run
+            ),
         )
         extra = dict(self._options.start_extra) | ({"fault": dict(fault)} if fault else {})
         start_file.write(attempt.run_dir, start | extra)

@@ -5,10 +5,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from headway_agent.runner.api import Assignment, AttemptKey
-from headway_agent.runner.environments import Environment
+from headway_agent.runner.api import Ancestor, Answer, Assignment, AttemptKey
+from headway_agent.runner.environments import Environment, Refused
 from headway_agent.runner.template import PROTOCOL
 
 _FIELDS = frozenset(field.name for field in fields(Assignment))
@@ -28,7 +28,26 @@ def to_json(assignment: Assignment) -> dict[str, Any]:
 def from_json(kept: Mapping[str, Any]) -> Assignment:
     """What a newer agent wrote may have fields that this one does not know."""
     known = {name: value for name, value in kept.items() if name in _FIELDS}
-    return Assignment(**{**known, "key": AttemptKey(*kept["key"])})
+    answers = tuple(Answer(**answer) for answer in kept.get("answers", ()))
+    lineage = tuple(
+        Ancestor(**{**ancestor, "around": tuple(ancestor["around"])})
+        for ancestor in kept.get("lineage", ())
+    )
+    parts = {"key": AttemptKey(*kept["key"]), "answers": answers, "lineage": lineage}
+    return Assignment(**{**known, **parts})
+
+
+class Journal(NamedTuple):
+    """The logs of earlier attempts, oldest first, and what of them is cut: each cut says for how many of the logs it holds."""
+
+    logs: list[Path]
+    cuts: list[dict[str, Any]]
+
+
+class JournalMissing(Refused):
+    """The run goes on with what it did before, and that is not there."""
+
+    cause = "journal missing"
 
 
 def content(
@@ -36,7 +55,7 @@ def content(
     environment: Environment,
     *,
     env: Mapping[str, str],
-    journal: list[Path],
+    journal: Journal,
     store: Path,
     wake: Path,
     salt: str,
@@ -55,7 +74,9 @@ def content(
         "environment": environment.name,
         "env": {**env, **assignment.env, MARKER: marker(assignment.key)},
         "parameters": assignment.parameters,
-        "journal": [str(path) for path in journal],
+        "journal": [str(path) for path in journal.logs],
+        "cuts": list(journal.cuts),
+        "answers": [asdict(answer) for answer in assignment.answers],
         "store": str(store),
         "salt": salt,
         "wake": str(wake),
@@ -66,15 +87,48 @@ def content(
     }
 
 
-def earlier_journals(run_dir: Path) -> list[Path]:
-    """frames.log of the run's earlier attempts on this machine, oldest first."""
-    fence = int(run_dir.name)
+def journal_of(assignment: Assignment, runs: Path) -> Journal:
+    """What the attempt can skip: its own run's earlier attempts on this machine, behind those of the runs it was made from.
+
+    Raises JournalMissing where the control plane counts on it.
+    """
+    logs: list[Path] = []
+    cuts: list[dict[str, Any]] = []
+    found: list[Path] = []
+    for ancestor in assignment.lineage:
+        found = _logs(runs / ancestor.run)
+        logs += found
+        cuts.append(
+            {
+                "logs": len(logs),
+                "call": ancestor.call,
+                "around": list(ancestor.around),
+                "at_us": ancestor.cut_at_us,
+            }
+        )
+    if assignment.at_home and assignment.lineage and not found:
+        raise JournalMissing(_missing(assignment.lineage[-1].run))
+    run, fence = assignment.key
+    logs += _logs(runs / run, before=fence)
+    if assignment.at_home and not logs:
+        raise JournalMissing(_missing(run))
+    return Journal(logs, cuts)
+
+
+def _logs(run_dir: Path, before: int | None = None) -> list[Path]:
     found = {
         int(path.parent.name): path
-        for path in run_dir.parent.glob("*/frames.log")
+        for path in run_dir.glob("*/frames.log")
         if path.parent.name.isdigit()
     }
-    return [found[earlier] for earlier in sorted(found) if earlier < fence]
+    return [found[fence] for fence in sorted(found) if before is None or fence < before]
+
+
+def _missing(run: str) -> str:
+    return (
+        f"The journal of run {run} is no longer on this agent, so nothing of it could be skipped. "
+        "Start a new run with the same parameters instead."
+    )
 
 
 def write(run_dir: Path, start: Mapping[str, Any]) -> None:

@@ -703,6 +703,9 @@ class Assign(google.protobuf.message.Message):
     CANCEL_GRACE_MS_FIELD_NUMBER: builtins.int
     KILL_GRACE_MS_FIELD_NUMBER: builtins.int
     TRACEPARENT_FIELD_NUMBER: builtins.int
+    ANSWERS_FIELD_NUMBER: builtins.int
+    LINEAGE_FIELD_NUMBER: builtins.int
+    AT_HOME_FIELD_NUMBER: builtins.int
     deployment: builtins.str
     flow: builtins.str
     run_name: builtins.str
@@ -714,8 +717,18 @@ class Assign(google.protobuf.message.Message):
     cancel_grace_ms: builtins.int
     kill_grace_ms: builtins.int
     traceparent: builtins.str
+    at_home: builtins.bool
+    """This agent is the one that has the journal: without it the attempt is refused, not begun anew."""
     @property
     def attempt(self) -> global___AttemptRef: ...
+    @property
+    def answers(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Answer]:
+        """Of the waits of the run's last suspension: those that have an answer, or whose time has come by the control plane's clock."""
+
+    @property
+    def lineage(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Ancestor]:
+        """Of a run that was made from another: the runs whose journals it goes on with, the first one first."""
+
     def __init__(
         self,
         *,
@@ -730,11 +743,70 @@ class Assign(google.protobuf.message.Message):
         cancel_grace_ms: builtins.int = ...,
         kill_grace_ms: builtins.int = ...,
         traceparent: builtins.str = ...,
+        answers: collections.abc.Iterable[global___Answer] | None = ...,
+        lineage: collections.abc.Iterable[global___Ancestor] | None = ...,
+        at_home: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["attempt", b"attempt"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "deployment", b"deployment", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "kill_grace_ms", b"kill_grace_ms", "parameters", b"parameters", "run_name", b"run_name", "traceparent", b"traceparent"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["answers", b"answers", "at_home", b"at_home", "attempt", b"attempt", "cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "deployment", b"deployment", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "kill_grace_ms", b"kill_grace_ms", "lineage", b"lineage", "parameters", b"parameters", "run_name", b"run_name", "traceparent", b"traceparent"]) -> None: ...
 
 global___Assign = Assign
+
+@typing.final
+class Answer(google.protobuf.message.Message):
+    """What became of a wait."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CALL_FIELD_NUMBER: builtins.int
+    OVER_FIELD_NUMBER: builtins.int
+    VALUE_FIELD_NUMBER: builtins.int
+    call: builtins.bytes
+    over: builtins.bool
+    """Its time has come; there is no value."""
+    value: builtins.bytes
+    """JSON."""
+    def __init__(
+        self,
+        *,
+        call: builtins.bytes = ...,
+        over: builtins.bool = ...,
+        value: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["call", b"call", "over", b"over", "value", b"value"]) -> None: ...
+
+global___Answer = Answer
+
+@typing.final
+class Ancestor(google.protobuf.message.Message):
+    """A run that another was made from, and what of the journal up to here does not count for it: the cut."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: builtins.int
+    CALL_FIELD_NUMBER: builtins.int
+    AROUND_FIELD_NUMBER: builtins.int
+    CUT_AT_US_FIELD_NUMBER: builtins.int
+    run: builtins.bytes
+    call: builtins.bytes
+    """This call and all in it; empty: none."""
+    cut_at_us: builtins.int
+    """Calls that began then or later; 0: none."""
+    @property
+    def around(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
+        """These calls, themselves alone."""
+
+    def __init__(
+        self,
+        *,
+        run: builtins.bytes = ...,
+        call: builtins.bytes = ...,
+        around: collections.abc.Iterable[builtins.bytes] | None = ...,
+        cut_at_us: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["around", b"around", "call", b"call", "cut_at_us", b"cut_at_us", "run", b"run"]) -> None: ...
+
+global___Ancestor = Ancestor
 
 @typing.final
 class Cancel(google.protobuf.message.Message):
