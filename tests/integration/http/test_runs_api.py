@@ -226,3 +226,16 @@ async def test_a_session_cookie_acts_for_our_own_pages_alone(api: Api) -> None:
     assert statuses == [200, 403, 403, 202, 401]
     events = (await api.one.client.get(f"/runs/{run['id']}/events")).json()["items"]
     assert events[-1]["actor"] == "person/ada"
+
+
+async def test_a_deployment_that_changed_is_checked_as_it_is_now(api: Api) -> None:
+    """The control plane remembers deployments; what it remembers neither refuses nor lets anything pass wrongly."""
+    await api.one.deploy()
+    run = {"deployment": "nightly", "parameters": {"region": "eu", "colour": "red"}}
+    assert (await api.one.client.post("/runs", json=run)).status_code == 422
+
+    await api.one.deploy(parameter_schema={"type": "object"}, defaults={})
+    assert (await api.one.client.post("/runs", json=run)).status_code == 201
+
+    await api.one.deploy()
+    assert (await api.one.client.post("/runs", json=run)).status_code == 422
