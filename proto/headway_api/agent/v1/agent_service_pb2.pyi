@@ -24,9 +24,7 @@ class _Verdict:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
 
-class _VerdictEnumTypeWrapper(
-    google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Verdict.ValueType], builtins.type
-):
+class _VerdictEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Verdict.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     VERDICT_UNSPECIFIED: _Verdict.ValueType  # 0
     VERDICT_OK: _Verdict.ValueType  # 1
@@ -80,10 +78,7 @@ class EnrolRequest(google.protobuf.message.Message):
         name: builtins.str = ...,
         public_key: builtins.bytes = ...,
     ) -> None: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal["name", b"name", "public_key", b"public_key", "token", b"token"],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "public_key", b"public_key", "token", b"token"]) -> None: ...
 
 global___EnrolRequest = EnrolRequest
 
@@ -106,12 +101,7 @@ class EnrolResponse(google.protobuf.message.Message):
         workspace_id: builtins.str = ...,
         pool: builtins.str = ...,
     ) -> None: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "agent_id", b"agent_id", "pool", b"pool", "workspace_id", b"workspace_id"
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["agent_id", b"agent_id", "pool", b"pool", "workspace_id", b"workspace_id"]) -> None: ...
 
 global___EnrolResponse = EnrolResponse
 
@@ -149,47 +139,9 @@ class SessionRequest(google.protobuf.message.Message):
         logs: global___LogBatch | None = ...,
         goodbye: global___Goodbye | None = ...,
     ) -> None: ...
-    def HasField(
-        self,
-        field_name: typing.Literal[
-            "facts",
-            b"facts",
-            "goodbye",
-            b"goodbye",
-            "hello",
-            b"hello",
-            "logs",
-            b"logs",
-            "message",
-            b"message",
-            "renew",
-            b"renew",
-            "slots",
-            b"slots",
-        ],
-    ) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "facts",
-            b"facts",
-            "goodbye",
-            b"goodbye",
-            "hello",
-            b"hello",
-            "logs",
-            b"logs",
-            "message",
-            b"message",
-            "renew",
-            b"renew",
-            "slots",
-            b"slots",
-        ],
-    ) -> None: ...
-    def WhichOneof(
-        self, oneof_group: typing.Literal["message", b"message"]
-    ) -> typing.Literal["hello", "renew", "slots", "facts", "logs", "goodbye"] | None: ...
+    def HasField(self, field_name: typing.Literal["facts", b"facts", "goodbye", b"goodbye", "hello", b"hello", "logs", b"logs", "message", b"message", "renew", b"renew", "slots", b"slots"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["facts", b"facts", "goodbye", b"goodbye", "hello", b"hello", "logs", b"logs", "message", b"message", "renew", b"renew", "slots", b"slots"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["hello", "renew", "slots", "facts", "logs", "goodbye"] | None: ...
 
 global___SessionRequest = SessionRequest
 
@@ -235,60 +187,9 @@ class SessionResponse(google.protobuf.message.Message):
         drain: global___Drain | None = ...,
         forget: global___Forget | None = ...,
     ) -> None: ...
-    def HasField(
-        self,
-        field_name: typing.Literal[
-            "ack",
-            b"ack",
-            "assign",
-            b"assign",
-            "cancel",
-            b"cancel",
-            "drain",
-            b"drain",
-            "forget",
-            b"forget",
-            "log_ack",
-            b"log_ack",
-            "message",
-            b"message",
-            "renewed",
-            b"renewed",
-            "welcome",
-            b"welcome",
-        ],
-    ) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "ack",
-            b"ack",
-            "assign",
-            b"assign",
-            "cancel",
-            b"cancel",
-            "drain",
-            b"drain",
-            "forget",
-            b"forget",
-            "log_ack",
-            b"log_ack",
-            "message",
-            b"message",
-            "renewed",
-            b"renewed",
-            "welcome",
-            b"welcome",
-        ],
-    ) -> None: ...
-    def WhichOneof(
-        self, oneof_group: typing.Literal["message", b"message"]
-    ) -> (
-        typing.Literal[
-            "welcome", "renewed", "assign", "ack", "log_ack", "cancel", "drain", "forget"
-        ]
-        | None
-    ): ...
+    def HasField(self, field_name: typing.Literal["ack", b"ack", "assign", b"assign", "cancel", b"cancel", "drain", b"drain", "forget", b"forget", "log_ack", b"log_ack", "message", b"message", "renewed", b"renewed", "welcome", b"welcome"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["ack", b"ack", "assign", b"assign", "cancel", b"cancel", "drain", b"drain", "forget", b"forget", "log_ack", b"log_ack", "message", b"message", "renewed", b"renewed", "welcome", b"welcome"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["welcome", "renewed", "assign", "ack", "log_ack", "cancel", "drain", "forget"] | None: ...
 
 global___SessionResponse = SessionResponse
 
@@ -343,13 +244,9 @@ class Hello(google.protobuf.message.Message):
     earlier epoch count no more, and the next Hello names everything that the agent still has files of.
     """
     @property
-    def capabilities(
-        self,
-    ) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def capabilities(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
     @property
-    def held(
-        self,
-    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___HeldAttempt]:
+    def held(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___HeldAttempt]:
         """Every attempt of which the agent still has files that are not wholly acknowledged, or whose process lives."""
 
     @property
@@ -370,29 +267,7 @@ class Hello(google.protobuf.message.Message):
         epoch: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["witness", b"witness"]) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "agent_version",
-            b"agent_version",
-            "capabilities",
-            b"capabilities",
-            "epoch",
-            b"epoch",
-            "held",
-            b"held",
-            "host",
-            b"host",
-            "protocol",
-            b"protocol",
-            "session",
-            b"session",
-            "slots",
-            b"slots",
-            "witness",
-            b"witness",
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["agent_version", b"agent_version", "capabilities", b"capabilities", "epoch", b"epoch", "held", b"held", "host", b"host", "protocol", b"protocol", "session", b"session", "slots", b"slots", "witness", b"witness"]) -> None: ...
 
 global___Hello = Hello
 
@@ -419,12 +294,7 @@ class HeldAttempt(google.protobuf.message.Message):
         alive: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["attempt", b"attempt"]) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "alive", b"alive", "attempt", b"attempt", "last_seq", b"last_seq"
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["alive", b"alive", "attempt", b"attempt", "last_seq", b"last_seq"]) -> None: ...
 
 global___HeldAttempt = HeldAttempt
 
@@ -447,9 +317,7 @@ class Witness(google.protobuf.message.Message):
         offset: builtins.int = ...,
         chain: builtins.bytes = ...,
     ) -> None: ...
-    def ClearField(
-        self, field_name: typing.Literal["chain", b"chain", "epoch", b"epoch", "offset", b"offset"]
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["chain", b"chain", "epoch", b"epoch", "offset", b"offset"]) -> None: ...
 
 global___Witness = Witness
 
@@ -476,15 +344,9 @@ class Welcome(google.protobuf.message.Message):
     credit_bytes: builtins.int
     resumed: builtins.bool
     @property
-    def attempts(
-        self,
-    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Resume]: ...
+    def attempts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Resume]: ...
     @property
-    def permits(
-        self,
-    ) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[
-        headway_api.common.v1.data_class_pb2.DataClass.ValueType
-    ]:
+    def permits(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[headway_api.common.v1.data_class_pb2.DataClass.ValueType]:
         """Classes that the agent's pool permits beside CONTROL."""
 
     def __init__(
@@ -494,33 +356,12 @@ class Welcome(google.protobuf.message.Message):
         ttl_ms: builtins.int = ...,
         renew_interval_ms: builtins.int = ...,
         attempts: collections.abc.Iterable[global___Resume] | None = ...,
-        permits: collections.abc.Iterable[headway_api.common.v1.data_class_pb2.DataClass.ValueType]
-        | None = ...,
+        permits: collections.abc.Iterable[headway_api.common.v1.data_class_pb2.DataClass.ValueType] | None = ...,
         credit_facts: builtins.int = ...,
         credit_bytes: builtins.int = ...,
         resumed: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "attempts",
-            b"attempts",
-            "credit_bytes",
-            b"credit_bytes",
-            "credit_facts",
-            b"credit_facts",
-            "permits",
-            b"permits",
-            "protocol",
-            b"protocol",
-            "renew_interval_ms",
-            b"renew_interval_ms",
-            "resumed",
-            b"resumed",
-            "ttl_ms",
-            b"ttl_ms",
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempts", b"attempts", "credit_bytes", b"credit_bytes", "credit_facts", b"credit_facts", "permits", b"permits", "protocol", b"protocol", "renew_interval_ms", b"renew_interval_ms", "resumed", b"resumed", "ttl_ms", b"ttl_ms"]) -> None: ...
 
 global___Welcome = Welcome
 
@@ -552,21 +393,7 @@ class Resume(google.protobuf.message.Message):
         cancel: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["attempt", b"attempt"]) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "attempt",
-            b"attempt",
-            "cancel",
-            b"cancel",
-            "last_line",
-            b"last_line",
-            "last_seq",
-            b"last_seq",
-            "verdict",
-            b"verdict",
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "cancel", b"cancel", "last_line", b"last_line", "last_seq", b"last_seq", "verdict", b"verdict"]) -> None: ...
 
 global___Resume = Resume
 
@@ -606,12 +433,7 @@ class Renewed(google.protobuf.message.Message):
         ttl_ms: builtins.int = ...,
         renew_interval_ms: builtins.int = ...,
     ) -> None: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "id", b"id", "renew_interval_ms", b"renew_interval_ms", "ttl_ms", b"ttl_ms"
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["id", b"id", "renew_interval_ms", b"renew_interval_ms", "ttl_ms", b"ttl_ms"]) -> None: ...
 
 global___Renewed = Renewed
 
@@ -651,9 +473,7 @@ class Blob(google.protobuf.message.Message):
         digest: builtins.bytes = ...,
         content: builtins.bytes = ...,
     ) -> None: ...
-    def ClearField(
-        self, field_name: typing.Literal["content", b"content", "digest", b"digest"]
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["content", b"content", "digest", b"digest"]) -> None: ...
 
 global___Blob = Blob
 
@@ -681,19 +501,7 @@ class Fact(google.protobuf.message.Message):
         occurred_at_us: builtins.int = ...,
         payload: builtins.bytes = ...,
     ) -> None: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "occurred_at_us",
-            b"occurred_at_us",
-            "payload",
-            b"payload",
-            "schema_version",
-            b"schema_version",
-            "type",
-            b"type",
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["occurred_at_us", b"occurred_at_us", "payload", b"payload", "schema_version", b"schema_version", "type", b"type"]) -> None: ...
 
 global___Fact = Fact
 
@@ -711,13 +519,9 @@ class AttemptFacts(google.protobuf.message.Message):
     @property
     def attempt(self) -> global___AttemptRef: ...
     @property
-    def facts(
-        self,
-    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Fact]: ...
+    def facts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Fact]: ...
     @property
-    def blobs(
-        self,
-    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Blob]: ...
+    def blobs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Blob]: ...
     def __init__(
         self,
         *,
@@ -727,12 +531,7 @@ class AttemptFacts(google.protobuf.message.Message):
         blobs: collections.abc.Iterable[global___Blob] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["attempt", b"attempt"]) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "attempt", b"attempt", "blobs", b"blobs", "facts", b"facts", "first_seq", b"first_seq"
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "blobs", b"blobs", "facts", b"facts", "first_seq", b"first_seq"]) -> None: ...
 
 global___AttemptFacts = AttemptFacts
 
@@ -746,20 +545,14 @@ class FactBatch(google.protobuf.message.Message):
     ATTEMPTS_FIELD_NUMBER: builtins.int
     id: builtins.int
     @property
-    def attempts(
-        self,
-    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[
-        global___AttemptFacts
-    ]: ...
+    def attempts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___AttemptFacts]: ...
     def __init__(
         self,
         *,
         id: builtins.int = ...,
         attempts: collections.abc.Iterable[global___AttemptFacts] | None = ...,
     ) -> None: ...
-    def ClearField(
-        self, field_name: typing.Literal["attempts", b"attempts", "id", b"id"]
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempts", b"attempts", "id", b"id"]) -> None: ...
 
 global___FactBatch = FactBatch
 
@@ -774,11 +567,7 @@ class Ack(google.protobuf.message.Message):
     WITNESS_FIELD_NUMBER: builtins.int
     batch_id: builtins.int
     @property
-    def attempts(
-        self,
-    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[
-        global___AttemptAck
-    ]: ...
+    def attempts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___AttemptAck]: ...
     @property
     def witness(self) -> global___Witness:
         """The log's head after the commit; absent when nothing was appended."""
@@ -791,12 +580,7 @@ class Ack(google.protobuf.message.Message):
         witness: global___Witness | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["witness", b"witness"]) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "attempts", b"attempts", "batch_id", b"batch_id", "witness", b"witness"
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempts", b"attempts", "batch_id", b"batch_id", "witness", b"witness"]) -> None: ...
 
 global___Ack = Ack
 
@@ -827,21 +611,7 @@ class AttemptAck(google.protobuf.message.Message):
         retry_after_ms: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["attempt", b"attempt"]) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "attempt",
-            b"attempt",
-            "last_seq",
-            b"last_seq",
-            "reason",
-            b"reason",
-            "retry_after_ms",
-            b"retry_after_ms",
-            "verdict",
-            b"verdict",
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "last_seq", b"last_seq", "reason", b"reason", "retry_after_ms", b"retry_after_ms", "verdict", b"verdict"]) -> None: ...
 
 global___AttemptAck = AttemptAck
 
@@ -870,19 +640,7 @@ class LogBatch(google.protobuf.message.Message):
         content: builtins.bytes = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["attempt", b"attempt"]) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "attempt",
-            b"attempt",
-            "content",
-            b"content",
-            "first_line",
-            b"first_line",
-            "lines",
-            b"lines",
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "content", b"content", "first_line", b"first_line", "lines", b"lines"]) -> None: ...
 
 global___LogBatch = LogBatch
 
@@ -904,9 +662,7 @@ class LogAck(google.protobuf.message.Message):
         last_line: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["attempt", b"attempt"]) -> builtins.bool: ...
-    def ClearField(
-        self, field_name: typing.Literal["attempt", b"attempt", "last_line", b"last_line"]
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "last_line", b"last_line"]) -> None: ...
 
 global___LogAck = LogAck
 
@@ -926,9 +682,7 @@ class Goodbye(google.protobuf.message.Message):
         reason: builtins.str = ...,
         handover: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(
-        self, field_name: typing.Literal["handover", b"handover", "reason", b"reason"]
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["handover", b"handover", "reason", b"reason"]) -> None: ...
 
 global___Goodbye = Goodbye
 
@@ -968,15 +722,11 @@ class Assign(google.protobuf.message.Message):
     @property
     def attempt(self) -> global___AttemptRef: ...
     @property
-    def answers(
-        self,
-    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Answer]:
+    def answers(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Answer]:
         """Of the waits of the run's last suspension: those that have an answer, or whose time has come by the control plane's clock."""
 
     @property
-    def lineage(
-        self,
-    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Ancestor]:
+    def lineage(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Ancestor]:
         """Of a run that was made from another: the runs whose journals it goes on with, the first one first."""
 
     def __init__(
@@ -998,39 +748,7 @@ class Assign(google.protobuf.message.Message):
         at_home: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["attempt", b"attempt"]) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "answers",
-            b"answers",
-            "at_home",
-            b"at_home",
-            "attempt",
-            b"attempt",
-            "cancel_grace_ms",
-            b"cancel_grace_ms",
-            "code_hash",
-            b"code_hash",
-            "deployment",
-            b"deployment",
-            "entrypoint",
-            b"entrypoint",
-            "environment",
-            b"environment",
-            "flow",
-            b"flow",
-            "kill_grace_ms",
-            b"kill_grace_ms",
-            "lineage",
-            b"lineage",
-            "parameters",
-            b"parameters",
-            "run_name",
-            b"run_name",
-            "traceparent",
-            b"traceparent",
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["answers", b"answers", "at_home", b"at_home", "attempt", b"attempt", "cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "deployment", b"deployment", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "kill_grace_ms", b"kill_grace_ms", "lineage", b"lineage", "parameters", b"parameters", "run_name", b"run_name", "traceparent", b"traceparent"]) -> None: ...
 
 global___Assign = Assign
 
@@ -1055,9 +773,7 @@ class Answer(google.protobuf.message.Message):
         over: builtins.bool = ...,
         value: builtins.bytes = ...,
     ) -> None: ...
-    def ClearField(
-        self, field_name: typing.Literal["call", b"call", "over", b"over", "value", b"value"]
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["call", b"call", "over", b"over", "value", b"value"]) -> None: ...
 
 global___Answer = Answer
 
@@ -1077,9 +793,7 @@ class Ancestor(google.protobuf.message.Message):
     cut_at_us: builtins.int
     """Calls that began then or later; 0: none."""
     @property
-    def around(
-        self,
-    ) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
+    def around(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
         """These calls, themselves alone."""
 
     def __init__(
@@ -1090,12 +804,7 @@ class Ancestor(google.protobuf.message.Message):
         around: collections.abc.Iterable[builtins.bytes] | None = ...,
         cut_at_us: builtins.int = ...,
     ) -> None: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "around", b"around", "call", b"call", "cut_at_us", b"cut_at_us", "run", b"run"
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["around", b"around", "call", b"call", "cut_at_us", b"cut_at_us", "run", b"run"]) -> None: ...
 
 global___Ancestor = Ancestor
 
@@ -1117,9 +826,7 @@ class Cancel(google.protobuf.message.Message):
         reason: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["attempt", b"attempt"]) -> builtins.bool: ...
-    def ClearField(
-        self, field_name: typing.Literal["attempt", b"attempt", "reason", b"reason"]
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "reason", b"reason"]) -> None: ...
 
 global___Cancel = Cancel
 
@@ -1136,9 +843,7 @@ class Drain(google.protobuf.message.Message):
         *,
         reconnect_after_ms: builtins.int = ...,
     ) -> None: ...
-    def ClearField(
-        self, field_name: typing.Literal["reconnect_after_ms", b"reconnect_after_ms"]
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["reconnect_after_ms", b"reconnect_after_ms"]) -> None: ...
 
 global___Drain = Drain
 

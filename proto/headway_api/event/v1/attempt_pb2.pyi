@@ -25,10 +25,7 @@ class _CallOutcome:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
 
-class _CallOutcomeEnumTypeWrapper(
-    google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_CallOutcome.ValueType],
-    builtins.type,
-):
+class _CallOutcomeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_CallOutcome.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     CALL_OUTCOME_UNSPECIFIED: _CallOutcome.ValueType  # 0
     CALL_OUTCOME_COMPLETED: _CallOutcome.ValueType  # 1
@@ -52,9 +49,7 @@ class _CallKind:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
 
-class _CallKindEnumTypeWrapper(
-    google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_CallKind.ValueType], builtins.type
-):
+class _CallKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_CallKind.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     CALL_KIND_UNSPECIFIED: _CallKind.ValueType  # 0
     CALL_KIND_TASK: _CallKind.ValueType  # 1
@@ -76,10 +71,7 @@ class _AttemptOutcome:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
 
-class _AttemptOutcomeEnumTypeWrapper(
-    google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_AttemptOutcome.ValueType],
-    builtins.type,
-):
+class _AttemptOutcomeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_AttemptOutcome.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     ATTEMPT_OUTCOME_UNSPECIFIED: _AttemptOutcome.ValueType  # 0
     ATTEMPT_OUTCOME_COMPLETED: _AttemptOutcome.ValueType  # 1
@@ -122,10 +114,7 @@ class Error(google.protobuf.message.Message):
         error_class: builtins.str = ...,
         text_digest: builtins.bytes = ...,
     ) -> None: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal["error_class", b"error_class", "text_digest", b"text_digest"],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["error_class", b"error_class", "text_digest", b"text_digest"]) -> None: ...
 
 global___Error = Error
 
@@ -157,21 +146,7 @@ class Result(google.protobuf.message.Message):
         reference: builtins.str = ...,
         preview_digest: builtins.bytes = ...,
     ) -> None: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "codec",
-            b"codec",
-            "digest",
-            b"digest",
-            "preview_digest",
-            b"preview_digest",
-            "reference",
-            b"reference",
-            "size_bytes",
-            b"size_bytes",
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["codec", b"codec", "digest", b"digest", "preview_digest", b"preview_digest", "reference", b"reference", "size_bytes", b"size_bytes"]) -> None: ...
 
 global___Result = Result
 
@@ -210,25 +185,7 @@ class Wait(google.protobuf.message.Message):
         since_us: builtins.int = ...,
         request_digest: builtins.bytes = ...,
     ) -> None: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "call",
-            b"call",
-            "kind",
-            b"kind",
-            "name",
-            b"name",
-            "request_digest",
-            b"request_digest",
-            "since_us",
-            b"since_us",
-            "topic",
-            b"topic",
-            "until_us",
-            b"until_us",
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["call", b"call", "kind", b"kind", "name", b"name", "request_digest", b"request_digest", "since_us", b"since_us", "topic", b"topic", "until_us", b"until_us"]) -> None: ...
 
 global___Wait = Wait
 
@@ -268,9 +225,7 @@ class AttemptStarted(google.protobuf.message.Message):
         pid: builtins.int = ...,
         python: builtins.str = ...,
     ) -> None: ...
-    def ClearField(
-        self, field_name: typing.Literal["pid", b"pid", "python", b"python"]
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["pid", b"pid", "python", b"python"]) -> None: ...
 
 global___AttemptStarted = AttemptStarted
 
@@ -296,12 +251,7 @@ class CallStarted(google.protobuf.message.Message):
         kind: global___CallKind.ValueType = ...,
         name: builtins.str = ...,
     ) -> None: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "call", b"call", "kind", b"kind", "name", b"name", "parent", b"parent"
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["call", b"call", "kind", b"kind", "name", b"name", "parent", b"parent"]) -> None: ...
 
 global___CallStarted = CallStarted
 
@@ -336,25 +286,7 @@ class CallRetrying(google.protobuf.message.Message):
         delay_us: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["error", b"error"]) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "call",
-            b"call",
-            "delay_us",
-            b"delay_us",
-            "error",
-            b"error",
-            "kind",
-            b"kind",
-            "name",
-            b"name",
-            "parent",
-            b"parent",
-            "try",
-            b"try",
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["call", b"call", "delay_us", b"delay_us", "error", b"error", "kind", b"kind", "name", b"name", "parent", b"parent", "try", b"try"]) -> None: ...
 
 global___CallRetrying = CallRetrying
 
@@ -398,32 +330,8 @@ class CallEnded(google.protobuf.message.Message):
         result: global___Result | None = ...,
         error: global___Error | None = ...,
     ) -> None: ...
-    def HasField(
-        self, field_name: typing.Literal["error", b"error", "result", b"result"]
-    ) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "call",
-            b"call",
-            "error",
-            b"error",
-            "kind",
-            b"kind",
-            "name",
-            b"name",
-            "outcome",
-            b"outcome",
-            "parent",
-            b"parent",
-            "result",
-            b"result",
-            "started_at_us",
-            b"started_at_us",
-            "tries",
-            b"tries",
-        ],
-    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["error", b"error", "result", b"result"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["call", b"call", "error", b"error", "kind", b"kind", "name", b"name", "outcome", b"outcome", "parent", b"parent", "result", b"result", "started_at_us", b"started_at_us", "tries", b"tries"]) -> None: ...
 
 global___CallEnded = CallEnded
 
@@ -448,13 +356,8 @@ class AttemptEnded(google.protobuf.message.Message):
         result: global___Result | None = ...,
         error: global___Error | None = ...,
     ) -> None: ...
-    def HasField(
-        self, field_name: typing.Literal["error", b"error", "result", b"result"]
-    ) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal["error", b"error", "outcome", b"outcome", "result", b"result"],
-    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["error", b"error", "result", b"result"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["error", b"error", "outcome", b"outcome", "result", b"result"]) -> None: ...
 
 global___AttemptEnded = AttemptEnded
 
@@ -486,9 +389,7 @@ class AttemptExited(google.protobuf.message.Message):
     @property
     def error(self) -> global___Error: ...
     @property
-    def waits(
-        self,
-    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Wait]:
+    def waits(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Wait]:
         """Of a suspended attempt: at least one, at most 100."""
 
     def __init__(
@@ -503,56 +404,12 @@ class AttemptExited(google.protobuf.message.Message):
         error: global___Error | None = ...,
         waits: collections.abc.Iterable[global___Wait] | None = ...,
     ) -> None: ...
-    def HasField(
-        self,
-        field_name: typing.Literal[
-            "_exit_code",
-            b"_exit_code",
-            "_signal",
-            b"_signal",
-            "error",
-            b"error",
-            "exit_code",
-            b"exit_code",
-            "result",
-            b"result",
-            "signal",
-            b"signal",
-        ],
-    ) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "_exit_code",
-            b"_exit_code",
-            "_signal",
-            b"_signal",
-            "cause",
-            b"cause",
-            "error",
-            b"error",
-            "exit_code",
-            b"exit_code",
-            "lines",
-            b"lines",
-            "outcome",
-            b"outcome",
-            "result",
-            b"result",
-            "signal",
-            b"signal",
-            "waits",
-            b"waits",
-        ],
-    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "error", b"error", "exit_code", b"exit_code", "result", b"result", "signal", b"signal"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "cause", b"cause", "error", b"error", "exit_code", b"exit_code", "lines", b"lines", "outcome", b"outcome", "result", b"result", "signal", b"signal", "waits", b"waits"]) -> None: ...
     @typing.overload
-    def WhichOneof(
-        self, oneof_group: typing.Literal["_exit_code", b"_exit_code"]
-    ) -> typing.Literal["exit_code"] | None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_exit_code", b"_exit_code"]) -> typing.Literal["exit_code"] | None: ...
     @typing.overload
-    def WhichOneof(
-        self, oneof_group: typing.Literal["_signal", b"_signal"]
-    ) -> typing.Literal["signal"] | None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_signal", b"_signal"]) -> typing.Literal["signal"] | None: ...
 
 global___AttemptExited = AttemptExited
 
@@ -572,8 +429,6 @@ class FactDropped(google.protobuf.message.Message):
         type: builtins.str = ...,
         reason: builtins.str = ...,
     ) -> None: ...
-    def ClearField(
-        self, field_name: typing.Literal["reason", b"reason", "type", b"type"]
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["reason", b"reason", "type", b"type"]) -> None: ...
 
 global___FactDropped = FactDropped
