@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import pytest
 from starlette.requests import Request
 
-from support.http_server import Api
+from support.http_server import SCHEMA, Api
 
 pytestmark = pytest.mark.postgres
 
@@ -234,7 +234,8 @@ async def test_a_deployment_that_changed_is_checked_as_it_is_now(api: Api) -> No
     run = {"deployment": "nightly", "parameters": {"region": "eu", "colour": "red"}}
     assert (await api.one.client.post("/runs", json=run)).status_code == 422
 
-    await api.one.deploy(parameter_schema={"type": "object"}, defaults={})
+    colourful = {"properties": SCHEMA["properties"] | {"colour": {"type": "string"}}}
+    await api.one.deploy(parameter_schema=SCHEMA | colourful)
     assert (await api.one.client.post("/runs", json=run)).status_code == 201
 
     await api.one.deploy()

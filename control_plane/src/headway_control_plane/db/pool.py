@@ -195,7 +195,11 @@ def _session_settings(role: Role, options: PoolOptions) -> dict[str, str]:
 
 def _local_settings(role: Role, options: PoolOptions) -> dict[str, str]:
     """Return what each transaction sets; on a direct connection the role and the rest stand since it was made."""
-    return {"role": role.value, **_session_settings(role, options)} if options.transaction_pooler else {}
+    return (
+        {"role": role.value, **_session_settings(role, options)}
+        if options.transaction_pooler
+        else {}
+    )
 
 
 async def _try_out(url: str, role: Role, options: PoolOptions) -> None:
