@@ -33,7 +33,11 @@ def main(last: int, crash: bool = False):
 
 
 def attempt(
-    project: Project, fence: int, parameters: dict[str, Any], journal: list[str]
+    project: Project,
+    fence: int,
+    parameters: dict[str, Any],
+    journal: list[str],
+    grace_us: int = 5_000_000,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Facts and output lines of one attempt, once it is over."""
     run_dir = project.runs / str(fence)
@@ -53,8 +57,8 @@ def attempt(
         "journal": journal,
         "store": "",
         "wake": "",
-        "cancel_grace_us": 5_000_000,
-        "kill_grace_us": 5_000_000,
+        "cancel_grace_us": grace_us,
+        "kill_grace_us": grace_us,
         "traceparent": "",
         "durable": "group",
     }
@@ -86,3 +90,37 @@ def test_an_attempt_that_crashed_is_taken_up_by_the_next(project: Project):
     outcomes = [fact["outcome"] for fact in second if fact["type"] == "call.ended"]
     assert sorted(outcomes) == ["completed", "skipped", "skipped", "skipped"]
     assert sorted((project.root / "marks").read_text().split()) == ["0", "1", "2", "3"]
+
+
+LATE = """
+import signal, threading
+
+def tell(change):
+    get_run_logger().info("hook: %s", change.error)
+
+@task
+def waits():
+    threading.Event().wait()
+
+@flow(timeout=0.1, on_failure=tell)
+def main(deaf: bool):
+    if deaf:
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    waits()
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("deaf", [False, True], ids=["cooperative", "killed"])
+def test_an_attempt_that_takes_too_long_is_stopped_and_has_failed(project: Project, deaf: bool):
+    project.write(LATE)
+    facts, lines = attempt(project, 1, {"deaf": deaf}, [], grace_us=100_000 if deaf else 20_000_000)
+    last = facts[-1]
+    assert (last["outcome"], last["cause"]) == ("failed", "timed out")
+    assert last["error"]["class"] == "headway.TimedOut"
+    assert "longer than its timeout of 0.1 s" in last["error"]["message"]
+    assert last.get("signal") == (9 if deaf else None)
+    calls = [fact["outcome"] for fact in facts if fact["type"] == "call.ended"]
+    assert calls == ([] if deaf else ["cancelled"])
+    assert any("hook: main took longer" in line["text"] for line in lines) is not deaf

@@ -63,7 +63,8 @@ def test_kill_goes_to_the_last_step() -> None:
         ("cancelled", 0, FRESH, ("cancelled", "cancelled")),
         ("completed", 0, Cancelling(1, 1, 1), ("completed", "")),
         ("completed", 1, FRESH, ("crashed", "exit")),
-        ("completed", -9, Cancelling(1, 1, 3), ("crashed", "signal")),
+        ("completed", -9, FRESH, ("crashed", "signal")),
+        ("completed", -9, Cancelling(1, 1, 3), ("completed", "")),
         ("failed", 1, Cancelling(1, 1, 1), ("cancelled", "cancelled")),
         (None, 0, FRESH, ("crashed", "exit")),
         (None, 3, FRESH, ("crashed", "exit")),
@@ -77,6 +78,23 @@ def test_how_it_ended(
     ended: str | None, code: int, cancel: Cancelling, expected: tuple[str, str]
 ) -> None:
     assert decide_exit(ended, code, cancel) == expected
+
+
+@pytest.mark.parametrize(
+    ("ended", "code", "expected"),
+    [
+        ("completed", 0, ("completed", "")),
+        ("completed", -9, ("completed", "")),
+        ("failed", 0, ("failed", "timed out")),
+        ("cancelled", 0, ("failed", "timed out")),
+        (None, -15, ("failed", "timed out")),
+        (None, -9, ("failed", "timed out")),
+    ],
+)
+def test_how_it_ended_when_its_time_was_up(
+    ended: str | None, code: int, expected: tuple[str, str]
+) -> None:
+    assert decide_exit(ended, code, Cancelling(1, 1, 2), timed_out=True) == expected
 
 
 def frame(type_: str, call: str = "", parent: str = "root") -> dict[str, Any]:

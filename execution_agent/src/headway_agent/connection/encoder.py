@@ -145,6 +145,7 @@ _CAUSES = (
     "exit",
     "signal",
     "killed",
+    "timed out",
     "cancelled",
     "supervisor lost",
     "host restarted",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
+from time import monotonic
 from types import FrameType, TracebackType
 
 from headway.errors import Cancelled
@@ -23,10 +24,17 @@ class Cancellation:
         self._gate = threading.Lock()
         self._gate.acquire()
         self._on_loop: Callable[[], object] | None = None
+        self._deadline = float("inf")
+        self.timed_out = False
+        """The cancel that came means that the attempt's time is up."""
 
     def install(self) -> None:
         """Listens to SIGUSR1. Main thread only."""
         signal.signal(signal.SIGUSR1, self._handle)
+
+    def expect_timeout(self, seconds: float) -> None:
+        """The supervisor, which was told of it before, will ask for a cancel after so many seconds, or later."""
+        self._deadline = monotonic() + seconds
 
     def retire(self) -> None:
         """From now on a cancel comes too late: the attempt's outcome is decided. Main thread only."""
@@ -53,6 +61,7 @@ class Cancellation:
         if self.requested:
             return
         self.requested = True
+        self.timed_out = monotonic() >= self._deadline
         self._gate.release()
         if self._on_loop is not None:
             self._on_loop()

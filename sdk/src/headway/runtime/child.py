@@ -30,6 +30,7 @@ from headway.runtime.channel import Channel
 from headway.runtime.engine import JournalEngine
 from headway.runtime.failures import ErrorDescriber
 from headway.runtime.journal import Journal
+from headway.runtime.limits import timed_out
 from headway.runtime.loghook import FrameHandler
 from headway.runtime.reporter import Reporter
 from headway.runtime.results import ResultWriter
@@ -146,7 +147,9 @@ class Attempt:
             engine.hear_prints()
         set_root(root)
         engine.use(flow.task_runner.open())
-        self._report.attempt_started(os.getpid(), platform.python_version())
+        if flow.timeout is not None:
+            self._cancellation.expect_timeout(flow.timeout)
+        self._report.attempt_started(os.getpid(), platform.python_version(), flow.timeout)
         self._root, self._flow = root, flow
         warn_of_other_code(self._start)
         self._tell("running")
@@ -174,6 +177,10 @@ class Attempt:
     def _ended_badly(self, error: BaseException) -> None:
         if isinstance(error, EntrypointError | ParameterError):
             self._report.attempt_failed("refused", error)
+        elif self._cancellation.timed_out and self._flow is not None:
+            late = timed_out(self._flow.name, self._flow.timeout or 0.0)
+            self._report.attempt_failed("failed", late.with_traceback(error.__traceback__))
+            self._tell("failed", error=late)
         elif self._cancellation.requested or isinstance(error, Cancelled | KeyboardInterrupt):
             asked = isinstance(
                 error, asyncio.CancelledError

@@ -114,8 +114,22 @@ class Exit(NamedTuple):
     cause: str
 
 
-def decide_exit(ended: str | None, wait_code: int, cancel: Cancelling) -> Exit:
-    """`ended`: the outcome that `attempt.ended` named, if there was one; `wait_code`: exit code, or minus the signal."""
+TIMED_OUT = "timed out"
+
+
+def decide_exit(
+    ended: str | None, wait_code: int, cancel: Cancelling, *, timed_out: bool = False
+) -> Exit:
+    """`ended`: the outcome that `attempt.ended` named, if there was one; `wait_code`: exit code, or minus the signal.
+
+    `timed_out`: the cancel was not asked for, the attempt's time was up.
+    """
+    if ended == "completed" and (wait_code == 0 or cancel.asked):
+        return Exit(
+            "completed", ""
+        )  # it had its result before it was stopped in whatever came after
+    if timed_out:
+        return Exit("failed", TIMED_OUT)
     if ended is not None and wait_code == 0:
         return Exit(ended, "cancelled" if ended == "cancelled" else "")
     if cancel.asked and ended != "completed":

@@ -36,8 +36,10 @@ class Reporter:
         self._write_result = write_result
         self._warned: set[str] = set()
 
-    def attempt_started(self, pid: int, python: str) -> None:
-        self._send({"type": "attempt.started", "at_us": self.clock(), "pid": pid, "python": python})
+    def attempt_started(self, pid: int, python: str, timeout: float | None) -> None:
+        """From here on the supervisor keeps the flow's time."""
+        frame = {"type": "attempt.started", "at_us": self.clock(), "pid": pid, "python": python}
+        self._send(frame if timeout is None else {**frame, "timeout_us": round(timeout * 1e6)})
 
     def attempt_completed(self, value: Any, name: str) -> None:
         result = self._result(value, name, "the run shows no result")

@@ -13,6 +13,7 @@ from typing import Any
 
 from headway.runtime import clock, processes
 from headway.runtime.decisions import (
+    TIMED_OUT,
     CancelEvent,
     Cancelling,
     HeldStarts,
@@ -35,6 +36,7 @@ MOST_WORD = 255  # characters of what stands beside a line's text
 READ = 64 * 1024  # what a pipe holds; a larger buffer would be mapped and unmapped for each read
 LAST_KILL = 10.0
 KILL_ROUND = 0.05
+MOST_TIMEOUT_US = 400 * 24 * 3600 * 1_000_000  # beyond, no timer of the system would take it
 
 
 def announce(start: dict[str, Any], writer: Writer, sdk: str, fault: Faults) -> None:
@@ -93,6 +95,9 @@ class Supervisor:
             start.get("cancel_grace_us", 5_000_000) / 1e6,
             start.get("kill_grace_us", 5_000_000) / 1e6,
         )
+        self._timeout_s = 0.0
+        self._time_up_at: float | None = None
+        self._timed_out = False
         self._asked = 0
         self._kill_asked = False
         self._status: int | None = None
@@ -176,14 +181,19 @@ class Supervisor:
             self._selector.register(fd, selectors.EVENT_READ)
 
     def _timeout(self, now: float) -> float | None:
-        deadlines = (self._held.deadline(), self._cancel.next_at, self._store.look_at)
+        deadlines = (
+            self._held.deadline(),
+            self._cancel.next_at,
+            self._store.look_at,
+            self._time_up_at,
+        )
         nearest = min((at for at in deadlines if at is not None), default=None)
         return None if nearest is None else max(0.0, nearest - now)
 
     def _step_cancel(self, now: float) -> None:
         asked, self._asked = self._asked, 0
         effects: list[Signal] = []
-        events: list[CancelEvent] = ["asked"] * asked
+        events: list[CancelEvent] = ["asked"] * (asked + self._time_is_up(now))
         events += ["kill"] * self._kill_asked
         for event in (*events, "tick"):
             self._cancel, more = cancel_step(self._cancel, now, event)
@@ -197,6 +207,14 @@ class Supervisor:
                     processes.signal_group(self._flow.pid, effect.number)
                 case "tree":
                     processes.signal_each(processes.descendants(os.getpid()), effect.number)
+
+    def _time_is_up(self, now: float) -> bool:
+        """Once, at the attempt's own deadline; it is then stopped as a cancel stops it."""
+        if self._time_up_at is None or now < self._time_up_at:
+            return False
+        self._time_up_at = None
+        self._timed_out = not self._cancel.asked and not self._ended
+        return self._timed_out
 
     # Taking in. A reader returns False when its source has ended.
 
@@ -237,6 +255,10 @@ class Supervisor:
     def _take_fact(self, kind: str, frame: dict[str, Any]) -> None:
         if kind == "attempt.started":
             self._started_at_us = _instant(frame) or self._started_at_us
+            timeout_us = frame.get("timeout_us")
+            if type(timeout_us) is int and 0 < timeout_us <= MOST_TIMEOUT_US:
+                self._timeout_s = timeout_us / 1e6
+                self._time_up_at = clock.monotonic() + self._timeout_s
         elif kind == "attempt.ended":
             self._ended = frame
         elif frame.get("durable") == "sync":
@@ -327,7 +349,7 @@ class Supervisor:
 
     def _exited(self, code: int) -> dict[str, Any]:
         ended = self._ended.get("outcome")
-        outcome, cause = decide_exit(ended, code, self._cancel)
+        outcome, cause = decide_exit(ended, code, self._cancel, timed_out=self._timed_out)
         frame = {
             "type": "attempt.exited",
             "at_us": clock.now_us(),
@@ -343,6 +365,11 @@ class Supervisor:
             frame |= {
                 name: self._ended[name] for name in ("result", "error") if name in self._ended
             }
+        elif cause == TIMED_OUT:  # the flow itself could not tell it any more
+            message = (
+                f"the flow took longer than its timeout of {self._timeout_s:g} s, and was stopped"
+            )
+            frame["error"] = {"class": "headway.TimedOut", "message": message, "traceback": []}
         return frame
 
 
