@@ -11,7 +11,7 @@ from typing import Any, Self
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.pq import Format
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from headway_control_plane.db.errors import CannotConnect
 from headway_control_plane.db.roles import Role
@@ -112,6 +112,18 @@ class Database:
         else:
             async with self._pools[role].connection() as connection:
                 yield connection
+
+    async def answers(self, role: Role, seconds: float) -> bool:
+        """Return whether a role gets an answer within so many seconds."""
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                self._pools[role].connection(timeout=seconds) as connection,
+            ):
+                await connection.execute("SELECT 1")
+        except (TimeoutError, PoolTimeout, psycopg.OperationalError):
+            return False
+        return True
 
     async def open(self) -> None:
         """Open all pools and wait for their first connections."""

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
-from psycopg import AsyncCursor
+from psycopg import AsyncCursor, errors
 
 from headway_control_plane.application.ports import CommitNotice
 from headway_control_plane.db.pool import Connection
@@ -48,6 +48,8 @@ _DEDUPE = RowTable(
         "expires_at": "instant",
     },
 )
+# A lock that is not to be had by then is tried for again later, and the lane goes on with what else there is.
+_BRIEFLY = {"lock_timeout": "100"}
 _PAYLOADS = ("int8", "bytes", "bytes")
 _HEADS = ("int8", "int8", "int4", "bytes", "instant")
 
@@ -80,6 +82,14 @@ class OutcomeUnknown(Exception):
         self.proof = proof
 
 
+class HeadsHeld(Exception):
+    """Somebody else holds the heads of these workspaces; nothing was appended to any."""
+
+    def __init__(self, workspaces: frozenset[int]) -> None:
+        super().__init__(f"the heads of workspaces {sorted(workspaces)} are held")
+        self.workspaces = workspaces
+
+
 class Flusher:
     """Runs flushes on a connection that its caller owns, prepared by `prepare`."""
 
@@ -99,6 +109,7 @@ class Flusher:
 
         Raises:
             OutcomeUnknown: The connection was lost after the writes were sent.
+            HeadsHeld: Some workspaces can't be appended to now; nothing was appended.
             BrokenItem: One item can't be carried out; nothing was appended.
             psycopg.Error: Nothing was appended.
         """
@@ -108,6 +119,9 @@ class Flusher:
             if not draft.writes:
                 await connection.execute("ROLLBACK")
                 return flushed
+        except errors.LockNotAvailable as error:
+            await roll_back(connection)
+            raise HeadsHeld(frozenset(item.ws for item in items)) from error
         except BaseException:
             await roll_back(connection)
             raise
@@ -138,7 +152,7 @@ class Flusher:
         loader = Loader()
         async with connection.pipeline():
             await connection.execute("BEGIN")
-            await set_locally(connection, workspaces, self._settings)
+            await set_locally(connection, workspaces, self._settings | _BRIEFLY)
             heads, time = await lock_heads(connection, workspaces)
             epochs = await _maybe(connection, "shard_epochs", [workspaces], wanted=grants)
             responses = await _maybe(
@@ -149,6 +163,8 @@ class Flusher:
             )
             await loader.send(connection, wanted)
         locked, now = await read_heads(heads, time)
+        if len(locked) < len(workspaces):
+            await self._require_free(connection, [ws for ws in workspaces if ws not in locked])
         shard_epochs: dict[int, int] = dict(await epochs.fetchall()) if epochs else {}
         states = {ws: States(shard_epochs.get(head.shard, 0)) for ws, head in locked.items()}
         stored = await responses.fetchall() if responses else ()
@@ -163,6 +179,12 @@ class Flusher:
         for item in items:
             draft.add(item)
         return draft
+
+    async def _require_free(self, connection: Connection, missing: list[int]) -> None:
+        """Raise HeadsHeld when heads could not be locked; those that are not there at all are for the draft to refuse."""
+        found = await connection.execute(_SQL["known_heads"], [missing])
+        if held := frozenset(ws for (ws,) in await found.fetchall()):
+            raise HeadsHeld(held)
 
     async def _commit(self, connection: Connection, draft: Draft, flushed: Flushed) -> None:
         moved = Moved()
@@ -223,8 +245,12 @@ async def write_events(
 async def lock_heads(
     connection: Connection, workspaces: Sequence[int]
 ) -> tuple[AsyncCursor[Row], AsyncCursor[Row]]:
-    """Lock head rows, in order and in a statement of their own, then take the time: cursors for `read_heads`."""
-    heads = await connection.execute(_SQL["lock_heads"], [list(workspaces)], prepare=True)
+    """Lock head rows, in order and in a statement of their own, then take the time: cursors for `read_heads`.
+
+    One alone is waited for; of several those that somebody else holds are left out, so that none waits for another's.
+    """
+    statement = _SQL["lock_heads" if len(workspaces) == 1 else "lock_free_heads"]
+    heads = await connection.execute(statement, [list(workspaces)], prepare=True)
     return heads, await connection.execute(_SQL["time_after_locks"], prepare=True)
 
 

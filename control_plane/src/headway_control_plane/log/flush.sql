@@ -10,6 +10,16 @@ SELECT h.ws, w.id, w.shard, h.epoch, h."offset", h.seg, h.chain, CASE WHEN isfin
 FROM workspace_head h JOIN workspace w ON w.ws = h.ws
 WHERE h.ws = ANY (%b::bigint[]) ORDER BY h.ws FOR UPDATE OF h
 
+-- name: lock_free_heads
+-- S1 of a flush: heads that somebody else holds are left out, so that no other workspace waits with them.
+SELECT h.ws, w.id, w.shard, h.epoch, h."offset", h.seg, h.chain, CASE WHEN isfinite(h.recorded_at) THEN h.recorded_at END
+FROM workspace_head h JOIN workspace w ON w.ws = h.ws
+WHERE h.ws = ANY (%b::bigint[]) ORDER BY h.ws FOR UPDATE OF h SKIP LOCKED
+
+-- name: known_heads
+-- Whether a head that was not locked is there at all.
+SELECT ws FROM workspace_head WHERE ws = ANY (%b::bigint[])
+
 -- name: time_after_locks
 -- The time of everything that this flush decides and records.
 SELECT headway_now()

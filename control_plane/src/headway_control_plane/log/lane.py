@@ -15,8 +15,9 @@ from psycopg_pool import PoolClosed, PoolTimeout
 from headway_control_plane.db.pool import Connection, Pool
 from headway_control_plane.log.bisect import isolate
 from headway_control_plane.log.draft import BrokenItem
-from headway_control_plane.log.flush import Flushed, Flusher, OutcomeUnknown
+from headway_control_plane.log.flush import Flushed, Flusher, HeadsHeld, OutcomeUnknown
 from headway_control_plane.log.items import Item
+from headway_control_plane.log.siding import Siding
 from headway_control_plane.log.waiting_line import WaitingLine
 
 _log = logging.getLogger(__name__)
@@ -52,17 +53,33 @@ class Lane:
         self._make_segments = make_segments
         self._random = random
         self._connection: Connection | None = None
+        self._siding = Siding(patience=line.limits.patience, retry_after=line.limits.retry_after)
 
     async def run(self) -> None:
-        """Flush until the line is closed and empty."""
+        """Flush until the line is closed and nothing waits."""
         try:
-            while await self.line.wait():
-                batch = self.line.take()
+            while await self._wait():
+                batch = self._siding.merge(self.line.take(), _now())
                 if batch:
                     await self._append(batch)
+                self._siding.settle()
         finally:
             self.line.turn_away("The control plane is stopping.")
+            self._siding.turn_away("The control plane is stopping.")
             await self._let_go()
+
+    async def _wait(self) -> bool:
+        """Wait until something can be tried; False when nothing will ever be."""
+        if not self._siding:
+            return await self.line.wait()
+        pause = self._siding.pause(_now())
+        try:
+            async with asyncio.timeout(pause):
+                if not await self.line.wait():
+                    await asyncio.sleep(pause)  # the line is closed: what was put aside is left
+        except TimeoutError:
+            pass  # time to try again
+        return True
 
     async def _append(self, batch: Sequence[Item]) -> None:
         """Answer every item of a batch, in as few flushes as possible."""
@@ -89,6 +106,9 @@ class Lane:
                 self._settled(await self._run(items))
             except (PoolTimeout, PoolClosed):
                 break
+            except HeadsHeld as held:
+                self._siding.put([i for i in items if i.ws in held.workspaces], _now())
+                return [free] if (free := [i for i in items if i.ws not in held.workspaces]) else ()
             except BrokenItem as broken:
                 return _without(items, broken)
             except psycopg.Error as error:
@@ -162,6 +182,10 @@ class Lane:
         for item in items:
             if not item.future.done():
                 item.future.set_exception(error)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _without(items: Sequence[Item], broken: BrokenItem) -> Sequence[Sequence[Item]]:

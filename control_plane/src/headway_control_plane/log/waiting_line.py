@@ -27,7 +27,7 @@ class WaitingLine:
     """First in, first out."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self.limits = limits
         self._items: deque[Item] = deque()
         self._events = 0
         self._bytes = 0
@@ -68,7 +68,7 @@ class WaitingLine:
             item = self._items[0]
             events += item.events
             size += item.size_bytes
-            if taken and (events > self._limits.flush_events or size > self._limits.flush_bytes):
+            if taken and (events > self.limits.flush_events or size > self.limits.flush_bytes):
                 break
             taken.append(self._items.popleft())
             self._events -= item.events
@@ -96,11 +96,11 @@ class WaitingLine:
         self._note_room()
 
     def unavailable(self, why: str) -> Unavailable:
-        return Unavailable(why, self._limits.retry_after)
+        return Unavailable(why, self.limits.retry_after)
 
     async def _wait_for_room(self) -> None:
         try:
-            async with asyncio.timeout(self._limits.patience.total_seconds()):
+            async with asyncio.timeout(self.limits.patience.total_seconds()):
                 while not self._room.is_set():
                     await self._room.wait()
         except TimeoutError:
@@ -108,7 +108,7 @@ class WaitingLine:
 
     def _note_room(self) -> None:
         full = (
-            self._events >= self._limits.waiting_events or self._bytes >= self._limits.waiting_bytes
+            self._events >= self.limits.waiting_events or self._bytes >= self.limits.waiting_bytes
         )
         if full and not self._closed:
             self._room.clear()

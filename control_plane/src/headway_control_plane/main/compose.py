@@ -46,6 +46,9 @@ UntilBroken = Callable[[], Awaitable[object]]
 
 _ROLES = (Role.APP, Role.COMMITTER, Role.PROJECTOR, Role.DISPATCHER, Role.AUTH, Role.MAINTENANCE)
 
+# A database that takes longer serves nobody.
+_ANSWER_SECONDS = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class Core:
@@ -198,6 +201,7 @@ async def _http_server(core: Core, engine: ProjectionEngine) -> AsyncIterator[Ht
         sessions=sessions,
         options=HttpOptions(hosts=_host_names(settings)),
         closing=closing,
+        is_ready=lambda: core.database.answers(Role.APP, _ANSWER_SECONDS),
     )
     app = create_app(services)
     app.router.routes.extend(ui_routes(_pages(core, services, sessions, engine)))
