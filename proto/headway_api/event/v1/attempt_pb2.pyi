@@ -379,7 +379,7 @@ class AttemptExited(google.protobuf.message.Message):
     exit_code: builtins.int
     signal: builtins.int
     cause: builtins.str
-    """One of '', exit, signal, killed, cancelled, supervisor lost, host restarted, entry point refused, environment refused, protocol refused, journal missing."""
+    """One of '', exit, signal, killed, timed out, cancelled, supervisor lost, host restarted, entry point refused, environment refused, protocol refused, journal missing."""
     lines: builtins.int
     """The number of the last line of output."""
     @property
