@@ -42,13 +42,17 @@ def test_runs_survive_the_death_of_anything(headway, trial, thorough, target, se
 
 
 def without_exit_status(headway, work):
-    """Attempts whose files or whose rows do not say how they ended."""
+    """Attempts whose files or whose rows do not say how they ended. One that was lost before its agent noted it left nothing."""
     for run in work.runs:
         shown = headway.api.patiently("GET", f"/runs/{run}/attempts")["attempts"]
         for attempt in shown:
             frames = headway.frames(run, attempt["number"])
-            last = frames[-1] if frames else {"type": "nothing"}
-            if last["type"] != "attempt.exited":
-                yield f"attempt {run}/{attempt['number']}: its file ends with {last['type']}"
-            elif attempt["outcome"] != last["outcome"]:
-                yield f"attempt {run}/{attempt['number']}: {attempt['outcome']}, its file says {last['outcome']}"
+            last = frames[-1] if frames else None
+            is_lost = attempt["outcome"] == "lost"
+            told = f"attempt {run}/{attempt['number']} ({attempt['outcome']})"
+            if last is None and not is_lost:
+                yield f"{told}: there is no file"
+            elif last is not None and last["type"] != "attempt.exited":
+                yield f"{told}: its file ends with {last['type']}"
+            elif last is not None and not is_lost and last["outcome"] != attempt["outcome"]:
+                yield f"{told}: its file says {last['outcome']}"

@@ -6,17 +6,18 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from support.effects import MANY_STEPS, marks, violations
+from support.effects import marks
 from support.eventually import eventually
 from support.hand_agent import hand_agent, make_pool
+from support.load import load
 from support.proxy import Proxy
+from support.stack import Stack
 
 pytestmark = [
     pytest.mark.process,
     pytest.mark.postgres,
     pytest.mark.slow,
     pytest.mark.timeout(180),
-    pytest.mark.xdist_group("kill-points"),
 ]
 
 
@@ -27,10 +28,17 @@ def leave_fault(headway, at, n=1):
     unnamed.replace(headway.home / "fault")
 
 
-def head(headway):
-    return headway.api.patiently("GET", "/log/head")["cursor"]
+def shown(headway, each):
+    return headway.api.patiently("GET", f"/runs/{each.run}")
 
 
+def in_attempt(headway, each, number):
+    found = shown(headway, each)
+    told = (found["state"], found["attempt"])
+    return [] if told == ("completed", number) else [f"run {each.run} is {told}, not in {number}"]
+
+
+@pytest.mark.row(2)
 @pytest.mark.parametrize(
     ("at", "n"),
     [
@@ -42,95 +50,111 @@ def head(headway):
         ("after_commit", 6),
     ],
 )
-def test_the_supervisor_dies_beside_a_durable_write(headway, tmp_path, at, n):
+def test_the_supervisor_dies_beside_a_durable_write(headway, trial, at, n):
     leave_fault(headway, at, n)
-    file = tmp_path / "marks"
-    run = headway.start_run("many-steps", path=str(file))
-    ended = headway.ended(run)
+    with load(headway, most=0) as work:
+        each = work.start("many-steps")
+    work.drain()
     assert not (headway.home / "fault").exists()
-    assert (ended["state"], ended["attempt"]) == ("completed", 2)
-    first = [mark for mark in marks(file) if mark.fence == 1]
+    trial.happened(f"kill -9 supervisor {at.replace('_', ' ')}")
     if at.endswith("starting_durable") or at == "after_starting":
-        assert first == [], "user code may not run before STARTING is durable"
-    assert violations(file, headway.run_directories(run), MANY_STEPS) == []
-    assert headway.violations() == []
-    last = headway.frames(run, 1)[-1]
+        first = [mark for mark in marks(each.file) if mark.fence == 1]
+        trial.holds("no user code before STARTING is durable", first)
+    last = headway.frames(each.run, 1)[-1]
+    work.judge(trial)
+    trial.holds("the second attempt counts", in_attempt(headway, each, 2))
     assert (last["outcome"], last["cause"]) == ("crashed", "supervisor lost")
 
 
+@pytest.mark.row(2)
 @pytest.mark.parametrize("at", ["before_spawn", "after_spawn"])
-def test_the_agent_dies_beside_the_spawn(headway, tmp_path, at):
+def test_the_agent_dies_beside_the_spawn(headway, trial, at):
     """Recorded and not started, or started and not recorded: in both cases the attempt runs, and once."""
     before = headway.part("agent").pid
     leave_fault(headway, at)
-    file = tmp_path / "marks"
-    run = headway.start_run("many-steps", path=str(file))
-    ended = headway.ended(run)
+    with load(headway, most=0) as work:
+        each = work.start("many-steps")
+    work.drain()
     assert headway.part("agent").pid != before
-    assert (ended["state"], ended["attempt"]) == ("completed", 1)
-    assert violations(file, headway.run_directories(run), MANY_STEPS) == []
-    assert headway.violations() == []
+    trial.happened(f"kill -9 agent {at.replace('_', ' ')}")
+    work.judge(trial)
+    trial.holds("the attempt runs once", in_attempt(headway, each, 1))
+
+
+class Proxied:
+    """What load needs of a rig: an agent behind a proxy, in a pool of its own."""
+
+    def __init__(self, headway: Stack, proxy: Proxy, agent) -> None:
+        self.headway, self.proxy = headway, proxy
+        self.api, self.database_url = headway.api, headway.database_url
+        self.run_directories = agent.run_directories
+
+    def kill_server(self) -> None:
+        """With it goes what it had sent and the proxy held back."""
+        self.headway.part("server").kill()
+        self.proxy.reset()
+        self.proxy.mend()
+
+    def head(self) -> str:
+        return self.api.patiently("GET", "/log/head")["cursor"]
 
 
 @pytest.fixture(scope="module")
 def proxied(headway, tmp_path_factory):
-    """An agent behind a proxy, in a pool of its own, and its deployments."""
     make_pool(headway, "proxied")
     headway.deploy("effects:many_steps", "proxied-steps", "--pool", "proxied")
     headway.deploy("effects:one_step", "proxied-step", "--pool", "proxied")
-    with Proxy(headway.grpc_port) as proxy:
-        directory = tmp_path_factory.mktemp("proxied")
-        with hand_agent(headway, "proxied", directory, port=proxy.port) as agent:
-            agent.proxy = proxy
-            yield agent
-            proxy.mend()
+    with (
+        Proxy(headway.grpc_port) as proxy,
+        hand_agent(
+            headway, "proxied", tmp_path_factory.mktemp("proxied"), port=proxy.port
+        ) as agent,
+    ):
+        yield Proxied(headway, proxy, agent)
+        proxy.mend()
 
 
-def kill_server(headway, proxy):
-    """With it goes what it had sent and the proxy held back."""
-    headway.part("server").kill()
-    proxy.reset()
-    proxy.mend()
+@pytest.mark.row(1)
+def test_the_control_plane_dies_between_commit_and_acknowledgement(proxied, trial):
+    with load(proxied, most=0) as work:
+        each = work.start("proxied-steps", seconds=0.05)
+        eventually(lambda: len(marks(each.file)) >= 3)
+        proxied.proxy.hold_down()
+        before = proxied.head()
+        eventually(lambda: proxied.head() != before, what="facts are committed")
+        proxied.kill_server()
+        trial.happened("kill -9 server between commit and acknowledgement")
+    work.drain()
+    work.judge(trial)
+    trial.holds("the attempt runs once", in_attempt(proxied, each, 1))
 
 
-def test_the_control_plane_dies_between_commit_and_acknowledgement(headway, proxied, tmp_path):
-    file = tmp_path / "marks"
-    run = headway.start_run("proxied-steps", path=str(file), seconds=0.05)
-    eventually(lambda: len(marks(file)) >= 3)
+@pytest.mark.row(1)
+def test_the_control_plane_dies_with_the_grant_on_its_way(proxied, trial):
     proxied.proxy.hold_down()
-    before = head(headway)
-    eventually(lambda: head(headway) != before, what="facts are committed")
-    kill_server(headway, proxied.proxy)
-    ended = headway.ended(run)
-    assert (ended["state"], ended["attempt"]) == ("completed", 1)
-    assert violations(file, proxied.run_directories(run), MANY_STEPS) == []
-    assert headway.violations() == []
+    with load(proxied, most=0) as work:
+        each = work.start("proxied-step", expected={"flow", "step-1"})
+        eventually(lambda: shown(proxied, each)["state"] == "pending")
+        proxied.kill_server()
+        trial.happened("kill -9 server with a grant on its way")
+    work.drain()
+    work.judge(trial)
+    trial.holds("the attempt runs once", in_attempt(proxied, each, 1))
 
 
-def test_the_control_plane_dies_with_the_grant_on_its_way(headway, proxied, tmp_path):
-    file = tmp_path / "marks"
+@pytest.mark.row(7)
+def test_a_cancel_overtakes_a_grant_that_never_arrived(proxied, trial):
     proxied.proxy.hold_down()
-    run = headway.start_run("proxied-step", path=str(file))
-    eventually(lambda: headway.api("GET", f"/runs/{run}")["state"] == "pending")
-    kill_server(headway, proxied.proxy)
-    ended = headway.ended(run)
-    assert (ended["state"], ended["attempt"]) == ("completed", 1)
-    assert violations(file, proxied.run_directories(run), {"flow", "step-1"}) == []
-    assert headway.violations() == []
-
-
-def test_a_cancel_overtakes_a_grant_that_never_arrived(headway, proxied, tmp_path):
-    file = tmp_path / "marks"
-    proxied.proxy.hold_down()
-    run = headway.start_run("proxied-step", path=str(file))
-    eventually(lambda: headway.api("GET", f"/runs/{run}")["state"] == "pending")
-    headway.api("POST", f"/runs/{run}/cancel", {})
-    proxied.proxy.reset()
-    proxied.proxy.mend()
-    ended = headway.ended(run)
-    assert ended["state"] == "cancelled"
-    assert marks(file) == []
-    assert headway.violations() == []
+    with load(proxied, most=0) as work:
+        each = work.start("proxied-step", expected=(), outcomes=("cancelled",))
+        eventually(lambda: shown(proxied, each)["state"] == "pending")
+        proxied.api("POST", f"/runs/{each.run}/cancel", {})
+        proxied.proxy.reset()
+        proxied.proxy.mend()
+        trial.happened("connection reset with a grant on its way")
+    work.drain()
+    trial.holds("a cancelled run does not begin", marks(each.file))
+    work.judge(trial)
 
 
 def committing(headway):
@@ -142,17 +166,19 @@ def committing(headway):
     return None
 
 
-@pytest.mark.parametrize("what", ["backend", "all of it"])
-def test_postgresql_dies_during_commits(headway, tmp_path, what):
+@pytest.mark.row(3)
+@pytest.mark.trials(1, 4)
+@pytest.mark.parametrize("what", ["backend", "PostgreSQL"])
+def test_postgresql_dies_during_commits(headway, trial, what, seed):
     """A backend that dies takes all others with it; both ways every connection is lost with its outcome unknown."""
-    file = tmp_path / "marks"
-    run = headway.start_run("many-steps", path=str(file), seconds=0.05)
-    eventually(lambda: len(marks(file)) >= 3)
-    struck = eventually(lambda: committing(headway), what="a backend that writes")
-    victim = struck if what == "backend" else headway.part("postgres")
-    with suppress(psutil.NoSuchProcess):
-        victim.kill()
-    ended = headway.ended(run)
-    assert (ended["state"], ended["attempt"]) == ("completed", 1)
-    assert violations(file, headway.run_directories(run), MANY_STEPS) == []
-    assert headway.violations() == []
+    with load(headway, per_second=2.0, seconds=0.03) as work:
+        work.until_more_marks(3)
+        struck = eventually(lambda: committing(headway), what="a backend that writes")
+        victim = struck if what == "backend" else headway.part("postgres")
+        with suppress(psutil.NoSuchProcess):
+            victim.kill()
+            trial.happened(f"kill -9 {what} during a commit")
+        work.until_more_marks(3)
+    work.drain()
+    work.judge(trial)
+    trial.holds("an outage of ours repeats nothing of theirs", work.repeated())

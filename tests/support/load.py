@@ -102,7 +102,7 @@ class Load:
         self._interval, self._most = 1 / per_second, most
         self._steady = (deployment, expected, outcomes, result, parameters)
         self._folder = Path(tempfile.mkdtemp(prefix="hw-load-"))
-        self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._lock = threading.Lock()
         self._stop_starting, self._give_up = threading.Event(), threading.Event()
         self._drained = False
@@ -248,7 +248,6 @@ class Load:
             trial.holds(INVARIANTS[12], self._liveness())
         finally:
             self.abandon()
-        self._remove()
 
     def agent_states(self) -> set[Path]:
         """The state directories of all agents that had a run of ours."""
@@ -299,11 +298,10 @@ class Load:
                 yield f"{told} with {shown['result']['preview']}, not {each.result}"
 
     def repeated(self) -> list[str]:
-        """Runs that needed more than one attempt: after an outage of ours there may be none."""
+        """Runs that executed user code in more than one attempt: for an outage of ours there may be none."""
+        fences = {each.run: {m.fence for m in effects.marks(each.file)} for each in self.started}
         return [
-            f"run {each.run} is at attempt {each.shown['attempt']}"
-            for each in self.started
-            if each.shown is not None and each.shown["attempt"] > 1
+            f"run {run} ran in attempts {told}" for run, told in fences.items() if len(told) > 1
         ]
 
 

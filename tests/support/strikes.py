@@ -1,12 +1,13 @@
-"""kill -9 of whatever runs in a `Stack`: finds a living victim, kills it, and says whether there was one."""
+"""kill -9 and SIGSTOP of what runs in a `Stack`: finds living victims, strikes, and says whether there were any."""
 
 from __future__ import annotations
 
 import os
 import random
 import signal
-from collections.abc import Iterable
-from contextlib import suppress
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 import psutil
 
@@ -47,8 +48,7 @@ def _send(pid: int, number: signal.Signals) -> bool:
 
 def _victims(headway: Stack, work: Load, target: str, rng: random.Random) -> list[psutil.Process]:
     if target == "PostgreSQL and its backends":
-        postmaster = headway.part("postgres")
-        return [postmaster, *postmaster.children(recursive=True)]
+        return postgres_family(headway)
     if target in {"agent", "server"}:
         return [headway.part(target)]
     if target == "PostgreSQL":
@@ -79,3 +79,37 @@ def executing(headway: Stack, work: Load, what: str) -> psutil.Process:
 
 def _is_over(headway: Stack, run: str, fence: int) -> bool:
     return any(frame["type"] == "attempt.exited" for frame in headway.frames(run, fence))
+
+
+@contextmanager
+def stopped(*processes: psutil.Process) -> Iterator[None]:
+    """SIGSTOP while the block lasts, the first one and those of the others that still live. Still so at the end, or the block proved nothing."""
+    held: list[psutil.Process] = []
+    try:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
+                held.append(process)
+        assert processes[0] in held, "there is nothing to stop"
+        eventually(lambda: _all_stopped(held), what="all are stopped")
+        yield
+        assert _all_stopped(held), "somebody continued or ended what was stopped"
+    finally:
+        for process in held:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+
+
+def _all_stopped(processes: Iterable[psutil.Process]) -> bool:
+    return all(process.status() == psutil.STATUS_STOPPED for process in processes)
+
+
+def postgres_family(headway: Stack) -> list[psutil.Process]:
+    """The postmaster and its backends."""
+    postmaster = headway.part("postgres")
+    return [postmaster, *postmaster.children(recursive=True)]
+
+
+def outlast(seconds: float) -> None:
+    """The length of an outage is what some tests are about: there is nothing to wait for in its place."""
+    threading.Event().wait(seconds)

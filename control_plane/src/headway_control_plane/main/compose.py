@@ -82,6 +82,7 @@ async def control_plane(settings: Settings) -> AsyncIterator[UntilBroken]:
             database,
             sources.clock,
             replica=replica,
+            address=f"{settings.grpc_host}:{settings.grpc_port}",
             terms=LeaseTerms.scaled(timedelta(seconds=settings.replica_ttl)),
         )
         agents = _agent_server(core, shards)
