@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -66,7 +67,7 @@ def workspace_of(url: str, run: str) -> int:
     with _connect(url) as connection:
         row = connection.execute("SELECT ws FROM run WHERE run = %s", [run]).fetchone()
     assert row is not None, f"run {run} is acknowledged and not in the database"
-    return int(str(row[0]))
+    return int(row[0])
 
 
 def logged(url: str, ws: int) -> Logged:
@@ -131,13 +132,35 @@ async def projection_violations(url: str, ws: int, offset: int) -> list[str]:
 
 def projection_offset(url: str, ws: int) -> int:
     """How far what is shown has come."""
-    with _connect(url) as connection:
-        row = connection.execute(
-            'SELECT min("offset") FROM projection_checkpoint JOIN projection_active'
-            " USING (projection, version) WHERE ws = %s",
-            [ws],
-        ).fetchone()
-    return int(str(row[0])) if row and row[0] is not None else 0
+    asked = (
+        'SELECT min("offset") FROM projection_checkpoint JOIN projection_active'
+        " USING (projection, version) WHERE ws = %s"
+    )
+    return _number(url, asked, [ws])
+
+
+def head_offset(url: str, ws: int) -> int:
+    """The newest event of a workspace."""
+    return _number(url, 'SELECT "offset" FROM workspace_head WHERE ws = %s', [ws])
+
+
+def projection_version(url: str) -> int:
+    """Which version of what is shown is read."""
+    return _number(url, "SELECT min(version) FROM projection_active", [])
+
+
+def has_shadow(url: str) -> bool:
+    """Whether somebody is making a newer version just now."""
+    asked = (
+        "SELECT count(*) FROM projection_checkpoint c JOIN projection_active a USING (projection)"
+        " WHERE c.version > a.version"
+    )
+    return _number(url, asked, []) > 0
+
+
+def count_events(url: str, type_: str) -> int:
+    """How many events of a type all logs hold."""
+    return _number(url, "SELECT count(*) FROM event WHERE type = %s", [type_])
 
 
 def _kept_apart(url: str, ws: int) -> set[Fact]:
@@ -149,7 +172,13 @@ def _kept_apart(url: str, ws: int) -> set[Fact]:
     return {(run, int(fence), int(seq)) for run, fence, seq in rows}
 
 
-def _connect(url: str) -> psycopg.Connection[tuple[object, ...]]:
+def _number(url: str, asked: str, values: Sequence[object]) -> int:
+    with _connect(url) as connection:
+        row = connection.execute(asked, values).fetchone()
+    return int(row[0]) if row is not None and row[0] is not None else 0
+
+
+def _connect(url: str) -> psycopg.Connection[tuple[Any, ...]]:
     return psycopg.connect(url, autocommit=True, options="-c search_path=headway")
 
 
