@@ -66,11 +66,12 @@ class Network:
         """Drop packets at random, in each direction."""
         self._drop(f"numgen random mod 100 < {percent}")
 
-    def forget_flow(self, port: int) -> None:
-        """Drop all that belongs to the connection that has this port in the namespace, as a router that forgot it."""
+    def forget_flow(self, port: int, *, ours: bool = False) -> None:
+        """Drop all that belongs to the connection that has this port there, or here, as a router that forgot it."""
+        leaving, arriving = ("dport", "sport") if ours else ("sport", "dport")
         self._nft(
-            f"add rule inet trial out tcp sport {port} counter drop",
-            f"add rule inet trial in tcp dport {port} counter drop",
+            f"add rule inet trial out tcp {leaving} {port} counter drop",
+            f"add rule inet trial in tcp {arriving} {port} counter drop",
         )
 
     def swallow_ends(self) -> None:

@@ -145,3 +145,14 @@ async def test_two_callers_at_once_get_two_connections(database: ScratchDatabase
 
     async with Database(database.url, [Role.APP], SMALL) as pools:
         assert len(set(await asyncio.gather(backend(pools), backend(pools)))) == 2
+
+
+async def test_a_dead_link_is_noticed_soon_unless_the_url_says_otherwise(
+    database: ScratchDatabase,
+) -> None:
+    async with (
+        Database(f"{database.url}&keepalives_idle=77", [Role.APP], SMALL) as pools,
+        pools.transaction(Role.APP, ws=1) as connection,
+    ):
+        said = connection.info.get_parameters()
+        assert (said["keepalives_idle"], said["tcp_user_timeout"]) == ("77", "15000")

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Format
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -27,6 +28,14 @@ _NO_WORKSPACE = {"app.ws": "", "app.workspaces": ""}
 _SEES_ALL_WORKSPACES = frozenset({Role.OWNER, Role.MAINTENANCE, Role.DISPATCHER, Role.AUTH})
 # The pool doubles its pauses without a limit; giving up early lets the next caller try at once.
 _RECONNECT_SECONDS = 10.0
+# A router that forgot a connection tells neither end. Left to itself the kernel finds out after a quarter of an hour of
+# sending, and after two hours of listening; until then whatever waits on that connection would stand still.
+_DEAD_LINK = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,  # milliseconds
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +166,7 @@ class Database:
 def _make_pool(url: str, role: Role, options: PoolOptions) -> Pool:
     return AsyncConnectionPool(
         url,
-        kwargs=_connect_arguments(role, options),
+        kwargs=_connect_arguments(url, role, options),
         min_size=options.min_size,
         max_size=max(options.min_size, options.max_size),
         timeout=options.acquire_timeout,
@@ -168,8 +177,10 @@ def _make_pool(url: str, role: Role, options: PoolOptions) -> Pool:
     )
 
 
-def _connect_arguments(role: Role, options: PoolOptions) -> dict[str, Any]:
+def _connect_arguments(url: str, role: Role, options: PoolOptions) -> dict[str, Any]:
+    said = conninfo_to_dict(url)
     arguments: dict[str, Any] = {
+        **{name: value for name, value in _DEAD_LINK.items() if name not in said},
         "autocommit": True,  # transactions are begun in words, settings and all
         "cursor_factory": BinaryCursor,
         "application_name": f"headway {role.name.lower()}",
@@ -217,7 +228,7 @@ def _local_settings(role: Role, options: PoolOptions) -> dict[str, str]:
 async def _try_out(url: str, role: Role, options: PoolOptions) -> None:
     """Connect once outside the pool, which retries and would hide why it cannot."""
     try:
-        connection = await AsyncConnection.connect(url, **_connect_arguments(role, options))
+        connection = await AsyncConnection.connect(url, **_connect_arguments(url, role, options))
         async with connection:
             await connection.execute("SELECT set_config('role', %s, true)", [role.value])
     except psycopg.Error as error:
