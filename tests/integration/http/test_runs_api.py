@@ -236,7 +236,8 @@ async def test_a_deployment_that_changed_is_checked_as_it_is_now(api: Api) -> No
 
     colourful = {"properties": SCHEMA["properties"] | {"colour": {"type": "string"}}}
     await api.one.deploy(parameter_schema=SCHEMA | colourful)
-    assert (await api.one.client.post("/runs", json=run)).status_code == 201
+    accepted = await api.one.client.post("/runs", json=run)
+    assert accepted.status_code == 201, accepted.text
 
     await api.one.deploy()
     assert (await api.one.client.post("/runs", json=run)).status_code == 422

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from headway_control_plane.application.catalogue import Catalogue, DeployedFlow, require_deployment
-from headway_control_plane.application.errors import InvalidRequest, Problem
+from headway_control_plane.application.errors import Problem, UseCaseError
 from headway_control_plane.application.json_values import canonical, encode
 from headway_control_plane.application.parameters import merge_parameters
 from headway_control_plane.application.ports import Committed, Cursor, Dedupe, Log
@@ -115,7 +115,7 @@ async def _check(
         return deployment, merge_parameters(
             deployment.name, deployment.parameter_schema, deployment.defaults, request.parameters
         )
-    except InvalidRequest:
+    except UseCaseError:
         if not remembered:
             raise
     return await _check(catalogue, ws, request, remembered=False)
