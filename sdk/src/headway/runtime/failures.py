@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import sys
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -34,7 +35,7 @@ class ErrorDescriber:
         return {
             "class": clean(_class_name(type(error))),
             "message": _cut(clean(_message(error)), MESSAGE_MAX),
-            "traceback": [self._line(*step) for step in _bounded(_steps(error.__traceback__))],
+            "traceback": [self._line(*_step(trace)) for trace in _bounded(error.__traceback__)],
         }
 
     def _line(self, file: str, line: int, function: str) -> dict[str, Any]:
@@ -79,20 +80,22 @@ def _attempt(read: Callable[[], str]) -> str:
         return f"(its message could not be read: {type(failure).__name__})"
 
 
-def _steps(trace: TracebackType | None) -> list[tuple[str, int, str]]:
-    """Outermost first."""
-    steps = []
+def _bounded(trace: TracebackType | None) -> list[TracebackType]:
+    """Outermost first. Of many steps the first and the last; only those are looked at, for lines cost time to find."""
+    first: list[TracebackType] = []
+    last: deque[TracebackType] = deque(maxlen=FRAMES_MAX - _FIRST)
     while trace is not None:
-        code = trace.tb_frame.f_code
-        steps.append((code.co_filename, trace.tb_lineno or 0, code.co_name))
+        if len(first) < _FIRST:
+            first.append(trace)
+        else:
+            last.append(trace)
         trace = trace.tb_next
-    return steps
+    return [*first, *last]
 
 
-def _bounded(steps: list[tuple[str, int, str]]) -> list[tuple[str, int, str]]:
-    if len(steps) <= FRAMES_MAX:
-        return steps
-    return steps[:_FIRST] + steps[_FIRST - FRAMES_MAX :]
+def _step(trace: TracebackType) -> tuple[str, int, str]:
+    code = trace.tb_frame.f_code
+    return code.co_filename, trace.tb_lineno or 0, code.co_name
 
 
 def _cut(text: str, limit: int) -> str:
