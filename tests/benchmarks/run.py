@@ -24,6 +24,7 @@ NAMES = (
     "import",
     "latency",
     "calls",
+    "sdk",
     "throughput",
     "idle",
     "events",
