@@ -30,6 +30,7 @@ MANIFEST = GOLDEN / "manifest.json"
 ADDED = {
     "RunCreated": ("home", "forked_from", "verb", "from_call", "around", "cut_at"),
     "AttemptExited": ("waits",),
+    "SessionOpened": ("incarnation",),
 }
 # How many values an enum had when its golden files were written.
 RELEASED_VALUES = {"AttemptOutcome": 5, "CallKind": 2}

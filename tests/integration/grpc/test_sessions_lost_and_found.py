@@ -254,6 +254,35 @@ async def test_a_second_process_with_the_same_identity_ends_the_first(world: Wor
     assert ended.code is grpc.StatusCode.ALREADY_EXISTS
 
 
+async def test_a_late_hello_of_an_earlier_process_takes_nothing(world: World) -> None:
+    agent = await world.agent()
+    await agent.connect(incarnation=7)
+    run = await running_run(world, agent)
+    early = world.again(agent)
+    early.dial()
+    await early.hello((run, 1, 2, True), incarnation=6)
+    ended = await early.until_ended()
+    assert ended.code is grpc.StatusCode.ALREADY_EXISTS
+    assert await world.session_status(agent.session) == "open"
+    assert await world.session_status(early.session) is None
+    again = await agent.report(run, 1, 3, [exited()])
+    assert again.verdict == pb.VERDICT_OK
+    # Once the later process is gone for good, whoever is left may work: a state directory that was put back, perhaps.
+    await agent.send(goodbye=pb.Goodbye(reason="gone", handover=False))
+    await agent.until_ended()
+    other = world.again(agent)
+    await other.connect(incarnation=6)
+
+
+async def test_an_agent_that_does_not_count_its_processes_is_taken_at_its_word(
+    world: World,
+) -> None:
+    agent = await world.agent()
+    await agent.connect(incarnation=7)
+    await world.again(agent).connect()
+    assert (await agent.until_ended()).code is grpc.StatusCode.ALREADY_EXISTS
+
+
 async def test_a_newer_stream_of_the_same_session_replaces_the_older(world: World) -> None:
     agent = await world.agent()
     await agent.connect()

@@ -198,3 +198,8 @@ def test_a_damaged_file_is_told_with_what_to_do(path: Path) -> None:
 def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     with pytest.raises(SpoolFault, match="owner"):
         AgentDb.open(tmp_path / "missing" / "agent.db")
+
+
+async def test_each_process_counts_higher_whatever_its_clock_says(db: AgentDb) -> None:
+    numbers = [await db.run(records.next_incarnation(now_us)) for now_us in (50, 40, 40, 900)]
+    assert numbers == [50, 51, 52, 900]

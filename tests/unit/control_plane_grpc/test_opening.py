@@ -89,6 +89,23 @@ def test_older_sessions_are_closed_after_their_attempts_were_taken_along() -> No
 
 
 @pytest.mark.parametrize(
+    ("mine", "row", "late"),
+    [
+        (1, SessionRow(OLD, "open", AGENT, 2), True),
+        (1, SessionRow(OLD, "lost", AGENT, 2), True),
+        (1, SessionRow(OLD, "closed", AGENT, 2), False),
+        (2, SessionRow(OLD, "open", AGENT, 2), False),
+        (0, SessionRow(OLD, "open", AGENT, 2), False),
+        (1, SessionRow(OLD, "open", REPLICA, 2), False),
+    ],
+)
+def test_a_later_process_of_the_agent_comes_first(mine: int, row: SessionRow, late: bool) -> None:
+    said = opening()
+    said = replace(said, hello=replace(said.hello, incarnation=mine))
+    assert said.is_late([SessionRow(HERE, "open", AGENT, mine), row]) is late
+
+
+@pytest.mark.parametrize(
     ("said", "row", "verdict", "last_seq"),
     [
         pytest.param(holds(), OPEN, pb.VERDICT_OK, 5, id="goes on"),

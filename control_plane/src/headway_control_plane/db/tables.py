@@ -221,6 +221,7 @@ session = _table(
     text closed_reason
     boolean handover
     timestamptz expires_at?
+    bigint incarnation
     """,
 )
 run = _table(

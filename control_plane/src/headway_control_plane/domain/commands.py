@@ -78,6 +78,7 @@ class OpenSession:
     host: str
     agent_version: str
     slots: int
+    incarnation: int = 0
 
     @property
     def needs(self) -> tuple[Stream, ...]:

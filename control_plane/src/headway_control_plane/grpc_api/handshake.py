@@ -6,15 +6,17 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 from uuid import UUID
 
 from headway_api.agent.v1 import agent_service_pb2 as pb
 from headway_control_plane.application.ports import Log
-from headway_control_plane.domain.commands import Command
+from headway_control_plane.domain.commands import CloseSession, Command
 from headway_control_plane.domain.errors import Refused
 from headway_control_plane.grpc_api.auth import AgentIdentity
 from headway_control_plane.grpc_api.ledger import Ledger
 from headway_control_plane.grpc_api.opening import (
+    SUPERSEDED,
     AttemptRow,
     Opening,
     SessionRow,
@@ -74,7 +76,7 @@ class Handshake:
         opening = Opening(hello, identity.agent, self._replica, restored=epoch > 1)
         sessions = await self._store.sessions(identity, hello.session)
         resumed = await self._open_session(identity, opening, sessions)
-        attempts = await self._settle(identity, opening, sessions)
+        attempts = await self._settle(identity, opening, resumed=resumed)
         _enter(ledger, opening, attempts)
         welcome = await self._welcome(identity, opening, attempts, resumed=resumed)
         return Opened(welcome, tuple(forgettable(opening, attempts)))
@@ -83,6 +85,8 @@ class Handshake:
         self, identity: AgentIdentity, opening: Opening, sessions: Sequence[SessionRow]
     ) -> bool:
         session = opening.hello.session
+        if opening.is_late(sessions):
+            raise CUTS[Cut.SUPERSEDED]
         present = next((row for row in sessions if row.session == session), None)
         if present is not None and (present.status == "closed" or present.agent != identity.agent):
             raise CUTS[Cut.SESSION_OVER]
@@ -96,11 +100,17 @@ class Handshake:
         return present is not None
 
     async def _settle(
-        self, identity: AgentIdentity, opening: Opening, sessions: Sequence[SessionRow]
+        self, identity: AgentIdentity, opening: Opening, *, resumed: bool
     ) -> Sequence[AttemptRow]:
-        """Carry the plan out until nothing is left to do: something may be granted to an older session while it is being closed."""
+        """Carry the plan out until nothing is left to do: something may be granted to an older session while it is being closed.
+
+        Sessions are read once ours stands: of two processes that open theirs at once, the one that is second sees the first.
+        """
+        sessions = await self._store.sessions(identity, opening.hello.session)
         attempts = await self._store.attempts(identity, opening.hello.held)
         for _ in range(_ROUNDS):
+            if opening.is_late(sessions):
+                await self._step_back(identity, opening, resumed=resumed)
             plan = settle(opening, sessions, attempts)
             if not plan:
                 break
@@ -109,6 +119,14 @@ class Handshake:
             sessions = await self._store.sessions(identity, opening.hello.session)
             attempts = await self._store.attempts(identity, opening.hello.held)
         return attempts
+
+    async def _step_back(
+        self, identity: AgentIdentity, opening: Opening, *, resumed: bool
+    ) -> NoReturn:
+        """A later process came meanwhile. What we opened goes; an older session of ours may hold attempts, which that process takes over."""
+        if not resumed:
+            await self._try(identity, CloseSession(opening.hello.session, SUPERSEDED))
+        raise CUTS[Cut.SUPERSEDED]
 
     async def _together(self, identity: AgentIdentity, commands: Sequence[Command]) -> None:
         """Ask for all of them at once, so that they are committed together."""

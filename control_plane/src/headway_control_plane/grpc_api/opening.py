@@ -29,6 +29,7 @@ class SessionRow:
     session: UUID
     status: str
     agent: UUID
+    incarnation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,21 @@ class Opening:
         """Open the session; one that is there already is resumed by the same command."""
         hello = self.hello
         return OpenSession(
-            hello.session, self.agent, self.replica, hello.host, hello.agent_version, hello.slots
+            hello.session,
+            self.agent,
+            self.replica,
+            hello.host,
+            hello.agent_version,
+            hello.slots,
+            hello.incarnation,
+        )
+
+    def is_late(self, sessions: Iterable[SessionRow]) -> bool:
+        """Whether a later process of the agent is there: this Hello was long on its way, or its state directory is a copy."""
+        mine = self.hello.incarnation
+        return any(
+            0 < mine < row.incarnation and row.agent == self.agent and row.status != "closed"
+            for row in sessions
         )
 
 

@@ -19,7 +19,7 @@ SELECT epoch FROM workspace_head WHERE ws = %(ws)s
 
 -- name: agent_sessions
 -- app: this session, and the others of the agent that are not closed.
-SELECT session, status, agent FROM session
+SELECT session, status, agent, incarnation FROM session
 WHERE ws = %(ws)s AND (session = %(session)s OR (agent = %(agent)s AND status <> 'closed'))
 
 -- name: pool_permits

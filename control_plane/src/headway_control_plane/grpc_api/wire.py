@@ -62,6 +62,7 @@ class Hello:
     slots: int
     held: tuple[Held, ...]
     epoch: int = 0
+    incarnation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ def read_hello(message: pb.Hello, limits: Limits) -> Hello:
         slots=read_slots(message.slots, limits),
         held=held,
         epoch=_count(message.epoch, "epoch"),
+        incarnation=_count(message.incarnation, "incarnation"),
     )
 
 

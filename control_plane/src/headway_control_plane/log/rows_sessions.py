@@ -25,12 +25,13 @@ _COLUMNS = {
     "closed_reason": "text",
     "handover": "bool",
     "expires_at": "instant",
+    "incarnation": "int8",
 }
 SESSIONS = RowTable(
     "session",
     ("ws", "session"),
     {"ws": "int8", "shard": "int2"} | _COLUMNS,
-    fixed=("shard", "agent", "pool", "host", "agent_version", "opened_at"),
+    fixed=("shard", "agent", "pool", "host", "agent_version", "opened_at", "incarnation"),
 )
 LOAD_SESSIONS = (
     f"SELECT s.ws, d.kind, d.due_at, {', '.join(f's.{c}' for c in _COLUMNS)} "  # noqa: S608 - constants

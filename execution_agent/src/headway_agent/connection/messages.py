@@ -48,6 +48,7 @@ class Introduction:
     session: UUID
     version: str
     host: str
+    incarnation: int = 0
 
 
 def attempt_ref(attempt: Attempt) -> wire.AttemptRef:
@@ -84,6 +85,7 @@ def hello(
             ],
             witness=witness_message(witness) if witness else None,
             epoch=epoch,
+            incarnation=who.incarnation,
         )
     )
 

@@ -43,6 +43,7 @@ from headway_agent.runner.attempts import Runner, RunnerOptions
 from headway_agent.runner.launch import LaunchOptions
 from headway_agent.runner.state_dir import StateDir, StateDirBusy
 from headway_agent.settings import BadSetting, Settings, read_token
+from headway_agent.spool import records
 from headway_agent.spool.agent_db import AgentDb, SpoolFault
 
 log = logging.getLogger(__name__)
@@ -132,7 +133,8 @@ async def converse(
     target = target_of(settings, identity)
     new_id = uuid.uuid4  # noqa: TID251 (the composition root brings ids in)
     assertions = Assertions(identity, clock.now_us, lambda: str(new_id()))
-    who = Introduction(new_id(), version("headway-agent"), settings.host)
+    incarnation = await db.run(records.next_incarnation(clock.now_us()))
+    who = Introduction(new_id(), version("headway-agent"), settings.host, incarnation)
     cap = settings.reconnect_cap
     rules = Rules(settings.slots, Policy(first=min(1.0, cap), cap=cap))
     hub = Hub(rules, who, runner, clock, random.SystemRandom())

@@ -41,6 +41,12 @@ MIGRATIONS = (
         PRIMARY KEY (epoch, "offset")
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE process (                    -- of this agent: how many there were, or when the last began, whatever is more
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        incarnation INTEGER NOT NULL
+    ) STRICT;
+    """,
 )
 
 

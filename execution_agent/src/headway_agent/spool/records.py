@@ -147,6 +147,20 @@ def identity(connection: sqlite3.Connection) -> Identity | None:
     return Identity(*row) if row else None
 
 
+def next_incarnation(now_us: int) -> Callable[[sqlite3.Connection], int]:
+    """Gives this process a number above those of all before it: the time, so that a restored file counts on, unless the clock went back."""
+
+    def change(connection: sqlite3.Connection) -> int:
+        (incarnation,) = connection.execute(
+            """INSERT INTO process VALUES (1, ?) ON CONFLICT (only)
+               DO UPDATE SET incarnation = max(incarnation + 1, excluded.incarnation) RETURNING incarnation""",
+            (now_us,),
+        ).fetchone()
+        return int(incarnation)
+
+    return change
+
+
 def witness(seen: Witnessed, *, now_us: int) -> Change:
     """Keeps what an acknowledgement said of the log. The first word on a place stands: a second, other one is the proof."""
 

@@ -229,6 +229,7 @@ class Hello(google.protobuf.message.Message):
     HELD_FIELD_NUMBER: builtins.int
     WITNESS_FIELD_NUMBER: builtins.int
     EPOCH_FIELD_NUMBER: builtins.int
+    INCARNATION_FIELD_NUMBER: builtins.int
     protocol: builtins.int
     agent_version: builtins.str
     session: builtins.bytes
@@ -242,6 +243,10 @@ class Hello(google.protobuf.message.Message):
     """The epoch of the log that acknowledged what `held` leaves out; 0: nothing was acknowledged. When the log has another epoch by now (it was
     restored or promoted without its newest events), the stream ends with ABORTED and the metadata `x-headway-epoch`: acknowledgements of the
     earlier epoch count no more, and the next Hello names everything that the agent still has files of.
+    """
+    incarnation: builtins.int
+    """Grows with every process of this agent, whatever its clock says; 0: the agent does not count them. While a session of a later process is not
+    closed, the Hello of an earlier one, late or of a copied state directory, ends with ALREADY_EXISTS.
     """
     @property
     def capabilities(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
@@ -265,9 +270,10 @@ class Hello(google.protobuf.message.Message):
         held: collections.abc.Iterable[global___HeldAttempt] | None = ...,
         witness: global___Witness | None = ...,
         epoch: builtins.int = ...,
+        incarnation: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["witness", b"witness"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent_version", b"agent_version", "capabilities", b"capabilities", "epoch", b"epoch", "held", b"held", "host", b"host", "protocol", b"protocol", "session", b"session", "slots", b"slots", "witness", b"witness"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["agent_version", b"agent_version", "capabilities", b"capabilities", "epoch", b"epoch", "held", b"held", "host", b"host", "incarnation", b"incarnation", "protocol", b"protocol", "session", b"session", "slots", b"slots", "witness", b"witness"]) -> None: ...
 
 global___Hello = Hello
 

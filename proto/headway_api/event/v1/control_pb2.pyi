@@ -188,12 +188,14 @@ class SessionOpened(google.protobuf.message.Message):
     AGENT_VERSION_FIELD_NUMBER: builtins.int
     SLOTS_FIELD_NUMBER: builtins.int
     REPLICA_FIELD_NUMBER: builtins.int
+    INCARNATION_FIELD_NUMBER: builtins.int
     agent: builtins.bytes
     pool: builtins.bytes
     host: builtins.str
     agent_version: builtins.str
     slots: builtins.int
     replica: builtins.bytes
+    incarnation: builtins.int
     def __init__(
         self,
         *,
@@ -203,8 +205,9 @@ class SessionOpened(google.protobuf.message.Message):
         agent_version: builtins.str = ...,
         slots: builtins.int = ...,
         replica: builtins.bytes = ...,
+        incarnation: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["agent", b"agent", "agent_version", b"agent_version", "host", b"host", "pool", b"pool", "replica", b"replica", "slots", b"slots"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["agent", b"agent", "agent_version", b"agent_version", "host", b"host", "incarnation", b"incarnation", "pool", b"pool", "replica", b"replica", "slots", b"slots"]) -> None: ...
 
 global___SessionOpened = SessionOpened
 

@@ -42,6 +42,7 @@ def open_session(command: OpenSession, states: States, context: Context) -> list
         agent_version=command.agent_version,
         slots=command.slots,
         replica=command.replica,
+        incarnation=command.incarnation,
     )
     return [Decided(Stream(StreamKind.SESSION, command.session), opened)]
 

@@ -8,12 +8,15 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class SessionOpened:
+    """`incarnation` orders the agent's processes; 0: it does not count them."""
+
     agent: UUID
     pool: UUID
     host: str
     agent_version: str
     slots: int
     replica: UUID
+    incarnation: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,7 @@ def _opened(session: UUID, event: SessionOpened, at: datetime, policy: Policy) -
         host=event.host,
         agent_version=event.agent_version,
         slots=event.slots,
+        incarnation=event.incarnation,
         opened_at=at,
         lost_at=None,
         closed_at=None,

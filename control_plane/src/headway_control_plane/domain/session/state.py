@@ -33,4 +33,5 @@ class SessionState:
     closed_reason: str
     handover: bool
     deadline: Deadline | None
+    incarnation: int = 0
     expires_at: datetime | None = None  # the lease, read with the row, never folded
