@@ -170,9 +170,24 @@ class _Encoder:
         if hasattr(kind, "__dataclass_fields__"):
             fields = {name: self.encode(getattr(value, name)) for name in _stored_fields(kind)}
             return {TAG: "dataclass", "t": _path(kind), "v": fields}
+        if hasattr(kind, "__pydantic_fields__"):
+            return self._pydantic(value, kind)
         if isinstance(value, tuple) and hasattr(kind, "_fields"):
             return {TAG: "namedtuple", "t": _path(kind), "v": self._items(value)}
         return self._made_by_call(value, kind)
+
+    def _pydantic(self, value: Any, kind: type) -> Any:
+        """A pydantic model by what it holds: its fields, those that it was not declared with, and which were given."""
+        if value.__pydantic_private__:
+            raise UnserializableResult(kind.__qualname__, "it has private attributes")
+        held = value.__dict__
+        names = [name for name in kind.__pydantic_fields__ if name in held]  # type: ignore[attr-defined] # the caller asked for it
+        fields = {name: self.encode(held[name]) for name in names}
+        extra = {name: self.encode(each) for name, each in (value.__pydantic_extra__ or {}).items()}
+        if self._canonical:
+            fields, extra = dict(sorted(fields.items())), dict(sorted(extra.items()))
+        given = sorted(value.__pydantic_fields_set__)
+        return {TAG: "pydantic", "t": _path(kind), "v": fields, "extra": extra, "given": given}
 
     def _made_by_call(self, value: Any, kind: type) -> Any:
         key = self._key_of(value) if self._key_of is not None else None
@@ -250,6 +265,15 @@ def _decode_dataclass(tagged: dict[str, Any]) -> Any:
     return value
 
 
+def _decode_pydantic(tagged: dict[str, Any]) -> Any:
+    kind = _class(tagged["t"])
+    fields = {name: decode(each) for name, each in tagged["v"].items()}
+    if not set(kind.__pydantic_fields__) <= set(fields):
+        raise ValueError(f"{tagged['t']} has other fields now")
+    extra = {name: decode(each) for name, each in tagged["extra"].items()}
+    return kind.model_construct(_fields_set=set(tagged["given"]), **fields, **extra)
+
+
 def _decode_namedtuple(tagged: dict[str, Any]) -> Any:
     return _class(tagged["t"])._make(decode(tagged["v"]))
 
@@ -263,6 +287,7 @@ _STRUCTURES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "flag": lambda t: _class(t["t"])(t["v"]),
     "dataclass": _decode_dataclass,
     "namedtuple": _decode_namedtuple,
+    "pydantic": _decode_pydantic,
     "float": lambda t: float(t["v"]),
     "int": lambda t: int(t["v"], 16),
     "str": lambda t: base64.b64decode(t["v"]).decode("utf-32-le", "surrogatepass"),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any, NewType, TypeVar
 
+from headway.parameters.foreign import Foreign, is_foreign
 from headway.parameters.shapes import (
     SCALARS,
     Anything,
@@ -63,7 +64,11 @@ class ShapeBuilder:
 
     def shape(self, hint: Any) -> Shape:
         """The shape of a hint; Anything for what JSON cannot check."""
+        if is_foreign(hint):
+            return Foreign(hint)
         hint = _unwrapped(hint)
+        if is_foreign(hint):
+            return Foreign(hint)
         try:
             if hint in SCALARS:
                 return SCALARS[hint]

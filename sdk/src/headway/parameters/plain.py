@@ -47,6 +47,8 @@ def _composite(value: Any) -> Any:
         return [plain(each) for each in value]
     if isinstance(value, set | frozenset):
         return sorted((plain(each) for each in value), key=repr)
+    if hasattr(type(value), "__pydantic_fields__") and hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
     fields = getattr(type(value), "__dataclass_fields__", None)
     if fields is not None:
         return {name: plain(getattr(value, name)) for name, field in fields.items() if field.init}
