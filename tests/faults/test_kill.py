@@ -24,7 +24,7 @@ TARGETS = [
 ]
 
 
-@pytest.mark.trials(1, 6)
+@pytest.mark.trials(1, 4)
 @pytest.mark.parametrize("target", TARGETS)
 def test_runs_survive_the_death_of_anything(headway, trial, thorough, target, seed):
     rng = random.Random(f"{target}-{seed}")

@@ -10,8 +10,8 @@ from support.effects import marks
 from support.eventually import eventually
 from support.hand_agent import hand_agent, make_pool
 from support.load import load
+from support.pair import Behind
 from support.proxy import Proxy
-from support.stack import Stack
 
 pytestmark = [
     pytest.mark.process,
@@ -81,22 +81,15 @@ def test_the_agent_dies_beside_the_spawn(headway, trial, at):
     trial.holds("the attempt runs once", in_attempt(headway, each, 1))
 
 
-class Proxied:
-    """What load needs of a rig: an agent behind a proxy, in a pool of its own."""
+def kill_server(rig):
+    """With it goes what it had sent and the proxy held back."""
+    rig.headway.part("server").kill()
+    rig.proxy.reset()
+    rig.proxy.mend()
 
-    def __init__(self, headway: Stack, proxy: Proxy, agent) -> None:
-        self.headway, self.proxy = headway, proxy
-        self.api, self.database_url = headway.api, headway.database_url
-        self.run_directories = agent.run_directories
 
-    def kill_server(self) -> None:
-        """With it goes what it had sent and the proxy held back."""
-        self.headway.part("server").kill()
-        self.proxy.reset()
-        self.proxy.mend()
-
-    def head(self) -> str:
-        return self.api.patiently("GET", "/log/head")["cursor"]
+def head(rig):
+    return rig.api.patiently("GET", "/log/head")["cursor"]
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +103,7 @@ def proxied(headway, tmp_path_factory):
             headway, "proxied", tmp_path_factory.mktemp("proxied"), port=proxy.port
         ) as agent,
     ):
-        yield Proxied(headway, proxy, agent)
+        yield Behind(headway, proxy, agent)
         proxy.mend()
 
 
@@ -120,9 +113,9 @@ def test_the_control_plane_dies_between_commit_and_acknowledgement(proxied, tria
         each = work.start("proxied-steps", seconds=0.05)
         eventually(lambda: len(marks(each.file)) >= 3)
         proxied.proxy.hold_down()
-        before = proxied.head()
-        eventually(lambda: proxied.head() != before, what="facts are committed")
-        proxied.kill_server()
+        before = head(proxied)
+        eventually(lambda: head(proxied) != before, what="facts are committed")
+        kill_server(proxied)
         trial.happened("kill -9 server between commit and acknowledgement")
     work.drain()
     work.judge(trial)
@@ -135,7 +128,7 @@ def test_the_control_plane_dies_with_the_grant_on_its_way(proxied, trial):
     with load(proxied, most=0) as work:
         each = work.start("proxied-step", expected={"flow", "step-1"})
         eventually(lambda: shown(proxied, each)["state"] == "pending")
-        proxied.kill_server()
+        kill_server(proxied)
         trial.happened("kill -9 server with a grant on its way")
     work.drain()
     work.judge(trial)

@@ -32,7 +32,7 @@ def rig(two_servers):
 
 
 @pytest.mark.row(1)
-@pytest.mark.trials(1, 5)
+@pytest.mark.trials(1, 4)
 def test_the_owner_of_the_shards_dies(rig, trial, thorough, seed):
     rng = random.Random(f"owner-{seed}")
     with load(rig, per_second=1.0, subscribers=2, seconds=0.05) as work:

@@ -1,4 +1,4 @@
-"""Two agents in one pool: `first` speaks through a proxy that tests cut, or is stopped; `second` is there to take over."""
+"""Rigs of agents behind proxies: one, or two in one pool of which `first` is cut off or stopped and `second` is there to take over."""
 
 from __future__ import annotations
 
@@ -23,6 +23,19 @@ TERMS = {
     "HEADWAY_REASSIGN_AFTER": f"{REASSIGN_AFTER}",
     "HEADWAY_REPLICA_TTL": "2",
 }
+
+
+class Behind:
+    """An agent behind a proxy as a rig: what load needs is here."""
+
+    def __init__(self, headway: Stack, proxy: Proxy, agent: HandAgent) -> None:
+        self.headway, self.proxy, self.agent = headway, proxy, agent
+        self.api = headway.api
+        self.run_directories = agent.run_directories
+
+    @property
+    def database_url(self) -> str:
+        return self.headway.database_url
 
 
 class Pair:

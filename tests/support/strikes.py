@@ -8,11 +8,14 @@ import signal
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
 
 import psutil
 
+from headway.runtime.frames_log import read
 from support.eventually import eventually
-from support.load import Load
+from support.load import Load, Rig
 from support.processes import wait_gone
 from support.stack import Stack
 from support.trial import KILL, Trial
@@ -59,26 +62,36 @@ def _victims(headway: Stack, work: Load, target: str, rng: random.Random) -> lis
     return [executing(headway, work, target)]
 
 
-def executing(headway: Stack, work: Load, what: str) -> psutil.Process:
-    """The living supervisor or flow process of an attempt that runs."""
-    find = headway.supervisor if what == "supervisor" else headway.flow_process
+def executing(rig: Rig, work: Load, what: str) -> psutil.Process:
+    """The living supervisor or flow process of an attempt that runs, by what its file says of it."""
+    wanted = "attempt.starting" if what == "supervisor" else "attempt.started"
 
     def look() -> psutil.Process | None:
         for run in reversed(work.runs):
-            fence = max(headway.run_directories(run), default=0)
-            if (
-                fence
-                and (found := find(run, fence)) is not None
-                and not _is_over(headway, run, fence)
-            ):
-                return found
+            for _, directory in sorted(rig.run_directories(run).items(), reverse=True):
+                found = _living(frames_of(directory), wanted)
+                if found is not None:
+                    return found
         return None
 
     return eventually(look, what=f"a living {what}")
 
 
-def _is_over(headway: Stack, run: str, fence: int) -> bool:
-    return any(frame["type"] == "attempt.exited" for frame in headway.frames(run, fence))
+def frames_of(directory: Path) -> list[dict[str, Any]]:
+    """What an attempt's file holds."""
+    path = directory / "frames.log"
+    return [frame for _, frame in read(path)] if path.exists() else []
+
+
+def _living(frames: list[dict[str, Any]], wanted: str) -> psutil.Process | None:
+    told = {frame["type"]: frame for frame in frames}
+    if wanted not in told or "attempt.exited" in told:
+        return None
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(told[wanted]["pid"])
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return process
+    return None
 
 
 @contextmanager

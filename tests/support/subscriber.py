@@ -9,7 +9,7 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -48,6 +48,7 @@ class Subscriber:
         self._connection: http.client.HTTPConnection | None = None
         self.cursor = START
         self.seen: list[Seen] = []
+        self.heard = bytearray()  # every line that was served
         self.resets = 0
         self.connections = 0
         self.faults: list[str] = []
@@ -91,7 +92,7 @@ class Subscriber:
                     self.faults.append(f"refused with {answer.status}: {answer.read(500)!r}")
                 return
             self.connections += 1
-            for frame in frames(answer):
+            for frame in frames(self._lines(answer)):
                 self._take(frame)
                 if self._stopping.is_set():
                     return
@@ -99,6 +100,11 @@ class Subscriber:
             with self._lock:
                 self._connection = None
             connection.close()
+
+    def _lines(self, answer: http.client.HTTPResponse) -> Iterator[bytes]:
+        while line := answer.readline():
+            self.heard += line
+            yield line
 
     def _take(self, frame: Frame) -> None:
         if frame.event == "reset":
@@ -116,10 +122,10 @@ class Subscriber:
             self.cursor = frame.id
 
 
-def frames(stream: http.client.HTTPResponse) -> Iterator[Frame]:
+def frames(lines: Iterable[bytes]) -> Iterator[Frame]:
     """Whole frames; one that an outage tore is not taken."""
     frame = Frame()
-    while line := stream.readline():
+    for line in lines:
         if not line.endswith(b"\n"):
             return
         text = line.decode().rstrip("\r\n")
