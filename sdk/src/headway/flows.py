@@ -14,17 +14,18 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 _NO_RETRIES = Retries(0)
 
 
-class Flow(Target, Generic[P, R]):
+class Flow(Target, Generic[P, R_co]):
     """A function under `@flow`. Called directly, it is the function."""
 
     kind: Kind = "flow"
-    fn: Callable[P, R]
+    fn: Callable[P, R_co]
 
-    def __init__(self, fn: Callable[P, R], options: dict[str, Any]) -> None:
+    def __init__(self, fn: Callable[P, R_co], options: dict[str, Any]) -> None:
         self._adopt(fn, options, run_name="flow_run_name")
         self.run_retries = Retries(options["retries"], options["retry_delay"])
         self.on_lost = choice("on_lost", options["on_lost"], ("retry", "hold", "fail"))
@@ -32,12 +33,12 @@ class Flow(Target, Generic[P, R]):
         # As a call inside another flow it is tried once: its tasks have their retries, its run those of the deployment.
         self.retries = _NO_RETRIES
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Calls the function. Inside a run, a call of the attempt: skipped if an earlier attempt completed the equal one."""
-        value: R = self._call(args, kwargs)
+        value: R_co = self._call(args, kwargs)
         return value
 
-    def with_options(self, **options: Unpack[FlowOptions]) -> Flow[P, R]:
+    def with_options(self, **options: Unpack[FlowOptions]) -> Flow[P, R_co]:
         """The same function under changed options; this flow stays as it is. Raises as `flow` does."""
         return Flow(self.fn, merged(self._options, options))
 

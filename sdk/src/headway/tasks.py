@@ -14,16 +14,17 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
 
-class Task(Target, Generic[P, R]):
+class Task(Target, Generic[P, R_co]):
     """A function under `@task`. Called, it is the function; in a run, the call is recorded too."""
 
     kind: Kind = "task"
-    fn: Callable[P, R]
+    fn: Callable[P, R_co]
 
-    def __init__(self, fn: Callable[P, R], options: dict[str, Any]) -> None:
+    def __init__(self, fn: Callable[P, R_co], options: dict[str, Any]) -> None:
         self._adopt(fn, options, run_name="task_run_name")
         self.retries = Retries(
             options["retries"],
@@ -35,9 +36,9 @@ class Task(Target, Generic[P, R]):
         self.durable = choice("durable", options["durable"], ("group", "sync"))
         self.result = choice("result", options["result"], ("json", "pickle"))
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Calls the function. In a run: skipped if an earlier attempt completed the equal call, retried as the options say."""
-        value: R = self._call(args, kwargs)
+        value: R_co = self._call(args, kwargs)
         return value
 
     # Arguments are not typed by P below: each may be a future of its type, which no type can say.
@@ -85,7 +86,7 @@ class Task(Target, Generic[P, R]):
         rows = _spread(self.name, args, kwargs)
         return Futures(self._submit(*each, after) for each in rows)
 
-    def with_options(self, **options: Unpack[TaskOptions]) -> Task[P, R]:
+    def with_options(self, **options: Unpack[TaskOptions]) -> Task[P, R_co]:
         """The same function under changed options; this task stays as it is. Raises as `task` does."""
         return Task(self.fn, merged(self._options, options))
 

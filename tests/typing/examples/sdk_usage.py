@@ -1,8 +1,25 @@
-"""Users' code as a type checker sees it; `says:` quotes what the checker says about the line."""
+"""Users' code as type checkers see it. Each must refuse the lines marked `wrong`, and no other."""
 
-from typing import reveal_type
+import asyncio
+from datetime import timedelta
+from typing import assert_type
 
-from headway import Future, as_completed, flow, run_context, task, unmapped, wait
+from headway import (
+    Future,
+    Futures,
+    ProcessRunner,
+    StateChange,
+    ThreadRunner,
+    TimedOut,
+    allow_failure,
+    as_completed,
+    exponential,
+    flow,
+    run_context,
+    task,
+    unmapped,
+    wait,
+)
 
 
 @task
@@ -10,43 +27,71 @@ def double(n: int, plus: int = 0) -> int:
     return 2 * n + plus
 
 
-@task(retries=3, retry_delay=[1, 2], retry_backoff=2.0, key=lambda bound: str(bound["name"]))
+@task(
+    retries=3,
+    retry_delay=[1, timedelta(seconds=2)],
+    retry_jitter=0.2,
+    retry_on=(OSError, TimedOut),
+    key=lambda bound: str(bound["name"]),
+)
 def greet(name: str) -> str:
     return f"hello {name}"
 
 
-@task
+@task(retry_delay=exponential(1, longest=60), retry_on=lambda task, error: "again" in str(error))
 async def fetch(url: str) -> bytes:
     return url.encode()
 
 
-@flow(retries=2, on_lost="hold")
+def tell(change: StateChange) -> None:
+    assert_type(change.error, BaseException | None)
+
+
+@task(
+    timeout=timedelta(minutes=5), task_run_name="load {table}", on_failure=[tell], log_prints=True
+)
+def load(table: str) -> dict[str, list[int]]:
+    return {table: [1]}
+
+
+@flow(retries=2, on_lost="hold", task_runner=ThreadRunner(max_workers=8), on_crashed=tell)
 def main(day: str) -> list[int]:
-    reveal_type(double(1))  # says: "int"
-    reveal_type(greet.with_options(retries=0)(day))  # says: "str"
-    reveal_type(double.submit(1).result())  # says: "int"
-    reveal_type(double.map([1, 2], unmapped(3)))  # says: "list[headway.futures.Future[int]]"
-    reveal_type(fetch.submit("u").result())  # says: "bytes"
-    reveal_type(fetch.map(["u"])[0].result())  # says: "bytes"
-    reveal_type(run_context().attempt)  # says: "int"
-    future: Future[int] = double.submit(double.submit(1))
-    reveal_type(wait([future]).done)  # says: "list[headway.futures.Future[int]]"
+    assert_type(double(1), int)
+    assert_type(greet.with_options(retries=0)(day), str)
+    _ = assert_type(double.submit(1), Future[int])
+    assert_type(double.submit(1).result(), int)
+    assert_type(double.with_options(name="twice", timeout=3).submit(1).result(), int)
+    _ = assert_type(double.map([1, 2], unmapped(3)), Futures[int])
+    assert_type(double.map([1, 2]).result(), list[int])
+    assert_type(load.map(["a"])[0].result(), dict[str, list[int]])
+    assert_type(fetch.submit("u").result(), bytes)
+    assert_type(fetch.map(["u"])[0].result(), bytes)
+    assert_type(run_context().attempt, int)
+    future = double.submit(double.submit(1), wait_for=[allow_failure(greet.submit("x"))])
+    assert_type(wait([future]).done, list[Future[int]])
     for ended in as_completed([future]):
-        reveal_type(ended.result())  # says: "int"
-    double("x")  # says: incompatible type "str"; expected "int"
-    double(1, minus=2)  # says: Unexpected keyword argument "minus"
-    task(retries="many")  # says: No overload variant of "task" matches
+        assert_type(ended.result(), int)
+    double("x")  # wrong
+    double(1, minus=2)  # wrong
+    task(retries="many")  # wrong
+    task(retrys=3)  # wrong
+    flow(task_runner=8)  # wrong
+    task(on_failure=lambda: None)  # wrong
     return [future.result()]
 
 
-@flow
+@flow(task_runner=ProcessRunner())
 async def asynchronous(day: str) -> str:
-    reveal_type(await fetch("u"))  # says: "bytes"
-    reveal_type(await fetch.submit("u"))  # says: "bytes"
-    reveal_type(await double.submit(1))  # says: "int"
-    fetch("u")  # says: must be used
+    assert_type(await fetch("u"), bytes)
+    assert_type(await fetch.submit("u"), bytes)
+    assert_type(await double.submit(1), int)
+    assert_type(await double.map([1, 2]), list[int])
+    one, two = await asyncio.gather(fetch("u"), fetch.submit("u"))
+    assert_type(one, bytes)
+    assert_type(two, bytes)
     return day
 
 
-reveal_type(main("2026-09-21"))  # says: "list[int]"
-main(5)  # says: incompatible type "int"; expected "str"
+assert_type(main("2026-09-21"), list[int])
+assert_type(main.with_options(timeout=60)("2026-09-21"), list[int])
+main(5)  # wrong
