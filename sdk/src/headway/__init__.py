@@ -16,12 +16,16 @@ from headway.errors import (
     HeadwayError,
     InvalidOption,
     NotAFlow,
+    NotInFlow,
     NotInRun,
     ParameterError,
     Problem,
+    Suspended,
     TimedOut,
     UnserializableResult,
+    WaitTimedOut,
     WorkerDied,
+    WrongInput,
 )
 from headway.flows import Flow, flow
 from headway.futures import Future, Futures, allow_failure, as_completed, unmapped, wait
@@ -33,6 +37,7 @@ from headway.version import __version__
 
 if TYPE_CHECKING:
     from headway.logs import get_run_logger
+    from headway.waits import sleep, sleep_until, suspend, wait_for_input
 
 __all__ = [
     "Cancelled",
@@ -45,18 +50,22 @@ __all__ = [
     "HeadwayError",
     "InvalidOption",
     "NotAFlow",
+    "NotInFlow",
     "NotInRun",
     "ParameterError",
     "Problem",
     "ProcessRunner",
     "RunContext",
     "StateChange",
+    "Suspended",
     "Task",
     "TaskRunner",
     "ThreadRunner",
     "TimedOut",
     "UnserializableResult",
+    "WaitTimedOut",
     "WorkerDied",
+    "WrongInput",
     "__version__",
     "allow_failure",
     "as_completed",
@@ -64,13 +73,23 @@ __all__ = [
     "flow",
     "get_run_logger",
     "run_context",
+    "sleep",
+    "sleep_until",
+    "suspend",
     "task",
     "unmapped",
     "wait",
+    "wait_for_input",
 ]
 
 # Loaded on first use: logging alone costs a third of what everything else here does.
-_LAZY = {"get_run_logger": "headway.logs"}
+_LAZY = {
+    "get_run_logger": "headway.logs",
+    "sleep": "headway.waits",
+    "sleep_until": "headway.waits",
+    "suspend": "headway.waits",
+    "wait_for_input": "headway.waits",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar, Token
-from itertools import count
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -13,6 +12,7 @@ from headway.errors import NotInRun
 if TYPE_CHECKING:
     from headway.futures import Future
     from headway.targets import Target
+    from headway.waits import Over, WaitSpec
 
 
 class RunContext(NamedTuple):
@@ -45,6 +45,9 @@ class Engine(Protocol):
     ) -> Any:
         """The call's value, or for an async function the coroutine that gives it."""
 
+    def wait(self, parent: Call, spec: WaitSpec) -> Over:
+        """The end of a wait; raises Suspended where it lies beyond this attempt."""
+
     def submit(
         self,
         parent: Call,
@@ -71,6 +74,7 @@ class Call:
         "name",
         "on_loop",
         "parent",
+        "ref",
         "remote",
         "run_name",
         "try_number",
@@ -82,6 +86,8 @@ class Call:
         self.engine = engine
         self.key = key
         self.parent = parent
+        self.ref = key
+        """What stands for its result in the keys of calls that take it unread."""
         self.kind = kind
         self.name = name
         self.on_loop = on_loop
@@ -95,15 +101,21 @@ class Call:
         self.deadline: float | None = None
         # Made when needed: most calls make no calls, and there may be a hundred thousand.
         self.children: set[Future[Any]] | None = None
-        self._ordinals: dict[tuple[str, str], count[int]] | None = None
+        self._ordinals: dict[int, int] | None = None
 
     def next_ordinal(self, name: str, digest: str) -> int:
-        """0, 1, 2 ... among equal calls of this node. Both steps are atomic, so that threads need no lock."""
-        ordinals = self._ordinals
-        if ordinals is None:
-            with _making:
-                ordinals = self._ordinals = {} if self._ordinals is None else self._ordinals
-        return next(ordinals.setdefault((name, digest), count(self.first_ordinal)))
+        """0, 1, 2 ... among equal calls of this node.
+
+        What is remembered of each is a number of 64 bits, for a loop may make millions of calls. Should two ever share
+        it, one begins at 1, which is as good a name for it.
+        """
+        seen = hash((name, digest))
+        with _making:
+            if self._ordinals is None:
+                self._ordinals = {}
+            ordinal = self._ordinals.get(seen, self.first_ordinal)
+            self._ordinals[seen] = ordinal + 1
+        return ordinal
 
     def adopt(self, child: Future[Any]) -> None:
         """Waits for the child at its end. Failures stay until then, for somebody may still look; values do not."""

@@ -27,6 +27,24 @@ class WorkerDied(HeadwayError, RuntimeError):
     """A process of a `ProcessRunner` ended while it executed a call: killed, out of memory, or by its own choice."""
 
 
+class Suspended(BaseException):
+    """The flow waits for a time, a person or an event, and its process ends until then. `except Exception` does not catch it.
+
+    Let it pass. What stands in `finally` runs with each suspension, not once.
+    """
+
+    def __init__(self, message: str = "the flow waits; a later attempt goes on from here") -> None:
+        super().__init__(message)
+
+
+class WaitTimedOut(HeadwayError, TimeoutError):
+    """Nobody answered, or no event came, in time."""
+
+
+class NotInFlow(HeadwayError, RuntimeError):
+    """A wait stands in the body of a flow, not in a task: a task is executed again as a whole."""
+
+
 class InvalidOption(HeadwayError, ValueError):
     """A flow or task cannot work with this option, or with this function at all. Raised by the decorator."""
 
@@ -79,10 +97,23 @@ class ParameterError(HeadwayError, ValueError):
         super().__init__(f"parameters of flow {flow!r} are wrong:\n{lines}")
 
 
+class WrongInput(HeadwayError, ValueError):
+    """An answer cannot be read as what the flow asked for. `problems` holds all that is wrong."""
+
+    def __init__(self, name: str, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  {path}: {message}" for path, message in self.problems)
+        super().__init__(f"the answer to {name!r} is wrong:\n{lines}")
+
+
 # Users import these from `headway`; tracebacks and error frames name them so.
 for _public in (
     HeadwayError,
     Cancelled,
+    Suspended,
+    WaitTimedOut,
+    WrongInput,
+    NotInFlow,
     TimedOut,
     WorkerDied,
     InvalidOption,

@@ -51,7 +51,7 @@ class Future(Generic[T]):
 
     def __init__(self, key: str = "") -> None:
         self.key = key
-        """Journal key of the call; empty outside a run."""
+        """What stands for the call's result in the keys of other calls; empty outside a run."""
         self._done = False
         # Made by the first who waits: of a hundred thousand futures few are ever waited for by themselves.
         self._event: threading.Event | None = None

@@ -18,7 +18,7 @@ from headway import clock
 from headway.context import Call, leave_run, set_root
 from headway.digests import ROOT
 from headway.entrypoints import load_flow, use_root
-from headway.errors import Cancelled, EntrypointError, ParameterError
+from headway.errors import Cancelled, EntrypointError, ParameterError, Suspended
 from headway.flows import Flow
 from headway.futures import resolve
 from headway.hooks import State
@@ -111,6 +111,7 @@ class Attempt:
         self._start = start
         self._report = reporter
         self._cancellation = cancellation
+        self._engine: JournalEngine | None = None
         self._root: Call | None = None
         self._flow: Flow[..., Any] | None = None
 
@@ -134,12 +135,18 @@ class Attempt:
         engine = JournalEngine(
             self._facts(flow),
             self._report,
-            Journal.load(self._start.get("journal", ()), self._start.get("store", "")),
+            Journal.load(
+                self._start.get("journal", ()),
+                self._start.get("store", ""),
+                self._start.get("cuts", ()),
+            ),
             self._cancellation,
             Pool(flow.task_runner.max_workers, daemon=True),
             Random(int.from_bytes(os.urandom(16), "big")),  # noqa: S311 - jitter and unique keys, no secrets
             self._start.get("salt") or ROOT,
+            self._start.get("answers"),
         )
+        self._engine = engine
         engine.limits.install()
         root = Call(engine, ROOT, ROOT, "flow", flow.name, on_loop=flow.is_async)
         root.log_prints = bool(flow.log_prints)
@@ -175,7 +182,9 @@ class Attempt:
         }
 
     def _ended_badly(self, error: BaseException) -> None:
-        if isinstance(error, EntrypointError | ParameterError):
+        if isinstance(error, Suspended) and self._engine and not self._cancellation.requested:
+            self._report.attempt_suspended(self._engine.waits)
+        elif isinstance(error, EntrypointError | ParameterError):
             self._report.attempt_failed("refused", error)
         elif self._cancellation.timed_out and self._flow is not None:
             late = timed_out(self._flow.name, self._flow.timeout or 0.0)

@@ -13,12 +13,12 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from time import monotonic
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from headway import pool
 from headway.context import Call, current_call, enter, leave
 from headway.digests import ROOT, call_key, explicit_digest, stable_digest
-from headway.errors import Cancelled
+from headway.errors import Cancelled, Suspended
 from headway.futures import Future, resolve, running_loop, settled_after, worker
 from headway.pool import Pool
 from headway.runners import Handle, Session, Work
@@ -32,7 +32,9 @@ from headway.runtime.limits import Limits, OutOfTime, timed_out
 from headway.runtime.opaque import OpaqueResults
 from headway.runtime.reporter import CallFailure, Reporter
 from headway.runtime.told import listen_to_prints, name_call, run_hooks, run_hooks_async
+from headway.runtime.waiting import Answers, Waits, digest_of
 from headway.targets import Target
+from headway.waits import Over, WaitSpec
 
 T = TypeVar("T")
 Args = tuple[Any, ...]
@@ -57,6 +59,7 @@ class JournalEngine:
         pool: Pool,
         random: Random,
         origin: str = ROOT,
+        answers: Answers | None = None,
     ) -> None:
         self.facts = facts
         self._report = reporter
@@ -71,6 +74,7 @@ class JournalEngine:
         self._opaque = OpaqueResults()
         self._hears_prints = False
         self.limits = Limits()
+        self._waits = Waits(journal, answers, reporter)
 
     def call(self, parent: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
         if parent.deadline is None:
@@ -110,8 +114,8 @@ class JournalEngine:
         self, parent: Call, target: Target, args: Args, kwargs: Kwargs, after: Sequence[Any]
     ) -> Future[Any]:
         call = self._identify(parent, target, args, kwargs)
-        future: Future[Any] = Future(call.key)
         kept = self._skip(call)
+        future: Future[Any] = Future(call.ref)
         if kept:
             future.complete(kept.value)
             return future
@@ -206,10 +210,37 @@ class JournalEngine:
     def _skip(self, call: Call) -> Kept | None:
         kept = self._journal.find(call.key)
         if kept:
+            call.ref = kept.ref
             self._report.skipped(call, kept)
             if kept.result["codec"] == "pickle":
-                self._opaque.remember(kept.value, call.key)
+                self._opaque.remember(kept.value, call.ref)
+        elif self._journal.had(call.key):
+            # Whoever took the result of then did not take this one's.
+            call.ref = call_key(call.key, self.facts["run"], str(self.facts["fence"]), 0)
         return kept
+
+    # Waits
+
+    def wait(self, parent: Call, spec: WaitSpec) -> Over:
+        """The end of a wait of the flow; raises Suspended where it lies beyond this attempt."""
+        self._cancellation.check()
+        digest = digest_of(spec)
+        ordinal = parent.next_ordinal(spec.kind, digest)
+        above = self._origin if parent.key == ROOT else parent.key
+        key = call_key(above, f"{spec.kind} {spec.name}", digest, ordinal)
+        call = Call(self, key, parent.key, "wait", spec.name, on_loop=parent.on_loop)
+        return self._waits.reach(
+            call, spec, self._skip(call), lambda left: self._sit_out(parent, left)
+        )
+
+    def _sit_out(self, parent: Call, seconds: float) -> None:
+        self._cancellation.wait(_until(parent.deadline, round(seconds * 1e6)))
+        _check_time(parent)
+
+    @property
+    def waits(self) -> list[dict[str, Any]]:
+        """What the attempt ends for, as its last fact tells it."""
+        return self._waits.pending
 
     # Sync
 
@@ -260,7 +291,7 @@ class JournalEngine:
             except BaseException as error:
                 verdict = self._judge(call, target, started_us, error)
                 if isinstance(verdict, str):
-                    if target.hooks:
+                    if target.hooks and verdict != "suspended":
                         run_hooks(call, target, verdict, error=error)
                     raise
             self._cancellable_wait(call, started_us, verdict)
@@ -289,8 +320,8 @@ class JournalEngine:
         try:
             value = self._user_code(call, target, args, kwargs)
             _wait_for(call)
-        except BaseException:
-            self._give_up(call)
+        except BaseException as error:
+            self._give_up(call, error)
             _wait_for(call)
             raise
         _raise_unseen(call)
@@ -379,7 +410,7 @@ class JournalEngine:
             except BaseException as error:
                 verdict = self._judge(call, target, started_us, error)
                 if isinstance(verdict, str):
-                    if target.hooks:
+                    if target.hooks and verdict != "suspended":
                         await run_hooks_async(call, target, verdict, error=error)
                     raise
             await self._async_wait(call, started_us, verdict)
@@ -407,8 +438,8 @@ class JournalEngine:
         try:
             value = await target.fn(*args, **kwargs)
             await _settle(call)
-        except BaseException:
-            self._give_up(call)
+        except BaseException as error:
+            self._give_up(call, error)
             await _settle(call)
             raise
         _raise_unseen(call)
@@ -442,8 +473,12 @@ class JournalEngine:
         finally:
             self._cancellation.redirect(None)
 
-    def _give_up(self, call: Call) -> None:
-        """What has not begun never will; what runs is stopped only by a cancel."""
+    def _give_up(self, call: Call, error: BaseException) -> None:
+        """What has not begun never will; what runs is stopped only by a cancel. What a suspended flow has submitted ends
+        first: it would have gone on during the wait.
+        """
+        if isinstance(error, Suspended) and not self._cancellation.requested:
+            return
         for child in list(call.children or ()):
             child.discard()
         if self._cancellation.requested:
@@ -466,8 +501,10 @@ class JournalEngine:
 
     def _judge(
         self, call: Call, target: Target, started_us: int, error: BaseException
-    ) -> int | CallFailure:
+    ) -> int | CallFailure | Literal["suspended"]:
         """Reports a failed try. Microseconds until the next one, or that it was the last, and what the call is then."""
+        if isinstance(error, Suspended):
+            return "suspended"
         delay_us = self._retry_delay(call, target, error)
         if delay_us is not None:
             self._report.retrying(call, error, delay_us)
@@ -495,10 +532,12 @@ class JournalEngine:
     def _completed(self, call: Call, target: Target, started_us: int, value: Any) -> None:
         result = self._report.completed(call, target, started_us, value)
         if result["codec"] == "pickle":
-            self._opaque.remember(value, call.key)
+            self._opaque.remember(value, call.ref)
 
     def _never_began(self, call: Call, error: BaseException) -> None:
         """A call that one of its arguments fails: tried no times."""
+        if isinstance(error, Suspended):
+            return  # nor is it now: the next attempt calls it
         outcome: CallFailure = "failed" if isinstance(error, Exception) else "cancelled"
         self._report.failed(call, outcome, self._report.clock(), error, tries=0)
 
@@ -575,4 +614,5 @@ def _raise_unseen(call: Call) -> None:
     errors = [error for child in children if (error := child.unseen_error()) is not None]
     call.children.clear()
     if errors:
-        raise errors[0]
+        # A failure ends the flow, and that is the end of its waits too.
+        raise next((error for error in errors if not isinstance(error, Suspended)), errors[0])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from headway import payloads
-from headway.runtime.frames_log import read_from
+from headway.runtime.frames_log import Record, read_from
 from headway.runtime.framing import parse
 from headway.runtime.results import ResultReader
 
@@ -23,6 +23,8 @@ class Kept(NamedTuple):
     value: Any
     result: dict[str, Any]
     file: Path | None
+    ref: str
+    """What stands for the result in the keys of calls."""
 
 
 class Place(NamedTuple):
@@ -38,63 +40,163 @@ class Place(NamedTuple):
             return file.read(self.size)
 
 
-Facts = dict[str, bytes | Place]
+class Entry(NamedTuple):
+    """A completed call: its fact, the call around it, and when it was executed."""
+
+    fact: bytes | Place
+    parent: str
+    started_us: int
+
+
+class Cut(NamedTuple):
+    """What of the first `logs` files counts no more: `call` and all in it, the calls `around` themselves, and what began
+    at `at_us` or later (0: nothing for that reason).
+    """
+
+    logs: int
+    call: str
+    around: Sequence[str]
+    at_us: int
 
 
 class Journal:
-    """Completed calls by key; of two attempts the later one counts."""
+    """Completed calls by key; of two attempts the later one counts. Waits that a suspended attempt left, by key."""
 
-    def __init__(self, facts: Facts, reader: ResultReader) -> None:
-        self._facts = facts
+    def __init__(
+        self,
+        entries: dict[str, Entry],
+        reader: ResultReader,
+        cut: Set[str] = frozenset(),
+        waits: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        self._entries = entries
         self._reader = reader
+        self._cut = cut
+        self._waits = waits or {}
 
     @classmethod
-    def load(cls, logs: Iterable[str], store: str) -> Journal:
+    def load(
+        cls, logs: Iterable[str], store: str, cuts: Iterable[Mapping[str, Any]] = ()
+    ) -> Journal:
         paths = [Path(log) for log in logs]
-        facts: Facts = {}
-        for path in paths:
-            facts.update(_completed(path))
+        loading = _Loading([Cut(**cut) for cut in cuts])
+        for count, path in enumerate(paths, 1):
+            loading.read(path)
+            loading.cut_after(count)
         # The newest attempt first: it holds what the next one needs most often.
-        return cls(facts, ResultReader([path.parent for path in reversed(paths)], store))
+        reader = ResultReader([path.parent for path in reversed(paths)], store)
+        return cls(loading.entries, reader, loading.cut, loading.waits)
 
     def __len__(self) -> int:
-        return len(self._facts)
+        return len(self._entries)
 
     def find(self, key: str) -> Kept | None:
         """The kept call; None when there is none or its value cannot be had: then the call is executed again."""
-        fact = self._facts.get(key)
-        if fact is None:
+        entry = self._entries.get(key)
+        if entry is None:
             return None
+        fact = entry.fact
         try:
             frame = json.loads(fact.read() if isinstance(fact, Place) else fact)
             result: dict[str, Any] = frame["result"]
             found = self._reader(result)
-            return (
-                None if found is None else Kept(payloads.decode(found.payload), result, found.file)
-            )
+            if found is None:
+                return None
+            ref = str(frame.get("ref") or key)
+            return Kept(payloads.decode(found.payload), result, found.file, ref)
         except Exception:  # noqa: BLE001 - the class has changed, a codec is gone, a file is foreign: execute again
             return None
 
+    def had(self, key: str) -> bool:
+        """Whether the call was completed once, even if that cannot or must not be used: others may have taken its result."""
+        return key in self._entries or key in self._cut
 
-def _completed(path: Path) -> Iterator[tuple[str, bytes | Place]]:
-    """Key and end of each completed call. A log that is missing or damaged from some place on holds less, that is all."""
-    try:
-        for record in read_from(path):
-            if b'"call.ended"' not in record.raw:
-                continue
-            call = _kept_call(parse(record.raw) or {})
-            if call is not None:
-                size = len(record.raw)
-                place = Place(path, record.end - size, size)
-                yield call, record.raw if size <= _SMALL else place
-    except FileNotFoundError:
-        return
+    def wait(self, key: str) -> Mapping[str, Any] | None:
+        """What an earlier attempt said of this wait: since when, until when."""
+        return self._waits.get(key)
 
 
-def _kept_call(frame: dict[str, Any]) -> str | None:
-    """The call that this fact ended with a value that is kept. A fact of another form keeps nothing."""
-    call, result = frame.get("call"), frame.get("result")
+class _Loading:
+    """Reads logs, oldest first. A log that is missing or damaged from some place on holds less, that is all."""
+
+    def __init__(self, cuts: Sequence[Cut]) -> None:
+        self.entries: dict[str, Entry] = {}
+        self.waits: dict[str, Mapping[str, Any]] = {}
+        self.cut: set[str] = set()
+        self._cuts = cuts
+        self._parents: dict[str, str] = {}
+
+    def read(self, path: Path) -> None:
+        try:
+            for record in read_from(path):
+                if b'"call.' in record.raw:
+                    self._call(path, record)
+                elif b'"waits"' in record.raw:
+                    self._attempt(parse(record.raw) or {})
+        except FileNotFoundError:
+            return
+
+    def cut_after(self, count: int) -> None:
+        for cut in self._cuts:
+            if cut.logs == count:
+                self._apply(cut)
+
+    def _call(self, path: Path, record: Record) -> None:
+        if not self._cuts and b'"call.ended"' not in record.raw:
+            return
+        frame = parse(record.raw) or {}
+        call, parent = frame.get("call"), frame.get("parent")
+        if not isinstance(call, str) or not isinstance(parent, str):
+            return
+        if self._cuts:
+            self._parents[call] = parent
+        if _is_kept(frame):
+            size = len(record.raw)
+            fact = record.raw if size <= _SMALL else Place(path, record.end - size, size)
+            self.entries[call] = Entry(fact, parent, self._executed_at(frame, call))
+
+    def _executed_at(self, frame: Mapping[str, Any], call: str) -> int:
+        """Of a skipped call: when the attempt that completed it began it."""
+        before = self.entries.get(call)
+        if frame["outcome"] == "skipped" and before is not None:
+            return before.started_us
+        started_us = frame.get("started_at_us")
+        return started_us if isinstance(started_us, int) else 0
+
+    def _attempt(self, frame: Mapping[str, Any]) -> None:
+        waits = frame.get("waits")
+        for wait in waits if isinstance(waits, list) else ():
+            if isinstance(wait, dict) and isinstance(wait.get("call"), str):
+                self.waits.setdefault(wait["call"], wait)
+                self._parents[wait["call"]] = str(wait.get("parent", ""))
+
+    def _apply(self, cut: Cut) -> None:
+        def is_out(call: str, began_us: int) -> bool:
+            late = bool(cut.at_us) and began_us >= cut.at_us
+            return late or call in cut.around or (bool(cut.call) and self._is_in(call, cut.call))
+
+        out = {call for call, entry in self.entries.items() if is_out(call, entry.started_us)}
+        self.cut |= out
+        self.entries = {call: e for call, e in self.entries.items() if call not in out}
+        self.waits = {
+            call: wait
+            for call, wait in self.waits.items()
+            if not is_out(call, wait.get("since_us") or 0)
+        }
+
+    def _is_in(self, call: str, outer: str) -> bool:
+        """Whether the call is `outer` or was made inside it."""
+        seen = set()
+        while call != outer:
+            seen.add(call)
+            call = self._parents.get(call, "")
+            if not call or call in seen:
+                return False
+        return True
+
+
+def _is_kept(frame: Mapping[str, Any]) -> bool:
+    """Whether this fact ended its call with a value that is kept. A fact of another form keeps nothing."""
+    result = frame.get("result")
     kept = frame.get("type") == "call.ended" and frame.get("outcome") in _KEPT_OUTCOMES
-    if not kept or not isinstance(result, dict):
-        return None
-    return call if isinstance(call, str) and result.get("codec", "none") != "none" else None
+    return kept and isinstance(result, dict) and result.get("codec", "none") != "none"

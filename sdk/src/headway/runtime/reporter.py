@@ -95,6 +95,22 @@ class Reporter:
         frame["error"] = self.describe(error)
         self._send(frame)
 
+    def waited(self, call: Call, since_us: int, over: dict[str, Any]) -> None:
+        """A wait is over; what was answered is kept like a result."""
+        frame = self._ended(call, since_us, "completed", 1)
+        frame["result"] = self._result(over, call.name, "the next attempt waits again")
+        self._send(frame)
+
+    def attempt_suspended(self, waits: list[dict[str, Any]]) -> None:
+        self._send(
+            {
+                "type": "attempt.ended",
+                "at_us": self.clock(),
+                "outcome": "suspended",
+                "waits": waits,
+            }
+        )
+
     def skipped(self, call: Call, kept: Kept) -> None:
         if kept.file is not None:
             self._write_result.adopt(kept.file)
@@ -119,6 +135,8 @@ class Reporter:
         frame["started_at_us"] = started_us
         frame["outcome"] = outcome
         frame["tries"] = tries
+        if call.ref != call.key:
+            frame["ref"] = call.ref
         return frame
 
     def _result(self, value: Any, name: str, lost: str, *, pickled: bool = False) -> dict[str, Any]:

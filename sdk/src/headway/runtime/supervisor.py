@@ -363,7 +363,9 @@ class Supervisor:
             frame["dropped_lines"] = self._store.output.dropped
         if outcome == ended:  # this fact alone decides what becomes of the run
             frame |= {
-                name: self._ended[name] for name in ("result", "error") if name in self._ended
+                name: self._ended[name]
+                for name in ("result", "error", "waits")
+                if name in self._ended
             }
         elif cause == TIMED_OUT:  # the flow itself could not tell it any more
             message = (

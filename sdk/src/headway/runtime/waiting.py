@@ -1,0 +1,102 @@
+"""The waits of one attempt: which are over, which are short enough to sit out, and which suspend the flow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from headway.context import Call
+from headway.digests import stable_digest
+from headway.errors import HeadwayError, Suspended
+from headway.runtime.journal import Journal, Kept
+from headway.runtime.reporter import Reporter
+from headway.waits import Over, WaitSpec
+
+Answers = Sequence[Mapping[str, Any]]
+SitOut = Callable[[float], None]
+MOST_WAITS = 100
+
+
+def digest_of(spec: WaitSpec) -> str:
+    """What makes it the same wait in another attempt."""
+    digest = stable_digest(dict(spec.identity))
+    assert digest is not None, "a wait's identity is plain data"
+    return digest
+
+
+class Waits:
+    """Decides what becomes of each wait. `pending` are those that the attempt ends for.
+
+    `answers` None: the agent knows nothing of suspended attempts.
+    """
+
+    def __init__(self, journal: Journal, answers: Answers | None, report: Reporter) -> None:
+        self.pending: list[dict[str, Any]] = []
+        self._journal = journal
+        self._answers = None if answers is None else {str(a.get("call")): a for a in answers}
+        self._report = report
+
+    def reach(self, call: Call, spec: WaitSpec, kept: Kept | None, sit_out: SitOut) -> Over:
+        """The end of the wait. Raises Suspended where it lies beyond this attempt."""
+        if kept is not None:
+            return _recorded(kept.value)
+        now_us = self._report.clock()
+        wait = self._wait(call, spec, now_us)
+        answer = (self._answers or {}).get(call.key)
+        if answer is not None and not answer.get("over"):
+            return self._end(call, wait, Over(answered=True, value=answer.get("value")))
+        left_s = _left(wait, now_us)
+        if answer is not None or (left_s is not None and left_s <= 0):
+            return self._end(call, wait, Over(answered=False))
+        if left_s is not None and left_s <= spec.in_process_s:
+            self._report.started(call, wait["since_us"])
+            sit_out(left_s)
+            return self._end(call, wait, Over(answered=False))
+        self._suspend(wait)
+        raise Suspended
+
+    def _wait(self, call: Call, spec: WaitSpec, now_us: int) -> dict[str, Any]:
+        """As `attempt.ended` tells it. Begin and end are those of the first attempt that came here."""
+        before = self._journal.wait(call.key) or {}
+        wait: dict[str, Any] = {
+            "call": call.key,
+            "parent": call.parent,
+            "kind": spec.kind,
+            "name": spec.name,
+            "since_us": before.get("since_us", now_us),
+        }
+        until_us = before.get("until_us")
+        if until_us is None and spec.seconds is not None:
+            until_us = wait["since_us"] + round(spec.seconds * 1e6)
+        if until_us is not None:
+            wait["until_us"] = until_us
+        if spec.topic:
+            wait["topic"] = spec.topic
+        if spec.request is not None:
+            wait["request"] = dict(spec.request)
+        return wait
+
+    def _suspend(self, wait: dict[str, Any]) -> None:
+        if self._answers is None:
+            raise HeadwayError(
+                "this agent cannot suspend runs: upgrade headway-agent, or sleep at most `suspend_after` seconds"
+            )
+        if len(self.pending) >= MOST_WAITS:
+            raise HeadwayError(f"a run waits for at most {MOST_WAITS} things at a time")
+        self.pending.append(wait)
+
+    def _end(self, call: Call, wait: Mapping[str, Any], over: Over) -> Over:
+        recorded = {"value": over.value} if over.answered else {"over": True}
+        self._report.waited(call, wait["since_us"], recorded)
+        return over
+
+
+def _left(wait: Mapping[str, Any], now_us: int) -> float | None:
+    until_us = wait.get("until_us")
+    return None if until_us is None else (until_us - now_us) / 1e6
+
+
+def _recorded(value: Any) -> Over:
+    if isinstance(value, dict) and "value" in value:
+        return Over(answered=True, value=value["value"])
+    return Over(answered=False)

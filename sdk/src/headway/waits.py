@@ -1,0 +1,172 @@
+"""Waits of a flow: for a time, a person, an event. A long one holds no process and no slot; a later attempt goes on from it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, TypeVar, overload
+
+from headway import clock
+from headway.context import Call, current_call
+from headway.errors import InvalidOption, NotInFlow, NotInRun, WaitTimedOut, WrongInput
+
+T = TypeVar("T")
+Duration = float | timedelta
+
+SUSPEND_AFTER_S = 60.0
+LONGEST_S = 366 * 24 * 3600.0
+MOST_TITLE = 500
+MOST_NAME = 200
+
+
+class WaitSpec(NamedTuple):
+    """What is waited for. `identity` makes it the same wait in the next attempt; `seconds` None: without end."""
+
+    kind: str
+    name: str
+    identity: Mapping[str, Any]
+    seconds: float | None
+    topic: str = ""
+    request: Mapping[str, Any] | None = None
+    in_process_s: float = 0.0
+    """Up to so many seconds are waited here, in the process."""
+
+
+class Over(NamedTuple):
+    """A wait came to its end. `answered`: with `value`; else its time is up."""
+
+    answered: bool
+    value: Any = None
+
+
+def sleep(seconds: Duration, *, suspend_after: Duration = SUSPEND_AFTER_S) -> None:
+    """Sleeps. Longer than `suspend_after` the flow is suspended meanwhile, and the sleep goes on through any restart.
+
+    Outside a run it is `time.sleep`. In async code a sleep that is not suspended blocks the event loop: use
+    `asyncio.sleep` for short ones.
+    """
+    length = _seconds("seconds", seconds)
+    _sleep(length, {"seconds": length}, suspend_after)
+
+
+def sleep_until(when: datetime, *, suspend_after: Duration = SUSPEND_AFTER_S) -> None:
+    """Sleeps until an instant, which needs a zone. One that has passed returns at once."""
+    if when.tzinfo is None:
+        raise InvalidOption(f"sleep_until needs an instant with a zone, not {when!r}")
+    until_us = round(when.timestamp() * 1e6)
+    left = max(0.0, (until_us - clock.now_us()) / 1e6)
+    _sleep(left, {"until": until_us}, suspend_after)
+
+
+def _sleep(length: float, identity: Mapping[str, Any], suspend_after: Duration) -> None:
+    limit = _seconds("suspend_after", suspend_after)
+    call = _flow_call()
+    if call is None:
+        time.sleep(length)  # noqa: TID251 - the user asked for it, and there is no run that could be told
+    else:
+        spec = WaitSpec("sleep", "sleep", identity, length, in_process_s=limit)
+        call.engine.wait(call, spec)
+
+
+@overload
+def wait_for_input(
+    kind: type[T], *, title: str = "", name: str = "input", timeout: Duration | None = None
+) -> T: ...
+@overload
+def wait_for_input(
+    kind: Mapping[str, Any] | None = None,
+    *,
+    title: str = "",
+    name: str = "input",
+    timeout: Duration | None = None,
+) -> Any: ...
+def wait_for_input(
+    kind: type[Any] | Mapping[str, Any] | None = None,
+    *,
+    title: str = "",
+    name: str = "input",
+    timeout: Duration | None = None,
+) -> Any:
+    """Asks a person and gives the answer. The run is suspended meanwhile; its page shows the form.
+
+    Args:
+        kind: What the answer must be: a dataclass, a TypedDict or any other hint that a parameter can have, or a JSON
+            Schema; None takes any JSON. Answers are checked before they are accepted.
+        title: The question, shown above the form.
+        name: Names the wait on pages and in commands.
+        timeout: Seconds until it gives up; a run without waits for a week.
+
+    Raises:
+        WaitTimedOut: Nobody answered in time.
+        WrongInput: The answer fits the schema and yet makes no such value.
+    """
+    from headway.parameters.single import schema_of  # noqa: PLC0415 - only those who ask need it
+
+    call = _needed("wait_for_input")
+    schema = dict(kind) if isinstance(kind, Mapping) else schema_of(kind)
+    seconds = None if timeout is None else _seconds("timeout", timeout)
+    spec = WaitSpec(
+        "input",
+        _name(name),
+        {"name": name},
+        seconds,
+        request={"title": _title(title), "schema": schema},
+    )
+    over = call.engine.wait(call, spec)
+    if not over.answered:
+        raise WaitTimedOut(f"nobody answered {name!r} in time")
+    return _read(kind, name, over.value)
+
+
+def suspend(*, title: str = "", name: str = "go on", timeout: Duration | None = None) -> None:
+    """Suspends the run until a person lets it go on (`headway runs resume`)."""
+    wait_for_input(None, title=title or "Go on?", name=name, timeout=timeout)
+
+
+def _read(kind: type[Any] | Mapping[str, Any] | None, name: str, raw: Any) -> Any:
+    from headway.parameters.single import read  # noqa: PLC0415 - as above
+
+    if kind is None or isinstance(kind, Mapping):
+        return raw
+    value, problems = read(kind, raw)
+    if problems:
+        raise WrongInput(name, problems)
+    return value
+
+
+def _flow_call() -> Call | None:
+    call = current_call()
+    if call is not None and call.kind != "flow":
+        raise NotInFlow(
+            f"{call.name} is a task: a wait in it would be repeated with all that came before. Wait in the flow that calls it"
+        )
+    return call
+
+
+def _needed(what: str) -> Call:
+    call = _flow_call()
+    if call is None:
+        raise NotInRun(
+            f"no run here, so nobody could answer: {what} needs one. Start it with `headway run`."
+        )
+    return call
+
+
+def _seconds(name: str, given: Duration) -> float:
+    value: object = given.total_seconds() if isinstance(given, timedelta) else given
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST_S:
+        raise InvalidOption(f"{name} must be 0 to {LONGEST_S:g} seconds, not {given!r}")
+    return float(value)
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str) or not 0 < len(name) <= MOST_NAME or not name.isprintable():
+        raise InvalidOption(f"name must be 1 to {MOST_NAME} printable characters, not {name!r}")
+    return name
+
+
+def _title(title: object) -> str:
+    if not isinstance(title, str) or len(title) > MOST_TITLE:
+        raise InvalidOption(f"title must be a text of at most {MOST_TITLE} characters")
+    return title

@@ -1,0 +1,183 @@
+"""Waits of a flow: sat out, suspended, answered, and the same wait in the next attempt."""
+
+import pytest
+
+from support.flow_process import Outcome, Project
+
+SLEEPY = """
+@task
+def before():
+    return 1
+
+@flow
+def main(seconds: float = 0.0, suspend_after: float = 60.0):
+    made = before()
+    sleep(seconds, suspend_after=suspend_after)
+    return made + 1
+"""
+ASKING = """
+from dataclasses import dataclass
+
+@dataclass
+class Decision:
+    approve: bool
+    comment: str = ""
+
+@task
+def figures():
+    return 42
+
+@flow
+def main():
+    made = figures()
+    decision = wait_for_input(Decision, title="Publish?", name="approve")
+    return [made, decision.approve, decision.comment]
+"""
+
+
+def waits(outcome: Outcome) -> list[dict]:
+    assert outcome.outcome == "suspended", outcome.ended
+    return outcome.ended["waits"]
+
+
+def answer(call: str, value: object) -> dict:
+    return {"answers": [{"call": call, "over": False, "value": value}]}
+
+
+def over(call: str) -> dict:
+    return {"answers": [{"call": call, "over": True}]}
+
+
+NONE = {"answers": []}
+
+
+def test_a_short_sleep_is_slept_in_the_process(project: Project):
+    project.write(SLEEPY)
+    outcome = project.run({"seconds": 0.01}, **NONE)
+    assert outcome.outcome == "completed"
+    assert outcome.outcomes("sleep") == ["completed"]
+
+
+def test_a_long_sleep_ends_the_attempt_and_is_the_same_in_the_next(project: Project):
+    project.write(SLEEPY)
+    [wait] = waits(project.run({"seconds": 3600}, **NONE))
+    assert (wait["kind"], wait["until_us"] - wait["since_us"]) == ("sleep", 3_600_000_000)
+    again = project.run({"seconds": 3600}, **NONE)
+    assert waits(again) == [wait]
+    assert again.outcomes("before") == ["skipped"]
+    last = project.run({"seconds": 3600}, **over(wait["call"]))
+    assert last.ended["result"]["data"] == "2"
+    [slept] = last.of("call.ended", "sleep")
+    assert slept["started_at_us"] == wait["since_us"]
+    assert project.run({"seconds": 3600}, **NONE).outcomes() == ["skipped", "skipped"]
+
+
+def test_a_person_is_asked_by_a_schema_and_answers(project: Project):
+    project.write(ASKING)
+    [wait] = waits(project.run(**NONE))
+    assert wait["request"]["title"] == "Publish?"
+    assert "approve" in str(wait["request"]["schema"])
+    outcome = project.run(**answer(wait["call"], {"approve": True, "comment": "ok"}))
+    assert outcome.ended["result"]["data"] == '[42,true,"ok"]'
+    assert outcome.outcomes("figures") == ["skipped"]
+
+
+def test_an_answer_that_the_hint_does_not_read_fails_the_flow(project: Project):
+    project.write(ASKING)
+    [wait] = waits(project.run(**NONE))
+    outcome = project.run(**answer(wait["call"], {"approve": "perhaps"}))
+    assert outcome.outcome == "failed"
+    assert outcome.ended["error"]["class"] == "headway.WrongInput"
+
+
+def test_nobody_answers_in_time(project: Project):
+    project.write("""
+    @flow
+    def main():
+        try:
+            return wait_for_input(bool, timeout=3600)
+        except WaitTimedOut:
+            return "nobody"
+    """)
+    [wait] = waits(project.run(**NONE))
+    assert project.run(**over(wait["call"])).ended["result"]["data"] == '"nobody"'
+
+
+@pytest.mark.parametrize("kind", ["", "async "])
+def test_what_was_submitted_ends_before_the_process_does(project: Project, kind: str):
+    project.write(f"""
+    @task
+    def slow(n):
+        return n
+
+    @{"flow(task_runner=ThreadRunner(1))" if not kind else "flow"}
+    {kind}def main():
+        futures = [slow.submit(n) for n in range(5)]
+        suspend()
+        return sum([{"await " if kind else ""}f{"" if kind else ".result()"} for f in futures])
+    """)
+    first = project.run(**NONE)
+    [wait] = waits(first)
+    assert first.outcomes("slow") == ["completed"] * 5
+    last = project.run(**answer(wait["call"], None))
+    assert last.ended["result"]["data"] == "10"
+    assert last.outcomes("slow") == ["skipped"] * 5
+
+
+def test_two_sub_flows_wait_side_by_side(project: Project):
+    project.write("""
+    import asyncio
+
+    @task
+    def double(n):
+        return 2 * n
+
+    @flow
+    async def ask(name):
+        return double(wait_for_input(int, name=name))
+
+    @flow
+    async def main():
+        return sum(await asyncio.gather(ask("a"), ask("b")))
+    """)
+    first = waits(project.run(**NONE))
+    assert sorted(wait["name"] for wait in first) == ["a", "b"]
+    by_name = {wait["name"]: wait["call"] for wait in first}
+    [left] = waits(project.run(**answer(by_name["a"], 1)))
+    assert left["name"] == "b"
+    last = project.run(**answer(by_name["b"], 2))
+    assert last.ended["result"]["data"] == "6"
+    assert sorted(last.outcomes("double") + last.outcomes("ask")) == ["completed"] * 2 + ["skipped"]
+
+
+def test_equal_waits_in_a_row_are_asked_one_by_one(project: Project):
+    project.write("""
+    @flow
+    def main():
+        return [wait_for_input(int), wait_for_input(int)]
+    """)
+    [first] = waits(project.run(**NONE))
+    [second] = waits(project.run(**answer(first["call"], 1)))
+    assert second["call"] != first["call"]
+    assert project.run(**answer(second["call"], 2)).ended["result"]["data"] == "[1,2]"
+
+
+def test_a_task_does_not_wait(project: Project):
+    project.write("""
+    @task
+    def asks():
+        suspend()
+
+    @flow
+    def main():
+        asks()
+    """)
+    outcome = project.run(**NONE)
+    assert outcome.ended["error"]["class"] == "headway.NotInFlow"
+
+
+def test_an_agent_that_cannot_suspend_says_what_to_do(project: Project):
+    project.write(SLEEPY)
+    outcome = project.run({"seconds": 3600})
+    assert outcome.outcome == "failed"
+    assert "upgrade headway-agent" in outcome.ended["error"]["message"]
