@@ -71,6 +71,7 @@ def untouched(pair, each):
 
 
 @pytest.mark.row(7)
+@pytest.mark.trials(0, 1)
 def test_a_cut_of_three_leases_changes_nothing(pair, trial):
     with load(pair, per_second=0.5, seconds=0.2) as work:
         each = begun(pair, work, "many-steps", seconds=0.2)

@@ -71,7 +71,7 @@ def takeover(rig, left):
 
 
 @pytest.mark.row(1)
-@pytest.mark.trials(1, 2)
+@pytest.mark.trials(0, 2)
 def test_a_rolling_restart(rig, trial, seed):
     with load(rig, per_second=1.0, subscribers=2, seconds=0.05) as work:
         for server in rig.servers:

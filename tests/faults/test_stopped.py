@@ -64,6 +64,7 @@ def test_nothing_is_reassigned_because_we_stood_still(pair, trial, what, seed):
 
 
 @pytest.mark.row(6)
+@pytest.mark.trials(0, 1)
 def test_nothing_is_reassigned_because_we_were_away(pair, tmp_path, trial):
     """Control plane and database are gone for longer than `reassign_after`; the agents are not to blame."""
     gate = tmp_path / "gate"

@@ -57,7 +57,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "row(n): the row of faults that a test serves")
     config.addinivalue_line(
-        "markers", "trials(short, long): how many seeds a fault test gets in either form"
+        "markers", "trials(short, long): how many seeds a fault test gets in either form; 0: none"
     )
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Report(config.getoption("--fault-report")), "fault-report")
@@ -65,14 +65,28 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parametrise `seed`: how many is said by the test's mark and by the options."""
-    if "seed" not in metafunc.fixturenames or "trial" not in metafunc.fixturenames:
-        return
-    mark = metafunc.definition.get_closest_marker("trials")
+    if "seed" in metafunc.fixturenames and "trial" in metafunc.fixturenames:
+        count = _trials(metafunc.config, metafunc.definition)
+        metafunc.parametrize("seed", range(max(count, 1)))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what has no trials in the short form."""
+    left_out = [
+        item for item in items if item.get_closest_marker("trials") and not _trials(config, item)
+    ]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _trials(config: pytest.Config, test: pytest.Item) -> int:
+    mark = test.get_closest_marker("trials")
     short, long = mark.args if mark else (SHORT, LONG)
-    count = metafunc.config.getoption("--fault-seeds")
-    if count is None:
-        count = long if metafunc.config.getoption("--faults") == "long" else short
-    metafunc.parametrize("seed", range(count))
+    asked = config.getoption("--fault-seeds")
+    if asked is not None:
+        return int(asked)
+    return int(long if config.getoption("--faults") == "long" else short)
 
 
 @pytest.fixture
