@@ -320,3 +320,17 @@ async def test_a_session_that_is_over_gets_a_new_id(
         server.refuse = None
         await server.until(lambda: len(server.streams) == 2)
     assert len({s.hello.session for s in server.streams if s.hello}) == 2
+
+
+async def test_a_stream_that_was_damaged_on_its_way_ends_no_agent(
+    server: FakeControlPlane, runner: FakeRunner
+) -> None:
+    """It was welcomed before, so it is no stranger whom the control plane can't understand."""
+    async with running_agent(server, runner) as agent:
+        await agent.opened()
+        server.refuse = (grpc.StatusCode.INVALID_ARGUMENT, "the batch id 7 came twice", ())
+        server.stream.cut()
+        await agent.until(lambda: agent.hub.session.backoff.failures >= 2)
+        server.refuse = None
+        await server.until(lambda: len(server.streams) == 2)
+        await agent.opened()

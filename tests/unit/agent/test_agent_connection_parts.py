@@ -1,4 +1,6 @@
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from headway_agent.connection.channel import BadAddress, channel_options, parse_target
-from headway_agent.connection.errors import SESSION_KEY, TABLE, TIME_KEY, Reaction, failure
+from headway_agent.connection.errors import SESSION_KEY, TABLE, TIME_KEY, Failure, Reaction, failure
 from headway_agent.connection.identity import Assertions, Identity, new_key_pair
 from headway_agent.observability.logs import PlainFormatter
 from headway_agent.settings import BadSetting, Options, load, read_token
@@ -25,6 +27,17 @@ def test_a_refusal_by_a_wrong_clock_is_no_refusal_of_the_agent() -> None:
     assert failure(code, "", hour, 0).reaction is Reaction.CLOCK
     assert failure(code, "", hour, 3_600_000_000).reaction is Reaction.REENROL
     assert failure(code, "", {}, 0).reaction is Reaction.REENROL
+
+
+def test_a_failure_passes_context_managers_as_it_is() -> None:
+    """They write its traceback into it."""
+
+    @contextmanager
+    def passing() -> Iterator[None]:
+        yield
+
+    with pytest.raises(Failure, match="enrol"), passing():
+        raise failure(grpc.StatusCode.UNAUTHENTICATED, "revoked", {}, 0)
 
 
 def test_the_control_plane_paces_and_ends_sessions_by_metadata() -> None:

@@ -24,7 +24,7 @@ from headway_control_plane.grpc_api.opening import (
     resumes,
     settle,
 )
-from headway_control_plane.grpc_api.refusals import CUTS, new_epoch
+from headway_control_plane.grpc_api.refusals import CUTS, CallRefused, new_epoch
 from headway_control_plane.grpc_api.registry import Cut
 from headway_control_plane.grpc_api.renewals import Renewals
 from headway_control_plane.grpc_api.settings import AgentServerSettings
@@ -68,11 +68,11 @@ class Handshake:
         self._replica = replica
 
     async def open(self, identity: AgentIdentity, hello: Hello, ledger: Ledger) -> Opened:
-        """Open or resume the session and note in the ledger what the agent holds; raise Refusal."""
+        """Open or resume the session and note in the ledger what the agent holds; raise CallRefused."""
         epoch = await self._store.epoch(identity)
         if hello.epoch not in (0, epoch):
             _log.warning("agent %s rests on epoch %d of the log", identity.agent, hello.epoch)
-            raise new_epoch(epoch)
+            raise CallRefused(new_epoch(epoch))
         opening = Opening(hello, identity.agent, self._replica, restored=epoch > 1)
         sessions = await self._store.sessions(identity, hello.session)
         resumed = await self._open_session(identity, opening, sessions)
@@ -89,14 +89,14 @@ class Handshake:
             raise CUTS[Cut.SUPERSEDED]
         present = next((row for row in sessions if row.session == session), None)
         if present is not None and (present.status == "closed" or present.agent != identity.agent):
-            raise CUTS[Cut.SESSION_OVER]
+            raise CallRefused(CUTS[Cut.SESSION_OVER])
         try:
             await self._execute(identity.ws, opening.open_command(), actor=identity.actor)
         except Refused as refused:
             _log.info("session %s was refused: %s", session, refused.message)
-            raise CUTS[Cut.SESSION_OVER] from refused
+            raise CallRefused(CUTS[Cut.SESSION_OVER]) from refused
         if present is not None and await self._renewals.renew((identity.ws, session)) is None:
-            raise CUTS[Cut.SESSION_OVER]
+            raise CallRefused(CUTS[Cut.SESSION_OVER])
         return present is not None
 
     async def _settle(

@@ -25,12 +25,20 @@ _RETRY_AFTER_OUTAGE = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal(Exception):
+class Refusal:
     """A call ends with this status. The message goes to the agent."""
 
     code: grpc.StatusCode
     message: str
     metadata: tuple[tuple[str, str], ...] = ()
+
+
+class CallRefused(Exception):
+    """Ends the call. Made anew each time: an exception remembers every place it was raised at, and all that lived there."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
 
 
 ENDINGS: Mapping[Ending, grpc.StatusCode] = {

@@ -27,6 +27,7 @@ from headway_control_plane.grpc_api.pacing import TokenBucket
 from headway_control_plane.grpc_api.refusals import (
     DEFECT,
     SHUTDOWN,
+    CallRefused,
     Refusal,
     outage_refusal,
     retry_after_metadata,
@@ -80,8 +81,8 @@ class AgentService(AgentServiceServicer):
         try:
             await self._pace()
             return await self._enrol(request)
-        except Refusal as refusal:
-            await self._abort(context, refusal)
+        except CallRefused as refused:
+            await self._abort(context, refused.refusal)
         except OUTAGES as outage:
             _log.warning("%s", outage)
             await self._abort(context, outage_refusal(outage))
@@ -97,8 +98,8 @@ class AgentService(AgentServiceServicer):
             await self._pace()
             identity = await self._authenticate(context)
             await self._serve(identity, request_iterator, context)
-        except Refusal as refusal:
-            await self._abort(context, refusal)
+        except CallRefused as refused:
+            await self._abort(context, refused.refusal)
         except OUTAGES as outage:
             _log.warning("%s", outage)
             await self._abort(context, outage_refusal(outage))
@@ -139,16 +140,18 @@ class AgentService(AgentServiceServicer):
 
     async def _pace(self) -> None:
         if self._stopping:
-            raise SHUTDOWN
+            raise CallRefused(SHUTDOWN)
         now = self._services.clock.monotonic()
         wait = self._handshakes.wait_for(now)
         if wait > _LONGEST_HANDSHAKE_WAIT:
             # Spread over the time that the queue needs, so that they do not all come back together.
             later = timedelta(seconds=wait * (1 + self._random.random()))
-            raise Refusal(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                "Too many agents connect at once; this one's turn comes later.",
-                (retry_after_metadata(later),),
+            raise CallRefused(
+                Refusal(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED,
+                    "Too many agents connect at once; this one's turn comes later.",
+                    (retry_after_metadata(later),),
+                )
             )
         await asyncio.sleep(self._handshakes.take(now))
 
@@ -158,7 +161,8 @@ class AgentService(AgentServiceServicer):
             return await self._authenticator.authenticate(metadata.get("authorization"))
         except BadAssertion as problem:
             code = grpc.StatusCode.UNAUTHENTICATED
-            raise Refusal(code, str(problem), (time_metadata(self._services.clock),)) from problem
+            told = (time_metadata(self._services.clock),)
+            raise CallRefused(Refusal(code, str(problem), told)) from problem
 
     async def _enrol(self, request: pb.EnrolRequest) -> pb.EnrolResponse:
         try:
@@ -172,11 +176,17 @@ class AgentService(AgentServiceServicer):
                 public_key=request.public_key,
             )
         except NotAuthenticated as problem:
-            raise Refusal(grpc.StatusCode.UNAUTHENTICATED, _sentence(problem)) from problem
+            raise CallRefused(
+                Refusal(grpc.StatusCode.UNAUTHENTICATED, _sentence(problem))
+            ) from problem
         except UseCaseError as problem:
-            raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, _sentence(problem)) from problem
+            raise CallRefused(
+                Refusal(grpc.StatusCode.INVALID_ARGUMENT, _sentence(problem))
+            ) from problem
         except Refused as refused:
-            raise Refusal(grpc.StatusCode.PERMISSION_DENIED, refused.message) from refused
+            raise CallRefused(
+                Refusal(grpc.StatusCode.PERMISSION_DENIED, refused.message)
+            ) from refused
         return pb.EnrolResponse(
             agent_id=str(enrolled.agent),
             workspace_id=str(enrolled.workspace.id),

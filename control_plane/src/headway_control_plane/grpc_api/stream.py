@@ -30,6 +30,7 @@ from headway_control_plane.grpc_api.refusals import (
     ENDINGS,
     NO_HELLO,
     OVERFLOW,
+    CallRefused,
     Refusal,
     outage_refusal,
 )
@@ -59,7 +60,7 @@ class Services:
 
 
 class AgentStream:
-    """A live session. `run` returns when the agent ended the stream, and raises Refusal when we do."""
+    """A live session. `run` returns when the agent ended the stream, and raises CallRefused when we do."""
 
     def __init__(
         self, services: Services, identity: AgentIdentity, rotation: core.Rotation
@@ -200,7 +201,7 @@ class AgentStream:
         self._session, self._slots = hello.session, hello.slots
         # Entered first: a stream that this session had here before ends now and can answer nothing more.
         if not services.registry.add(self):
-            raise CUTS[Cut.SESSION_OVER]
+            raise CallRefused(CUTS[Cut.SESSION_OVER])
         opened = await services.handshake.open(self.identity, hello, self.ledger)
         for run in self.ledger.open:
             services.registry.executes(self, run)
@@ -294,7 +295,7 @@ class AgentStream:
             # Its runs need not wait for the lease to run out.
             with suppress(Refused):  # it was never opened
                 await self._execute(CloseSession(self.key[1], "revoked"))
-        raise refusal
+        raise CallRefused(refusal)
 
     def _end(self, refusal: Refusal) -> None:
         if not self._refusal.done():

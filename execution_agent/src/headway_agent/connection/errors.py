@@ -9,16 +9,18 @@ import grpc
 
 class Reaction(Enum):
     """RETRY: dial again with backoff. CLOCK: dial again at once with the corrected clock. REENROL: the identity is
-    not accepted; only a new enrolment helps. EXIT: no repetition helps.
+    not accepted; only a new enrolment helps. EXIT: no repetition helps. MISUNDERSTOOD: no repetition helps an agent that
+    was never welcomed; where one was, the stream was damaged on its way, and another one may be whole.
     """
 
     RETRY = "retry"
     CLOCK = "clock"
     REENROL = "re-enrol"
     EXIT = "exit"
+    MISUNDERSTOOD = "misunderstood"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)  # not frozen: what passes an exception on writes its traceback into it
 class Failure(Exception):
     """A stream or call ended. `message` says what to do; `detail` is the control plane's own word."""
 
@@ -74,8 +76,9 @@ TABLE: Mapping[grpc.StatusCode, tuple[Reaction, str]] = {
         "the control plane does not take this agent's protocol: install a version of headway-agent that fits it",
     ),
     _Code.INVALID_ARGUMENT: (
-        Reaction.EXIT,
-        "the control plane does not understand this agent: install a version of headway-agent that fits it",
+        Reaction.MISUNDERSTOOD,
+        "the control plane does not understand this agent: install a version of headway-agent that fits it; if it did "
+        "before, something on the way damages streams",
     ),
     _Code.OUT_OF_RANGE: (
         Reaction.EXIT,

@@ -35,7 +35,7 @@ PARTING_S = 2.0
 SETTLE_PAUSE_S = 0.05
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class GivenUp(Exception):
     """We ended the stream ourselves."""
 
@@ -57,6 +57,7 @@ class SessionLoop:
         self._witnesses = witnesses
         self._new_session = new_session
         self._clock_corrected = False
+        self._was_welcomed = False
         # Of the log that acknowledged what is closed here; 0 as long as nothing was acknowledged.
         self._epoch = 0
 
@@ -112,12 +113,17 @@ class SessionLoop:
             again, self._clock_corrected = self._clock_corrected, True
             return session.Lost(fraction, None if again else 0.0)
         self._clock_corrected = False
-        if failure.reaction in (Reaction.REENROL, Reaction.EXIT):
+        if self._is_final(failure.reaction):
             raise failure
         log.warning("stream lost: %s", failure)
         if failure.session_over:
             self._hub.who = replace(self._hub.who, session=self._new_session())
         return session.Lost(fraction, failure.retry_after, failure.session_over)
+
+    def _is_final(self, reaction: Reaction) -> bool:
+        if reaction is Reaction.MISUNDERSTOOD:
+            return not self._was_welcomed
+        return reaction in (Reaction.REENROL, Reaction.EXIT)
 
     async def _converse(self, stream: Stream) -> None:
         hub = self._hub
@@ -213,6 +219,7 @@ class SessionLoop:
         if hub.encoder.permits != permits:
             hub.encoder = Encoder(permits)
         self._clock_corrected = False
+        self._was_welcomed = True
         log.info(
             "connected",
             extra={
