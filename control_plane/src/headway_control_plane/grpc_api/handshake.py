@@ -86,7 +86,7 @@ class Handshake:
     ) -> bool:
         session = opening.hello.session
         if opening.is_late(sessions):
-            raise CUTS[Cut.SUPERSEDED]
+            raise CallRefused(CUTS[Cut.SUPERSEDED])
         present = next((row for row in sessions if row.session == session), None)
         if present is not None and (present.status == "closed" or present.agent != identity.agent):
             raise CallRefused(CUTS[Cut.SESSION_OVER])
@@ -126,7 +126,7 @@ class Handshake:
         """A later process came meanwhile. What we opened goes; an older session of ours may hold attempts, which that process takes over."""
         if not resumed:
             await self._try(identity, CloseSession(opening.hello.session, SUPERSEDED))
-        raise CUTS[Cut.SUPERSEDED]
+        raise CallRefused(CUTS[Cut.SUPERSEDED])
 
     async def _together(self, identity: AgentIdentity, commands: Sequence[Command]) -> None:
         """Ask for all of them at once, so that they are committed together."""
