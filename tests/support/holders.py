@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ class Held:
 
 
 def histories(states: Iterable[Path]) -> list[Lines]:
-    """The lease history of each state directory. A line that was torn by a kill is none."""
+    """The lease history of each state directory. A line that a kill or a full disk has torn is none."""
     return [_lines(state / LEASE_HISTORY) for state in states]
 
 
@@ -85,4 +86,8 @@ def _overlaps(holders: list[Held]) -> Iterator[tuple[Held, Held]]:
 def _lines(path: Path) -> Lines:
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+    whole = []
+    for line in path.read_bytes().split(b"\n"):
+        with suppress(ValueError):
+            whole.append(json.loads(line))
+    return whole

@@ -1,7 +1,10 @@
 """The lease history: a line for each change, and what is known to be fenced is not held."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
+
+import pytest
 
 from headway_agent.core.lease import Lease
 from headway_agent.core.resume import Position, Reporting
@@ -9,6 +12,7 @@ from headway_agent.core.session import Rules, Session
 from headway_agent.loops.lease_history import LeaseHistory
 
 RUN = ("run", 1)
+FULL = Path("/dev/full")
 
 
 def test_it_tells_each_change_once(tmp_path):
@@ -35,3 +39,12 @@ def test_it_tells_each_change_once(tmp_path):
     ]
     assert {each["agent"] for each in lines} == {"agent-1"}
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
+def test_a_full_disk_stops_nothing(tmp_path, caplog):
+    hub = SimpleNamespace(session=Session(Rules(slots=1)), reporting=Reporting(), after_step=None)
+    with LeaseHistory(FULL, "agent-1", SimpleNamespace(boottime=lambda: 1.0)) as history:
+        history.watch(hub)
+        hub.after_step()
+    assert caplog.text.count("can't be written") == 1

@@ -5,6 +5,7 @@ until the next one, and its attempts are held until `trusted_until`, on the mach
 """
 
 import json
+import logging
 import math
 import os
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any, Self
 from headway_agent.clock import Clock
 from headway_agent.core.attempt import Attempt
 from headway_agent.loops.hub import Hub
+
+log = logging.getLogger(__name__)
 
 
 class LeaseHistory:
@@ -25,6 +28,7 @@ class LeaseHistory:
         self._agent = agent
         self._clock = clock
         self._told: dict[str, Any] = {}
+        self._is_broken = False
 
     def __enter__(self) -> Self:
         return self
@@ -52,9 +56,16 @@ class LeaseHistory:
         }
         if told == self._told:
             return
-        self._told = told
         line = {"at": self._clock.boottime(), **told}
-        self._file.write(json.dumps(line).encode() + b"\n")
+        try:
+            self._file.write(json.dumps(line).encode() + b"\n")
+        except OSError as error:
+            # A full disk is no reason to stop what runs: the next step tries again.
+            if not self._is_broken:
+                log.warning("the lease history can't be written: %s", error)
+            self._is_broken = True
+        else:
+            self._told, self._is_broken = told, False
 
     def _executed(self, hub: Hub) -> set[Attempt]:
         """Without those that we know to be fenced: their processes are being killed."""
