@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from headway.runtime.frames_log import read
+from support import holders
 from support.effects import marks
 from support.eventually import eventually
 from support.load import load
@@ -137,6 +138,7 @@ def test_beyond_reassign_after_another_agent_takes_over(pair, tmp_path, trial, h
     work.judge(trial)
     trial.holds("late facts change nothing", changed(pair, late))
     trial.holds("the second attempt counts", not_second(pair, runs.values()))
+    trial.holds("both agents told of holding it", not_handed_over(work, runs.values()))
 
 
 def late_facts(pair, run):
@@ -173,6 +175,17 @@ def not_second(pair, runs):
         outcomes = [attempt["outcome"] for attempt in attempts(pair, each.run)]
         if outcomes != ["lost", "completed"]:
             yield f"run {each.run}: {outcomes}"
+
+
+def not_handed_over(work, runs):
+    """Runs of which not both agents' histories tell: about them, single holder would prove nothing."""
+    told = [
+        held for lines in holders.histories(work.agent_states()) for held in holders.held(lines)
+    ]
+    for each in runs:
+        agents = {held.agent for held in told if held.run == each.run}
+        if len(agents) != 2:
+            yield f"run {each.run} was held by {agents}"
 
 
 @pytest.mark.row(7)
