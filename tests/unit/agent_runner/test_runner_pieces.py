@@ -310,23 +310,24 @@ def test_a_path_that_is_too_long_is_told(tmp_path: Path, monkeypatch: pytest.Mon
 
 async def test_hints_arrive_and_nonsense_does_not(tmp_path: Path) -> None:
     path = tmp_path / "w" / "wake"
-    got: list[AttemptKey] = []
+    got: list[tuple[AttemptKey, int]] = []
     arrived = asyncio.Event()
 
-    def on_wake(key: AttemptKey) -> None:
-        got.append(key)
-        arrived.set()
+    def on_wake(key: AttemptKey, durable: int) -> None:
+        got.append((key, durable))
+        if durable:
+            arrived.set()
 
     for _ in range(2):
         one = wake.WakeSocket(path, on_wake)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            for message in (b"nonsense", b"r/x", b"\xff", b"r/7"):
+            for message in (b"nonsense", b"r/x", b"\xff", b"r/7", b"r/7/x", b"r/7/120"):
                 sender.sendto(message, str(path))
         async with asyncio.timeout(DEADLINE):
             await arrived.wait()
         arrived.clear()
         one.close()
-    assert got == [AttemptKey("r", 7)] * 2
+    assert got == [(AttemptKey("r", 7), durable) for durable in (0, 0, 120)] * 2
     assert not path.exists()
 
 

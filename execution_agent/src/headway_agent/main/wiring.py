@@ -41,7 +41,7 @@ class DbWitnesses:
 
     async def keep(self, witness: Witness) -> None:
         seen = records.Witnessed(witness.epoch, witness.offset, witness.chain)
-        await self._db.run(records.witness(seen, now_us=self._now_us()))
+        await self._db.run(records.witness(seen, now_us=self._now_us()), hurry=False)
 
     async def last(self) -> Witness | None:
         seen = await self._db.run(records.last_witness)

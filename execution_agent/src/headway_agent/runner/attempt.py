@@ -8,7 +8,7 @@ from pathlib import Path
 from headway_agent.runner import adoption, start_file
 from headway_agent.runner.api import Assignment, AttemptKey, AttemptState, Held
 from headway_agent.runner.processes import NOBODY, ProcessId
-from headway_agent.spool.frames import FactLog, LineLog, writer_alive
+from headway_agent.spool.frames import AT_HAND, FactLog, LineLog, writer_alive
 from headway_agent.spool.records import AttemptRow
 
 STATES: dict[str, AttemptState] = {
@@ -90,9 +90,13 @@ class Attempt:
             return adoption.Evidence("exited", alive)
         return adoption.Evidence("open" if self.facts.path.exists() else "absent", alive)
 
+    def is_at_hand(self) -> bool:
+        """Whether a scan takes less than handing it to a thread would."""
+        return self.facts.news() + self.lines.news() <= AT_HAND
+
     def has_grown(self) -> bool:
         """Whether a scan would find anything: most hints come when it was all read for an earlier one."""
-        return self.facts.has_grown() or self.lines.has_grown()
+        return self.facts.news() > 0 or self.lines.news() > 0
 
     def scan(self) -> tuple[int, int]:
         """Facts first: the last one may be known, and acknowledged, long before the lines have been counted."""

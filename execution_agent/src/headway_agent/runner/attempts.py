@@ -6,6 +6,7 @@ import logging
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from headway_agent.clock import Clock
 from headway_agent.runner import start_file
@@ -147,7 +148,9 @@ class Runner:
         attempt = self._attempts.get(key)
         if attempt is None:
             return []
-        found = await asyncio.to_thread(attempt.facts.read, after_seq, max_items, max_bytes)
+        read = partial(attempt.facts.read, after_seq, max_items, max_bytes)
+        # What was just written, and is durable, is read faster than a thread takes over.
+        found = read() if attempt.facts.is_at_hand(after_seq) else await asyncio.to_thread(read)
         return [Fact(record.n, record.raw) for record in found]
 
     async def lines(
@@ -181,7 +184,7 @@ class Runner:
         for attempt in self._attempts.values():
             if attempt.key.run == run and attempt.forgotten_at_us is None:
                 attempt.forgotten_at_us = now_us
-        await self._db.run(records.forgotten(run, now_us=now_us))
+        await self._db.run(records.forgotten(run, now_us=now_us), hurry=False)
 
     async def delete_old(self) -> list[str]:
         """Deletes the directories of runs that nobody needs any more and names the runs. Also done every minute."""
@@ -218,8 +221,9 @@ class Runner:
 
     # Hints, and the loop that follows them.
 
-    def _on_wake(self, key: AttemptKey) -> None:
-        if key in self._attempts:
+    def _on_wake(self, key: AttemptKey, durable: int = 0) -> None:
+        if attempt := self._attempts.get(key):
+            attempt.facts.durable_to(durable)
             self._dirty.add(key)
             self._woken.set()
 
@@ -258,7 +262,9 @@ class Runner:
         with contextlib.suppress(
             OSError
         ):  # a disk that can't be read now is looked at again by the sweep
-            if attempt.has_grown():
+            if attempt.is_at_hand():
+                attempt.scan()
+            elif attempt.has_grown():
                 await asyncio.to_thread(attempt.scan)
         self._tell(attempt)
         watched = attempt.alive and attempt.unwatch is not None and not attempt.signal_wanted
@@ -326,7 +332,7 @@ class Runner:
         if attempt.wholly_acked:
             await self._close_attempt(attempt, change)
         else:
-            await self._db.run(change)
+            await self._db.run(change, hurry=False)
 
     async def _close_attempt(self, attempt: Attempt, *before: records.Change) -> None:
         """Closes it and writes that down, together with the changes `before` it."""
@@ -335,4 +341,5 @@ class Runner:
         attempt.state = "closed"
         attempt.closed_at_us = attempt.closed_at_us or self._clock.now_us()
         closed = records.closed(*attempt.key, now_us=attempt.closed_at_us)
-        await self._db.run(records.together(*before, closed))
+        # Should it be lost, the next agent process hears the same acknowledgement again.
+        await self._db.run(records.together(*before, closed), hurry=False)

@@ -16,7 +16,6 @@ from headway_agent.runner.attempt import Attempt
 from headway_agent.runner.environments import Refused
 from headway_agent.runner.launch import Launcher
 from headway_agent.runner.template import SpawnRefused, TemplateLost
-from headway_agent.spool import records
 from headway_agent.spool.agent_db import AgentDb
 from headway_agent.spool.frames import (
     WriterAlive,
@@ -50,7 +49,11 @@ class Settler:
                 if attempt.state == "closed":
                     await self._end_unwanted(attempt)
                     return
-                evidence = await asyncio.to_thread(attempt.look)
+                evidence = (
+                    attempt.look()
+                    if attempt.is_at_hand()
+                    else await asyncio.to_thread(attempt.look)
+                )
                 step = adoption.next_step(evidence)
                 if step == "start" and not may_start:
                     return
@@ -126,8 +129,8 @@ class Settler:
         attempt.alive = True
         supervisor = attempt.supervisor
         if attempt.state == "assigned" or attempt.process != supervisor:
+            # agent.db need not know: the files tell the next agent process, too.
             attempt.state, attempt.process = "running", supervisor
-            await self._db.run(records.running(*attempt.key, process=supervisor))
         self._watch_process(attempt)
         return True
 
@@ -187,9 +190,7 @@ class Settler:
         attempt.alive = False
         attempt.stop_watching()
         if attempt.is_open:
-            attempt.state = (
-                "exited"  # agent.db need not know: the file tells the next agent process, too
-            )
+            attempt.state = "exited"  # as above: the file tells
         return True
 
     async def _end_unwanted(self, attempt: Attempt) -> None:

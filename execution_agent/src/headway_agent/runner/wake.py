@@ -1,4 +1,4 @@
-"""The wake socket: supervisors send `<run>/<fence>` here when an attempt has something new. Hints; the files are the truth."""
+"""The wake socket: supervisors send `<run>/<fence>/<end>` here when an attempt has something new. Hints; the files are the truth."""
 
 import asyncio
 import contextlib
@@ -34,7 +34,7 @@ def socket_path(state_dir: Path) -> Path:
 class WakeSocket:
     """Receives the hints. The caller holds the lock of the state directory, so an old socket is a dead one's."""
 
-    def __init__(self, path: Path, on_wake: Callable[[AttemptKey], None]) -> None:
+    def __init__(self, path: Path, on_wake: Callable[[AttemptKey, int], None]) -> None:
         self._path = path
         self._on_wake = on_wake
         _make_private(path.parent)
@@ -52,9 +52,15 @@ class WakeSocket:
     def _receive(self) -> None:
         with contextlib.suppress(BlockingIOError):  # read empty
             for _ in range(_MOST_AT_ONCE):
-                run, _, fence = self._socket.recv(512).decode(errors="replace").rpartition("/")
-                if fence.isdigit():
-                    self._on_wake(AttemptKey(run, int(fence)))
+                match self._socket.recv(512).decode(errors="replace").split("/"):
+                    case [run, fence, *durable] if fence.isdecimal():
+                        self._on_wake(AttemptKey(run, int(fence)), _number(durable))
+                    case _:
+                        pass  # anybody of this user may write here; the sweep finds what nobody tells
+
+
+def _number(said: list[str]) -> int:
+    return int(said[0]) if said and said[0].isdecimal() else 0
 
 
 def _make_private(directory: Path) -> None:

@@ -1,7 +1,8 @@
 """agent.db: what the agent must remember beyond its own death. One SQLite file, one thread that uses it.
 
 Changes that wait together are committed together (WAL, synchronous FULL). A change is a function that takes the connection;
-one that fails is taken back alone.
+one that fails is taken back alone. What nobody is held up by (`hurry=False`) waits a moment for company: each commit is a
+sync of the disk.
 """
 
 import asyncio
@@ -19,6 +20,9 @@ from headway_agent.spool.migrations import migrate
 __all__ = ["AgentDb", "SpoolFault"]
 
 MOST_AT_ONCE = 500
+PATIENCE = 0.05
+"""Seconds without another change after which those that can wait are committed, too."""
+MOST_PAUSES = 4
 T = TypeVar("T")
 
 
@@ -44,9 +48,9 @@ class AgentDb:
                 "this agent again: runs that it had are then taken over as those of a lost agent."
             ) from error
 
-    async def run(self, change: Callable[[sqlite3.Connection], T]) -> T:
+    async def run(self, change: Callable[[sqlite3.Connection], T], *, hurry: bool = True) -> T:
         """Runs a change; returns when it is durable."""
-        return await asyncio.wrap_future(self._submit(change))
+        return await asyncio.wrap_future(self._submit(change, hurry=hurry))
 
     def run_now(self, change: Callable[[sqlite3.Connection], T]) -> T:
         """The same for callers outside an event loop, as commands are."""
@@ -58,11 +62,13 @@ class AgentDb:
             self._queue.put(None)
             self._thread.join()
 
-    def _submit(self, change: Callable[[sqlite3.Connection], T]) -> "Future[T]":
+    def _submit(
+        self, change: Callable[[sqlite3.Connection], T], *, hurry: bool = True
+    ) -> "Future[T]":
         if not self._thread.is_alive():
             raise SpoolFault(f"{self._path} is closed.")
         future: Future[T] = Future()
-        self._queue.put(_Waiting(change, future))
+        self._queue.put(_Waiting(change, future, hurry=hurry))
         return future
 
     def _work(self) -> None:
@@ -73,13 +79,22 @@ class AgentDb:
             self._connection.close()
 
     def _next_batch(self) -> "list[_Waiting]":
-        """Waits for one change and takes what else is there. Empty at the end."""
+        """Waits for one change and takes what else is there, or comes while none of them hurries. Empty at the end."""
         batch = [self._queue.get()]
-        while batch[-1] is not None and len(batch) < MOST_AT_ONCE and not self._queue.empty():
-            batch.append(self._queue.get())
+        pauses = MOST_PAUSES
+        while (newest := batch[-1]) is not None and len(batch) < MOST_AT_ONCE:
+            pauses = 0 if newest.hurry else pauses
+            try:
+                batch.append(self._next(PATIENCE if pauses else 0.0))
+            except queue.Empty:
+                break
+            pauses = max(0, pauses - 1)
         if batch[-1] is None and len(batch) > 1:
             self._queue.put(None)
         return [waiting for waiting in batch if waiting is not None]
+
+    def _next(self, patience: float) -> "_Waiting | None":
+        return self._queue.get(timeout=patience) if patience else self._queue.get_nowait()
 
     def _commit(self, batch: "list[_Waiting]") -> None:
         # From here on nobody can take a change back: a future that is cancelled while it is answered would end this thread.
@@ -131,9 +146,16 @@ def _connect(path: Path) -> sqlite3.Connection:
 class _Waiting:
     """A change and whoever waits for it."""
 
-    def __init__(self, change: Callable[[sqlite3.Connection], Any], future: "Future[Any]") -> None:
+    def __init__(
+        self,
+        change: Callable[[sqlite3.Connection], Any],
+        future: "Future[Any]",
+        *,
+        hurry: bool,
+    ) -> None:
         self._change = change
         self.future = future
+        self.hurry = hurry
         self._result: Any = None
         self._error: Exception | None = None
 

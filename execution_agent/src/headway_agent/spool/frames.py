@@ -20,6 +20,8 @@ NUMBER = struct.Struct(">Q")
 MAX_FRAME = 1 << 20
 OUTCOMES = ("completed", "failed", "crashed", "cancelled", "refused")
 _CHUNK = 1 << 20
+AT_HAND = 1 << 16
+"""Bytes of a file that was just written, hence in memory: they are read within an event loop's turn."""
 _MARK_EVERY = 256
 
 
@@ -96,9 +98,18 @@ class FactLog:
         """Where the last whole record ends."""
         return self._marks.end
 
-    def has_grown(self) -> bool:
-        """Whether there is something behind what was read. Fast enough for an event loop."""
-        return _size(self.path) > self._marks.end
+    def news(self) -> int:
+        """How many bytes lie behind what was read. Fast enough for an event loop."""
+        return max(0, _size(self.path) - self._marks.end)
+
+    def durable_to(self, end: int) -> None:
+        """The supervisor says that it made the file durable up to there."""
+        self._durable = max(self._durable, end)
+
+    def is_at_hand(self, after_seq: int) -> bool:
+        """Whether reading on takes less than handing it to a thread would: little to read, nothing to sync."""
+        size = _size(self.path)
+        return size <= self._durable and size - self._marks.before(after_seq)[1] <= AT_HAND
 
     def scan(self) -> int:
         """Reads on to the present end; the newest seq."""
@@ -117,8 +128,8 @@ class FactLog:
                 if found and (len(found) >= max_items or size > max_bytes):
                     break
                 found.append(record)
-            if found:
-                self._make_durable(found[-1].end)
+        if found:
+            self._make_durable(found[-1].end)
         return found
 
     def _records(self, after_seq: int) -> Iterator[Record]:
@@ -128,7 +139,7 @@ class FactLog:
         except FileNotFoundError:
             return
         with file:
-            size = _CHUNK
+            size = AT_HAND
             while True:
                 file.seek(offset)
                 data = file.read(size)
@@ -169,7 +180,7 @@ class FactLog:
             _sync(fd)
         finally:
             os.close(fd)
-        self._durable = end
+        self.durable_to(end)
 
 
 class LineLog:
@@ -184,9 +195,9 @@ class LineLog:
     def last_line(self) -> int:
         return self._marks.last
 
-    def has_grown(self) -> bool:
-        """Whether there is something behind what was read. Fast enough for an event loop."""
-        return _size(self.path) > self._marks.end
+    def news(self) -> int:
+        """How many bytes lie behind what was read. Fast enough for an event loop."""
+        return max(0, _size(self.path) - self._marks.end)
 
     def scan(self) -> int:
         """Reads on to the present end; the number of the last whole line."""

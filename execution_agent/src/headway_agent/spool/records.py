@@ -62,13 +62,6 @@ def assign(
     return _statement(sql, run, fence, run_dir, json.dumps(assignment), now_us)
 
 
-def running(run: str, fence: int, *, process: tuple[int, int]) -> Change:
-    sql = """
-        UPDATE attempt SET state = 'running', pid = ?, start_time = ?
-        WHERE run = ? AND fence = ? AND state IN ('assigned', 'running')"""
-    return _statement(sql, *process, run, fence)
-
-
 def acked(run: str, fence: int, *, seq: int, line: int) -> Change:
     """Moves the acknowledged positions; never back."""
     sql = "UPDATE attempt SET acked_seq = max(acked_seq, ?), acked_line = max(acked_line, ?) WHERE run = ? AND fence = ?"

@@ -109,6 +109,8 @@ class Writer:
         self.pending_bytes = 0
         self._unsynced = False
         self._broken = False
+        self.durable = position.offset
+        """Where the part of the file that was made durable ends."""
 
     @classmethod
     def create(cls, path: str | Path) -> Self:
@@ -176,6 +178,7 @@ class Writer:
                 error.errno, f"fsync of frames.log failed: {error.strerror}"
             ) from error
         self._unsynced = False
+        self.durable = self._end
         return True
 
     def _write(self) -> None:

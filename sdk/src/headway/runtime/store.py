@@ -34,7 +34,7 @@ class Store:
             grew = self._commit(now, ending=ending)
         grew |= self.output.write(now_us, room=ending or self.look_at is None)
         if grew:
-            self._wake.send()
+            self._wake.send(self.writer.durable)
         return not self.writer.pending_bytes
 
     def finish(self) -> None:
@@ -81,13 +81,14 @@ class Store:
 class Wake:
     """Tells the agent that there is something new. A hint: it may be away, its queue full, and the files are the truth."""
 
-    def __init__(self, path: str, message: str) -> None:
+    def __init__(self, path: str, attempt: str) -> None:
         self._path = path
-        self._message = message.encode()
+        self._attempt = attempt
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.settimeout(0)
 
-    def send(self) -> None:
+    def send(self, durable: int) -> None:
+        """`durable`: up to where frames.log is, so that whoever reads it need not sync it again."""
         if self._path:
             with contextlib.suppress(OSError):
-                self._socket.sendto(self._message, self._path)
+                self._socket.sendto(f"{self._attempt}/{durable}".encode(), self._path)

@@ -70,7 +70,7 @@ def supervise(
     try:
         wake = Wake(start.get("wake", ""), f"{start['run']}/{start['fence']}")
         store = Store(Path(start["run_dir"]), writer, wake, faults)
-        wake.send()
+        wake.send(writer.durable)
         Supervisor(start, flow, store, started_at_us).run()
     except BaseException:
         # Without a supervisor nobody records anything: what still runs would be lost work. The agent sees the
