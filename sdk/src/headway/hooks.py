@@ -49,7 +49,7 @@ def clean_hooks(options: Mapping[str, Any], *, is_async: bool) -> Hooks:
         given = options.get(option, ())
         hooks = tuple(given) if isinstance(given, list | tuple) else (given,)
         for hook in hooks:
-            _check(option, hook, is_async=is_async and state != "crashed")
+            _check(option, hook, is_async=is_async)
         if hooks:
             found[state] = hooks
     return found
@@ -63,5 +63,5 @@ def _check(option: str, hook: Any, *, is_async: bool) -> None:
     code = getattr(hook, "__code__", None)
     if code is not None and code.co_flags & 0x80 and not is_async:
         raise InvalidOption(
-            f"{option}: {hook.__qualname__} is async, which only hooks of async functions can be (and never on_crashed)"
+            f"{option}: {hook.__qualname__} is async, which only hooks of async functions can be"
         )

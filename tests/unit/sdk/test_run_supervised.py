@@ -124,3 +124,45 @@ def test_an_attempt_that_takes_too_long_is_stopped_and_has_failed(project: Proje
     calls = [fact["outcome"] for fact in facts if fact["type"] == "call.ended"]
     assert calls == ([] if deaf else ["cancelled"])
     assert any("hook: main took longer" in line["text"] for line in lines) is not deaf
+
+
+DEAD = """
+import os, threading
+
+def tell(change):
+    get_run_logger().info("%s %s: %s", change.state, change.run.run, change.message)
+
+def fails(change):
+    raise RuntimeError("hook")
+
+def hangs(change):
+    threading.Event().wait()
+
+@flow(on_crashed=[fails, tell], on_cancellation=tell, on_failure=hangs)
+def main(how: str):
+    if how == "exit":
+        os._exit(3)
+    if how == "kill":
+        os.kill(os.getpid(), 9)
+    raise Cancelled
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("how", "outcome", "told"),
+    [
+        ("exit", "crashed", "crashed run-1: its process ended with exit code 3"),
+        ("kill", "crashed", "crashed run-1: its process ended by signal 9 (SIGKILL)"),
+        ("cancel", "cancelled", "cancelled run-1: "),
+    ],
+)
+def test_hooks_run_even_when_the_flows_process_has_died(
+    project: Project, how: str, outcome: str, told: str
+):
+    project.write(DEAD)
+    facts, lines = attempt(project, 1, {"how": how}, [])
+    assert facts[-1]["outcome"] == outcome
+    texts = [line["text"] for line in lines]
+    assert texts.count(told) == 1
+    assert any("the hook fails failed" in text for text in texts) is (outcome == "crashed")

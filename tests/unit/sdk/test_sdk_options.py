@@ -187,7 +187,8 @@ def test_async_hooks_are_for_async_functions():
     with pytest.raises(InvalidOption, match=r"on_failure: .*tell is async"):
         task(on_failure=tell)(lambda: None)
     with pytest.raises(InvalidOption, match="on_crashed"):
-        flow(on_crashed=tell)(fine.fn)
+        flow(on_crashed=tell)(lambda: None)
+    assert flow(on_crashed=tell)(fine.fn).hooks == {"crashed": (tell,)}
 
 
 def test_functions_that_cannot_be_tasks_are_refused_at_the_decorator():

@@ -17,6 +17,6 @@ def test_children_may_leave_while_they_are_looked_at() -> None:
             call.children.discard(self)
             return super().unseen_error()
 
-    call.children |= {Leaves() for _ in range(10)}
+    call.children = {Leaves() for _ in range(10)}
     _raise_unseen(call)
     assert not call.children

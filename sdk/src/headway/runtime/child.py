@@ -58,7 +58,10 @@ def run_attempt(start: dict[str, Any], sock: socket.socket) -> int:
     sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION_LIMIT))
     attempt = Attempt(start, reporter, cancellation)
     try:
-        attempt.run()
+        if "hooks" in start:
+            attempt.tell_its_end(**start["hooks"])
+        else:
+            attempt.run()
     finally:
         set_root(None)
         _flush()
@@ -129,26 +132,38 @@ class Attempt:
             self._report.attempt_completed(value, flow.name)
             self._tell("completed", value=value)
 
-    def _execute(self, flow: Flow[..., Any]) -> Any:
-        values = validate(flow, self._start["parameters"])
-        args, kwargs = apply(flow, values)
-        engine = JournalEngine(
+    def tell_its_end(self, state: State, message: str) -> None:
+        """In a process of its own, when the flow's has died: runs the hooks that it could not run any more."""
+        flow = load_flow(self._start["entrypoint"])
+        engine = self._make_engine(flow, Journal.load((), ""))
+        self._root, self._flow = self._make_root(engine, flow), flow
+        self._tell(state, message=message)
+
+    def _make_engine(self, flow: Flow[..., Any], journal: Journal) -> JournalEngine:
+        return JournalEngine(
             self._facts(flow),
             self._report,
-            Journal.load(
-                self._start.get("journal", ()),
-                self._start.get("store", ""),
-                self._start.get("cuts", ()),
-            ),
+            journal,
             self._cancellation,
             Pool(flow.task_runner.max_workers, daemon=True),
             Random(int.from_bytes(os.urandom(16), "big")),  # noqa: S311 - jitter and unique keys, no secrets
             self._start.get("salt") or ROOT,
             self._start.get("answers"),
         )
-        self._engine = engine
+
+    def _make_root(self, engine: JournalEngine, flow: Flow[..., Any]) -> Call:
+        return Call(engine, ROOT, ROOT, "flow", flow.name, on_loop=flow.is_async)
+
+    def _execute(self, flow: Flow[..., Any]) -> Any:
+        start = self._start
+        values = validate(flow, start["parameters"])
+        args, kwargs = apply(flow, values)
+        journal = Journal.load(
+            start.get("journal", ()), start.get("store", ""), start.get("cuts", ())
+        )
+        engine = self._engine = self._make_engine(flow, journal)
         engine.limits.install()
-        root = Call(engine, ROOT, ROOT, "flow", flow.name, on_loop=flow.is_async)
+        root = self._make_root(engine, flow)
         root.log_prints = bool(flow.log_prints)
         if root.log_prints:
             engine.hear_prints()
@@ -156,7 +171,9 @@ class Attempt:
         engine.use(flow.task_runner.open())
         if flow.timeout is not None:
             self._cancellation.expect_timeout(flow.timeout)
-        self._report.attempt_started(os.getpid(), platform.python_version(), flow.timeout)
+        self._report.attempt_started(
+            os.getpid(), platform.python_version(), flow.timeout, flow.hooks
+        )
         self._root, self._flow = root, flow
         warn_of_other_code(self._start)
         self._tell("running")
@@ -202,7 +219,14 @@ class Attempt:
             self._report.attempt_failed("failed", error)
             self._tell("failed", error=error)
 
-    def _tell(self, state: State, *, value: Any = None, error: BaseException | None = None) -> None:
+    def _tell(
+        self,
+        state: State,
+        *,
+        value: Any = None,
+        error: BaseException | None = None,
+        message: str = "",
+    ) -> None:
         """The flow's hooks, once the change is recorded. They have what they began with: tasks are plain calls in them."""
         root, flow = self._root, self._flow
         if root is None or flow is None or state not in flow.hooks:
@@ -210,6 +234,6 @@ class Attempt:
         if state != "running":
             set_root(None)
         if flow.is_async:
-            asyncio.run(run_hooks_async(root, flow, state, value, error))
+            asyncio.run(run_hooks_async(root, flow, state, value, error, message))
         else:
-            run_hooks(root, flow, state, value, error)
+            run_hooks(root, flow, state, value, error, message)

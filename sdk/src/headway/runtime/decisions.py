@@ -117,6 +117,16 @@ class Exit(NamedTuple):
 TIMED_OUT = "timed out"
 
 
+def ending(wait_code: int) -> str:
+    """How a process ended, in words: `with exit code 3`, `by signal 9 (SIGKILL)`."""
+    if wait_code >= 0:
+        return f"with exit code {wait_code}"
+    try:
+        return f"by signal {-wait_code} ({signal.Signals(-wait_code).name})"
+    except ValueError:
+        return f"by signal {-wait_code}"
+
+
 def decide_exit(
     ended: str | None, wait_code: int, cancel: Cancelling, *, timed_out: bool = False
 ) -> Exit:

@@ -41,6 +41,7 @@ Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
 
 _log = logging.getLogger("headway")
+_RANDOM = "random:"
 
 
 class JournalEngine:
@@ -181,7 +182,7 @@ class JournalEngine:
     def _identify(self, parent: Call, target: Target, args: Args, kwargs: Kwargs) -> Call:
         self._cancellation.check()
         digest = self._digest(target, args, kwargs)
-        ordinal = parent.next_ordinal(target.name, digest)
+        ordinal = 0 if digest.startswith(_RANDOM) else parent.next_ordinal(target.name, digest)
         above = self._origin if parent.key == ROOT else parent.key
         key = call_key(above, target.name, digest, ordinal)
         call = Call(self, key, parent.key, target.kind, target.name, on_loop=target.is_async)
@@ -204,7 +205,7 @@ class JournalEngine:
         # Without a stable digest the call gets a key of its own, which no other attempt can have.
         return (
             stable_digest(arguments, self._opaque.key_of)
-            or f"random:{self._random.getrandbits(128):032x}"
+            or f"{_RANDOM}{self._random.getrandbits(128):032x}"
         )
 
     def _skip(self, call: Call) -> Kept | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from headway import payloads
@@ -36,10 +36,21 @@ class Reporter:
         self._write_result = write_result
         self._warned: set[str] = set()
 
-    def attempt_started(self, pid: int, python: str, timeout: float | None) -> None:
-        """From here on the supervisor keeps the flow's time."""
-        frame = {"type": "attempt.started", "at_us": self.clock(), "pid": pid, "python": python}
-        self._send(frame if timeout is None else {**frame, "timeout_us": round(timeout * 1e6)})
+    def attempt_started(
+        self, pid: int, python: str, timeout: float | None, hooks: Iterable[str]
+    ) -> None:
+        """From here on the supervisor keeps the flow's time, and knows for which ends of its process it has hooks."""
+        frame: dict[str, Any] = {
+            "type": "attempt.started",
+            "at_us": self.clock(),
+            "pid": pid,
+            "python": python,
+        }
+        if timeout is not None:
+            frame["timeout_us"] = round(timeout * 1e6)
+        if wanted := [state for state in ("crashed", "cancelled") if state in hooks]:
+            frame["hooks"] = wanted
+        self._send(frame)
 
     def attempt_completed(self, value: Any, name: str) -> None:
         result = self._result(value, name, "the run shows no result")

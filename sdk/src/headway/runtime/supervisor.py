@@ -20,6 +20,7 @@ from headway.runtime.decisions import (
     Signal,
     cancel_step,
     decide_exit,
+    ending,
 )
 from headway.runtime.flow_process import Child, FlowProcess, start_flow
 from headway.runtime.frames_log import MAX_FRAME, Writer, encode_frame, sync_directory
@@ -36,6 +37,7 @@ MOST_WORD = 255  # characters of what stands beside a line's text
 READ = 64 * 1024  # what a pipe holds; a larger buffer would be mapped and unmapped for each read
 LAST_KILL = 10.0
 KILL_ROUND = 0.05
+HOOKS_S = 30.0
 MOST_TIMEOUT_US = 400 * 24 * 3600 * 1_000_000  # beyond, no timer of the system would take it
 
 
@@ -71,7 +73,7 @@ def supervise(
         wake = Wake(start.get("wake", ""), f"{start['run']}/{start['fence']}")
         store = Store(Path(start["run_dir"]), writer, wake, faults)
         wake.send(writer.durable)
-        Supervisor(start, flow, store, started_at_us).run()
+        Supervisor(start, flow, store, started_at_us, child).run()
     except BaseException:
         # Without a supervisor nobody records anything: what still runs would be lost work. The agent sees the
         # free lock of frames.log and closes the attempt.
@@ -84,8 +86,16 @@ class Supervisor:
     """Watches one flow process until it and everything it started are dead and told of."""
 
     def __init__(
-        self, start: dict[str, Any], flow: FlowProcess, store: Store, started_at_us: int
+        self,
+        start: dict[str, Any],
+        flow: FlowProcess,
+        store: Store,
+        started_at_us: int,
+        child: Child,
     ) -> None:
+        self._start = start
+        self._child = child
+        self._hooks: frozenset[str] = frozenset()
         self._flow = flow
         self._store = store
         self._started_at_us = started_at_us
@@ -105,20 +115,28 @@ class Supervisor:
         self._to_confirm: list[str] = []
         self._selector = selectors.DefaultSelector()
         self._splitters = {"stdout": LineSplitter(), "stderr": LineSplitter()}
-        self._sources: dict[int, Callable[[], bool]] = {
+        self._sources: dict[int, Callable[[], bool]] = {}
+
+    def run(self) -> None:
+        self._listen_to(self._flow)
+        self._catch_signals()
+        while self._status is None:
+            self._turn()
+        code = os.waitstatus_to_exitcode(self._status)
+        self._end_the_rest()
+        self._drain()
+        self._run_hooks(code)
+        self._finish(code)
+
+    def _listen_to(self, flow: FlowProcess) -> None:
+        sources = {
             flow.sock.fileno(): self._read_frames,
             flow.stdout: self._reader_of("stdout", flow.stdout),
             flow.stderr: self._reader_of("stderr", flow.stderr),
         }
-
-    def run(self) -> None:
-        for fd in self._sources:
+        for fd in sources:
             self._selector.register(fd, selectors.EVENT_READ)
-        self._catch_signals()
-        while self._status is None:
-            self._turn()
-        self._end_the_rest()
-        self._finish(os.waitstatus_to_exitcode(self._status))
+        self._sources |= sources
 
     # Signals: they only leave notes here, the loop acts on them.
 
@@ -255,6 +273,7 @@ class Supervisor:
     def _take_fact(self, kind: str, frame: dict[str, Any]) -> None:
         if kind == "attempt.started":
             self._started_at_us = _instant(frame) or self._started_at_us
+            self._hooks = frozenset(filter(_is_text, frame.get("hooks") or ()))
             timeout_us = frame.get("timeout_us")
             if type(timeout_us) is int and 0 < timeout_us <= MOST_TIMEOUT_US:
                 self._timeout_s = timeout_us / 1e6
@@ -320,8 +339,43 @@ class Supervisor:
                 self._read(key.fd)
             self._reap()
 
-    def _finish(self, code: int) -> None:
+    def _run_hooks(self, code: int) -> None:
+        """Starts one more process for the flow's hooks, if its own died before it could run them."""
+        outcome, _ = decide_exit(
+            self._ended.get("outcome"), code, self._cancel, timed_out=self._timed_out
+        )
+        if outcome not in self._hooks or outcome == self._ended.get("outcome"):
+            return
+        for fd in (self._flow.sock.fileno(), self._flow.stdout, self._flow.stderr):
+            if self._sources.pop(fd, None) is not None:
+                self._selector.unregister(fd)
+        told = {"state": outcome, "message": f"its process ended {ending(code)}"}
+        try:
+            flow = start_flow({**self._start, "hooks": told}, self._child, self._store.writer.close)
+        except OSError as error:
+            self._note(f"The hooks for {outcome} could not be run: {error}.")
+            return
+        self._flow, self._status, self._asked = flow, None, 0
+        self._frames = FrameSplitter()
+        self._listen_to(flow)
+        self._wait_for_hooks(outcome)
+
+    def _wait_for_hooks(self, outcome: str) -> None:
+        deadline = clock.monotonic() + HOOKS_S
+        while self._status is None and not self._asked and not self._kill_asked:
+            left = deadline - clock.monotonic()
+            if left <= 0:
+                self._note(
+                    f"The hooks for {outcome} took longer than {HOOKS_S:g} s, and were ended."
+                )
+                break
+            for key, _ in self._selector.select(left):
+                self._read(key.fd)
+            self._save(clock.monotonic(), ending=True)
+        self._end_the_rest()
         self._drain()
+
+    def _finish(self, code: int) -> None:
         now = clock.monotonic()
         self._store.writer.append(self._held.release_all())
         self._save(now, ending=True)
@@ -373,6 +427,10 @@ class Supervisor:
             )
             frame["error"] = {"class": "headway.TimedOut", "message": message, "traceback": []}
         return frame
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _instant(frame: dict[str, Any]) -> int:

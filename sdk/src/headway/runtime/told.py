@@ -24,7 +24,7 @@ def run_hooks(
     message: str = "",
 ) -> None:
     """Runs the hooks for this state in order. What one raises is logged and changes nothing."""
-    change = _change(call, target, state, value, error)._replace(message=message)
+    change = _change(call, target, state, value, error, message)
     for hook in target.hooks.get(state, ()):
         try:
             hook(change)
@@ -33,10 +33,15 @@ def run_hooks(
 
 
 async def run_hooks_async(
-    call: Call, target: Target, state: State, value: Any = None, error: BaseException | None = None
+    call: Call,
+    target: Target,
+    state: State,
+    value: Any = None,
+    error: BaseException | None = None,
+    message: str = "",
 ) -> None:
     """As `run_hooks`, for hooks of async functions, which may be async themselves."""
-    change = _change(call, target, state, value, error)
+    change = _change(call, target, state, value, error, message)
     for hook in target.hooks.get(state, ()):
         try:
             answer: Any = hook(change)
@@ -47,9 +52,14 @@ async def run_hooks_async(
 
 
 def _change(
-    call: Call, target: Target, state: State, value: Any, error: BaseException | None
+    call: Call,
+    target: Target,
+    state: State,
+    value: Any,
+    error: BaseException | None,
+    message: str,
 ) -> StateChange:
-    return StateChange(state, target.kind, target.name, context_of(call), value, error)
+    return StateChange(state, target.kind, target.name, context_of(call), value, error, message)
 
 
 def _log_failure(hook: Hook, change: StateChange) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from headway.context import current_call
 from headway.errors import HeadwayError, WorkerDied
 from headway.runners import Handle, Work
+from headway.runtime.decisions import ending
 from headway.runtime.engine import JournalEngine
 from headway.runtime.forks import Nursery
 from headway.runtime.framing import pack
@@ -186,18 +187,4 @@ class _Handle:
         with self._lock:
             self._ended = True
         code = self._workers.bury(self._worker)
-        self._error = WorkerDied(
-            f"the process of {self._worker.name} ended "
-            + (
-                f"by signal {-code} ({_signal_name(-code)})"
-                if code < 0
-                else f"with exit code {code}"
-            )
-        )
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return "unknown"
+        self._error = WorkerDied(f"the process of {self._worker.name} ended {ending(code)}")
