@@ -1,5 +1,7 @@
 """Flows with a ProcessRunner: what runs in other processes is recorded, retried, skipped, limited and cancelled as ever."""
 
+from collections import Counter
+
 import pytest
 
 from support.flow_process import Project
@@ -67,8 +69,9 @@ def main(fail: bool):
     assert [f["try"] for f in first.of("call.retrying")] == [1]
     second = project.run({"fail": False})
     assert value(second) == [111, 222]
-    marks = (project.root / "marks").read_text().split()
-    assert sorted(marks[-3:]) == ["2", "20", "200"], "the arguments of `work` are others now"
+    marks = Counter((project.root / "marks").read_text().split())
+    # The second try and the second attempt, whose arguments are others, are other calls than the first.
+    assert marks == dict.fromkeys(["1", "10", "100"], 2) | dict.fromkeys(["2", "20", "200"], 3)
     third = project.run({"fail": False})
     assert value(third) == [111, 222]
     assert third.outcomes() == ["skipped", "skipped"]

@@ -14,6 +14,7 @@ def test_children_may_leave_while_they_are_looked_at() -> None:
         """Another thread takes it off the set, now."""
 
         def unseen_error(self) -> BaseException | None:
+            assert call.children is not None
             call.children.discard(self)
             return super().unseen_error()
 
