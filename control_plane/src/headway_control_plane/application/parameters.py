@@ -72,14 +72,22 @@ def merge_parameters(
     return encoded
 
 
-def _parameter_problems(schema: bytes, parameters: Mapping[str, Any]) -> Iterator[Problem]:
+def value_problems(schema: bytes, value: Any) -> list[Problem]:
+    """What does not fit in a value that is no parameter; the schema was checked."""
+    try:
+        return list(_parameter_problems(schema, value, "value"))[:_MAX_PROBLEMS]
+    except RecursionError:
+        return [Problem("$", "the schema refers to itself without end; mend it in the flow")]
+
+
+def _parameter_problems(schema: bytes, given: Any, name: str = "parameters") -> Iterator[Problem]:
     validator = _validator(hashlib.sha256(schema).digest(), schema)
-    for error in sorted(validator.iter_errors(parameters), key=lambda error: error.json_path):
-        yield from _explain(error)
+    for error in sorted(validator.iter_errors(given), key=lambda error: error.json_path):
+        yield from _explain(error, name)
 
 
-def _explain(error: ValidationError) -> Iterator[Problem]:
-    path = "parameters" + error.json_path.removeprefix("$")
+def _explain(error: ValidationError, name: str) -> Iterator[Problem]:
+    path = name + error.json_path.removeprefix("$")
     instance: Any = error.instance
     schema: Any = error.schema
     match error.validator:

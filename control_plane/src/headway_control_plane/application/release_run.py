@@ -12,7 +12,9 @@ class RunReleased:
     cursor: Cursor
 
 
-async def release_run(log: Log, ws: int, run: UUID, *, actor: str) -> RunReleased:
-    """Let the run go on."""
-    done = await log.execute(ws, ReleaseRun(run), actor=actor)
+async def release_run(
+    log: Log, ws: int, run: UUID, *, actor: str, anywhere: bool = False
+) -> RunReleased:
+    """Let the run go on; `anywhere` without the agent that has its journal, if need be from its beginning."""
+    done = await log.execute(ws, ReleaseRun(run, anywhere), actor=actor)
     return RunReleased(done.cursor)

@@ -12,6 +12,7 @@ from headway_api.agent.v1 import agent_service_pb2 as pb
 from headway_control_plane.db.pool import Connection, Database
 from headway_control_plane.db.queries import load_queries
 from headway_control_plane.db.roles import Role
+from headway_control_plane.db.run_json import load_answers, load_fork, load_waits
 from headway_control_plane.domain.run.events import Waiting
 from headway_control_plane.domain.run.state import Fork
 from headway_control_plane.domain.run.waits import is_over
@@ -21,7 +22,6 @@ from headway_control_plane.grpc_api.opening import AttemptRow, SessionRow
 from headway_control_plane.grpc_api.registry import SessionKey
 from headway_control_plane.grpc_api.wire import Held, attempt_ref
 from headway_control_plane.log.packed import to_us
-from headway_control_plane.log.run_json import load_answers, load_fork, load_waits
 
 _SQL = load_queries("headway_control_plane.grpc_api", "queries.sql")
 

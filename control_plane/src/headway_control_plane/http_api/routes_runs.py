@@ -8,6 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
+from headway_control_plane.application.answer_run import answer_run
 from headway_control_plane.application.cancel_run import cancel_run
 from headway_control_plane.application.create_run import RunRequest, create_run
 from headway_control_plane.application.errors import InvalidRequest, Missing, Problem
@@ -32,8 +33,10 @@ from headway_control_plane.http_api.freshness import Wanted, wait_for_log
 from headway_control_plane.http_api.services import Services
 from headway_control_plane.http_api.shapes import PageShape
 from headway_control_plane.http_api.shapes_runs import (
+    AnswerInput,
     CancelInput,
     CountsShape,
+    ReleaseInput,
     RunInput,
     RunItem,
     RunShape,
@@ -43,6 +46,7 @@ from headway_control_plane.projections.attempts import last_report, read_error, 
 from headway_control_plane.projections.deployments import find_deployment
 from headway_control_plane.projections.head import head
 from headway_control_plane.projections.run_filters import RunFilter, prefix_range
+from headway_control_plane.projections.waits import RunWaits, open_waits
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
@@ -255,12 +259,55 @@ async def cancel(
     responses=errors(404, 409, 422),
 )
 async def release(
-    run_id: UUID, response: Response, caller: CallerDependency, services: ServicesDependency
+    run_id: UUID,
+    response: Response,
+    caller: CallerDependency,
+    services: ServicesDependency,
+    body: ReleaseInput | None = None,
 ) -> RunShape:
     """Schedule a paused run again, for example one whose agent was lost under `on_lost = hold`."""
-    done = await release_run(services.log, caller.ws, run_id, actor=caller.actor)
+    anywhere = body is not None and body.anywhere
+    done = await release_run(services.log, caller.ws, run_id, actor=caller.actor, anywhere=anywhere)
     tell_cursor(response, done.cursor)
     return await _whole(services, caller.ws, run_id)
+
+
+@router.post(
+    "/{run_id}/input",
+    summary="Answer what a suspended run asks",
+    response_model=RunShape,
+    responses=errors(400, 404, 409, 413, 422),
+)
+async def answer(
+    run_id: UUID,
+    body: AnswerInput,
+    response: Response,
+    caller: CallerDependency,
+    services: ServicesDependency,
+) -> RunShape:
+    """Give an answer, once; it is checked against the schema that the flow asked with. The run goes on with it."""
+    done = await answer_run(
+        services.log,
+        RunWaits(services.reads, services.reader),
+        caller.ws,
+        run_id,
+        actor=caller.actor,
+        value=body.value,
+        name=body.name,
+        call=_call(body.call),
+    )
+    tell_cursor(response, done.cursor)
+    return await _whole(services, caller.ws, run_id)
+
+
+def _call(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise InvalidRequest(
+            "The request holds values that can't be accepted.",
+            problems=[Problem("call", "is no key of a call: 32 hexadecimal digits")],
+        ) from None
 
 
 async def _whole(
@@ -285,6 +332,9 @@ async def _whole(
         parameters=json.loads(parameters) if parameters else None,
         error=await read_error(services.reader, ws, view.error_class, view.error_text),
         result=result,
+        waits=await open_waits(services.reader, ws, view.waits, view.answered)
+        if view.state is RunStatus.PAUSED
+        else (),
         cursor=str(cursor),
     )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from pydantic import Field
 
+from headway_control_plane.application.answer_run import OpenWait
 from headway_control_plane.domain.run.state import RunStatus
 from headway_control_plane.http_api.shapes import Count, Cursor, Input, Reference, Shape, Timestamp
 from headway_control_plane.projections.attempts import (
@@ -39,6 +41,56 @@ class RunInput(Input):
     due_at: datetime | None = Field(
         default=None, description="Not before this instant; now if left out."
     )
+
+
+class AnswerInput(Input):
+    """An answer to what a suspended run asks."""
+
+    value: Any = Field(
+        default=None, description="Must fit the wait's schema.", examples=[{"approve": True}]
+    )
+    name: str = Field(
+        default="", max_length=200, description="Which wait; needed only if there are several."
+    )
+    call: str = Field(
+        default="",
+        max_length=64,
+        description="Which wait, by its call, where names are not enough.",
+    )
+
+
+class ReleaseInput(Input):
+    anywhere: bool = Field(
+        default=False,
+        description="Do not wait for the agent that has the run's journal: any agent may take it, and everything is executed again.",
+    )
+
+
+class WaitingShape(Shape):
+    """What a suspended run waits for."""
+
+    call: str
+    kind: str = Field(description="sleep, input or event.")
+    name: str
+    until: Timestamp | None = Field(description="When it is over by itself.")
+    title: str
+    answer_schema: dict[str, Any] | None = Field(
+        serialization_alias="schema",
+        description="JSON Schema of the answer; null when withheld.",
+    )
+    answered: bool
+
+    @classmethod
+    def of(cls, wait: OpenWait) -> WaitingShape:
+        return cls(
+            call=wait.call.hex(),
+            kind=wait.kind,
+            name=wait.name,
+            until=wait.until,
+            title=wait.title,
+            answer_schema=dict(wait.schema) if wait.schema is not None else None,
+            answered=wait.answered,
+        )
 
 
 class CancelInput(Input):
@@ -152,6 +204,10 @@ class RunShape(RunItem):
     on_lost: str
     parameters: dict[str, Any] | None = Field(description="Null when sealed or erased.")
     result: ResultShape | None
+    home: Reference | None = Field(
+        description="The one agent that may go on with it: it has its journal."
+    )
+    waits: list[WaitingShape] = Field(description="Of its newest suspension.")
     cursor: Cursor = Field(
         description="The log as of this answer: follow the run's events from here."
     )
@@ -164,6 +220,7 @@ class RunShape(RunItem):
         parameters: dict[str, Any] | None,
         error: ErrorView | None,
         result: ResultView | None,
+        waits: Sequence[OpenWait] = (),
         cursor: str,
     ) -> RunShape:
         common = _common(view)
@@ -178,6 +235,8 @@ class RunShape(RunItem):
             on_lost=view.on_lost,
             parameters=parameters,
             result=ResultShape.of(result) if result else known,
+            home=Reference.of(view.home) if view.home else None,
+            waits=[WaitingShape.of(wait) for wait in waits],
             cursor=cursor,
         )
 

@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from headway_control_plane.domain.run.events import OnLost
-from headway_control_plane.domain.run.state import RunState, RunStatus
-from headway_control_plane.log.row_table import RowTable, unnest
-from headway_control_plane.log.rows_timers import read_deadline
-from headway_control_plane.log.run_json import (
+from headway_control_plane.db.run_json import (
     dump_answers,
     dump_fork,
     dump_waits,
@@ -17,6 +13,10 @@ from headway_control_plane.log.run_json import (
     load_fork,
     load_waits,
 )
+from headway_control_plane.domain.run.events import OnLost
+from headway_control_plane.domain.run.state import RunState, RunStatus
+from headway_control_plane.log.row_table import RowTable, unnest
+from headway_control_plane.log.rows_timers import read_deadline
 
 _COLUMNS = {
     "run": "uuid",

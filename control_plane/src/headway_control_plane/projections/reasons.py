@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from headway_control_plane.domain.run.events import Waiting
 from headway_control_plane.domain.run.state import RunStatus
 from headway_control_plane.domain.session.state import SessionStatus
 
@@ -20,6 +21,8 @@ class Circumstances:
     agent: str = ""
     session: SessionStatus | None = None
     error_class: str = ""
+    home: str = ""
+    waits: tuple[Waiting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,9 @@ def _waiting(at: Circumstances, now: datetime) -> Reason:
             text = f'all agents of pool "{at.wait_object}" are draining'
         case "no free slot":
             text = f'waits for a free slot in pool "{at.pool}" ({_counts(at.wait_object)})'
+        case "agent away":
+            text = f'its journal is with agent "{at.home}", which is not connected'
+            return Reason("agent away", at.home, text)
         case "" | "not due":
             text = "about to be given to an agent"
             return Reason(at.reason or "ready", at.pool, f"{again}: {text}" if again else text)
@@ -103,6 +109,14 @@ def _paused(at: Circumstances) -> Reason:
     if at.reason == "died":
         text = "its process died and on_lost is hold: release or cancel it"
         return Reason("died", at.agent, text)
+    if at.reason == "sleeping":
+        until = min((wait.until for wait in at.waits if wait.until), default=None)
+        told = f"sleeps until {_clock(until)}" if until else "sleeps"
+        return Reason("sleeping", until.isoformat() if until else "", told)
+    if at.reason in {"input", "event"}:
+        names = ", ".join(dict.fromkeys(w.name for w in at.waits if w.kind == at.reason and w.name))
+        told = "waits for an answer" if at.reason == "input" else "waits for an event"
+        return Reason(at.reason, names, f"{told}: {names}" if names else told)
     return Reason(at.reason, "", at.reason)
 
 

@@ -25,6 +25,7 @@ from sqlalchemy import (
 
 from headway_control_plane.application.create_run import NewRun
 from headway_control_plane.db.pool import Connection
+from headway_control_plane.db.run_json import load_answers, load_fork, load_waits
 from headway_control_plane.db.tables import (
     agent,
     attempt,
@@ -34,8 +35,9 @@ from headway_control_plane.db.tables import (
     run_wait,
     session,
 )
+from headway_control_plane.domain.run.events import Waiting
 from headway_control_plane.domain.run.evolve import read_labels
-from headway_control_plane.domain.run.state import RunStatus
+from headway_control_plane.domain.run.state import Fork, RunStatus
 from headway_control_plane.domain.session.state import SessionStatus
 from headway_control_plane.projections import tasks
 from headway_control_plane.projections.keyset import BadPageCursor, Edge, Page
@@ -101,6 +103,11 @@ class RunView:
     facts: int
     tasks: TaskCounts | None
     permits: tuple[str, ...] = ()
+    home: Named | None = None
+    waits: tuple[Waiting, ...] = ()
+    answered: frozenset[bytes] = frozenset()
+    forked_from: UUID | None = None
+    fork: Fork | None = None
 
     @property
     def is_terminal(self) -> bool:
@@ -243,6 +250,7 @@ async def load_runs(
 
 
 def _views() -> Select[Any]:
+    home = agent.alias("home")
     ws = bindparam("ws", type_=BigInteger())
     joined = (
         run.join(
@@ -259,6 +267,7 @@ def _views() -> Select[Any]:
         )
         .outerjoin(agent, and_(agent.c.ws == ws, agent.c.agent == attempt.c.agent))
         .outerjoin(session, and_(session.c.ws == ws, session.c.session == attempt.c.session))
+        .outerjoin(home, and_(home.c.ws == ws, home.c.agent == run.c.home))
     )
     return (
         select(
@@ -272,6 +281,7 @@ def _views() -> Select[Any]:
             agent.c.agent.label("agent"),
             agent.c.name.label("agent_name"),
             session.c.status.label("session_status"),
+            home.c.name.label("home_name"),
         )
         .select_from(joined)
         .where(run.c.ws == ws, run.c.run == func.any(bindparam("runs", type_=ARRAY(Uuid()))))
@@ -314,6 +324,11 @@ def _view(row: Mapping[str, Any], sums: TaskCounts | None, now: datetime) -> Run
         facts=row["last_seq"] or 0,
         tasks=sums,
         permits=tuple(row["pool_permits"]),
+        home=Named(row["home"], row["home_name"] or "") if row["home"] else None,
+        waits=load_waits(row["waits"]),
+        answered=frozenset(call for call, _ in load_answers(row["answers"])),
+        forked_from=row["forked_from"],
+        fork=load_fork(row["fork"]),
     )
 
 
@@ -369,6 +384,8 @@ def _circumstances(row: Mapping[str, Any]) -> Circumstances:
         agent=row["agent_name"] or "",
         session=SessionStatus(status) if status else None,
         error_class=row["error_class"],
+        home=row["home_name"] or "",
+        waits=load_waits(row["waits"]),
     )
 
 

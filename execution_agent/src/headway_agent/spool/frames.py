@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 HEADER = struct.Struct(">IIQ")
 NUMBER = struct.Struct(">Q")
 MAX_FRAME = 1 << 20
-OUTCOMES = ("completed", "failed", "crashed", "cancelled", "refused")
+OUTCOMES = ("completed", "failed", "crashed", "cancelled", "refused", "suspended")
 _CHUNK = 1 << 20
 AT_HAND = 1 << 16
 """Bytes of a file that was just written, hence in memory: they are read within an event loop's turn."""

@@ -112,12 +112,31 @@ def next_step(run: Mapping[str, Any]) -> str:
             return f"put that right, deploy again if it moved, then: headway run {run['deployment']['name']}"
         case "failed" | "crashed":
             return f"headway runs logs {run['id']}"
+        case "paused" if run["reason"] == "input":
+            return f"headway runs input {run['id']}"
+        case "paused" if run["reason"] in {"sleeping", "event"}:
+            return ""
         case "paused":
             return f"headway runs release {run['id']}"
+        case "scheduled" if run["reason"] == "agent away":
+            return f"start that agent again, or execute everything anew: headway runs release --anywhere {run['id']}"
         case "scheduled" if run["reason"] == "no agent":
             return f"start an agent for the pool: headway agent start --pool {run['pool']['name']}"
         case _:
             return ""
+
+
+def question(wait: Mapping[str, Any]) -> str:
+    """What a person is asked, and what the answer must be."""
+    title = text.printable(wait["title"] or wait["name"])
+    until = f", until {wait['until']}" if wait["until"] else ""
+    state = " (answered)" if wait["answered"] else ""
+    lines = [f"{title}{state}  [{text.printable(wait['name'])}{until}]"]
+    for name, field in ((wait["schema"] or {}).get("properties") or {}).items():
+        kind = field.get("type", "any") if isinstance(field, Mapping) else "any"
+        needed = ", required" if name in (wait["schema"] or {}).get("required", ()) else ""
+        lines.append(f"  -p {text.printable(name)}=...  {text.printable(str(kind))}{needed}")
+    return "\n".join(lines)
 
 
 def log_line(line: Mapping[str, Any]) -> str:

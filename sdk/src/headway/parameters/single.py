@@ -13,6 +13,10 @@ def schema_of(hint: Any) -> dict[str, Any]:
     """JSON Schema (2020-12); None stands for anything."""
     definitions: Definitions = {}
     described = {} if hint is None else ShapeBuilder().shape(hint).schema(definitions)
+    name = str(described.get("$ref", "")).removeprefix("#/$defs/")
+    if name in definitions:
+        # The value's own type stands at the top, where a form looks for its fields.
+        described = {**definitions[name], **{k: v for k, v in described.items() if k != "$ref"}}
     return {**described, **({"$defs": definitions} if definitions else {})}
 
 

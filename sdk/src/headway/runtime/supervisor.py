@@ -32,7 +32,7 @@ from headway.runtime.store import Store, Wake
 FACTS = frozenset(
     {"attempt.started", "call.started", "call.retrying", "call.ended", "attempt.ended"}
 )
-OUTCOMES = ("completed", "failed", "cancelled", "refused")
+OUTCOMES = ("completed", "failed", "cancelled", "refused", "suspended")
 MOST_WORD = 255  # characters of what stands beside a line's text
 READ = 64 * 1024  # what a pipe holds; a larger buffer would be mapped and unmapped for each read
 LAST_KILL = 10.0

@@ -1,5 +1,6 @@
-"""`headway runs ...`: list, show, follow, cancel, release."""
+"""`headway runs ...`: list, show, follow, cancel, release, answer."""
 
+import json
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -8,10 +9,13 @@ import click
 
 from headway.cli import run_text
 from headway.cli.client import Client, Json
+from headway.cli.errors import CommandError
+from headway.cli.exits import Exit
 from headway.cli.moments import instant, now
 from headway.cli.output import json_option, print_fields, print_json, print_json_line, print_table
 from headway.cli.progress import Watch
 from headway.cli.text import STYLES
+from headway.cli.verbs.run import parse_parameter
 from headway.cli.waiting import stay
 
 _STATES = (
@@ -142,15 +146,76 @@ def cancel(run_ids: tuple[str, ...], reason: str, output: str) -> None:
 
 @runs.command()
 @click.argument("run_ids", metavar="ID...", nargs=-1, required=True)
+@click.option(
+    "--anywhere",
+    is_flag=True,
+    help="Also without the agent that has the journal: any agent may take it and executes everything again.",
+)
 @json_option
-def release(run_ids: tuple[str, ...], output: str) -> None:
+def release(run_ids: tuple[str, ...], anywhere: bool, output: str) -> None:
     """Let paused runs go on."""
-    _each(run_ids, "release", output, None)
+    _each(run_ids, "release", output, {"anywhere": anywhere})
+
+
+@runs.command("input")
+@click.argument("run_id", metavar="ID")
+@click.option("--name", default="", help="Which question, if there are several.")
+@click.option("--value", help="The answer as JSON.")
+@click.option(
+    "-p",
+    "--param",
+    "params",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A field of the answer; the value is read as JSON, else as text. Repeatable.",
+)
+@json_option
+def answer(run_id: str, name: str, value: str | None, params: tuple[str, ...], output: str) -> None:
+    """Answer what a suspended run asks; without an answer, show the question."""
+    client = Client.of_profile()
+    found = client.find_run(run_id)
+    if value is None and not params:
+        _ask(client.get(f"/runs/{found}"), output)
+        return
+    body = {"name": name, "value": _answer(value, params)}
+    _show_changed([client.post(f"/runs/{found}/input", body)], output)
+
+
+def _answer(value: str | None, params: tuple[str, ...]) -> Any:
+    if value is None:
+        return dict(map(parse_parameter, params))
+    if params:
+        raise CommandError(
+            "Give the answer either whole (--value) or field by field (-p).", code=Exit.USAGE
+        )
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise CommandError(
+            f"--value is no JSON: {value[:60]!r}.",
+            hint="Texts stand in double quotes, for example --value '\"eu\"'.",
+            code=Exit.USAGE,
+        ) from None
+
+
+def _ask(run: Json, output: str) -> None:
+    asked = [wait for wait in run["waits"] if wait["kind"] == "input"]
+    if output == "json":
+        print_json(asked)
+        return
+    if not asked:
+        click.echo("The run asks for nothing.", err=True)
+    for wait in asked:
+        click.echo(run_text.question(wait))
 
 
 def _each(run_ids: tuple[str, ...], action: str, output: str, body: Json | None) -> None:
     client = Client.of_profile()
     changed = [client.post(f"/runs/{client.find_run(each)}/{action}", body) for each in run_ids]
+    _show_changed(changed, output)
+
+
+def _show_changed(changed: list[Json], output: str) -> None:
     if output == "json":
         print_json(changed)
         return

@@ -1,0 +1,50 @@
+"""What suspended runs wait for, with what people are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from sqlalchemy import select
+
+from headway_control_plane.application.answer_run import OpenWait, read_request
+from headway_control_plane.application.ports import LogReader
+from headway_control_plane.db.run_json import load_answers, load_waits
+from headway_control_plane.db.tables import run
+from headway_control_plane.domain.run.events import Waiting
+from headway_control_plane.projections.reading import Reads, fetch
+
+
+class RunWaits:
+    """Reads the inline row, so it is never behind the log, and the questions beside it."""
+
+    def __init__(self, reads: Reads, reader: LogReader) -> None:
+        self._reads = reads
+        self._reader = reader
+
+    async def waits(self, ws: int, run_id: UUID) -> Sequence[OpenWait] | None:
+        statement = select(run.c.waits, run.c.answers).where(run.c.ws == ws, run.c.run == run_id)
+        async with self._reads.workspace(ws, by_key=True) as connection:
+            rows = await fetch(connection, statement)
+        if not rows:
+            return None
+        answered = {call for call, _ in load_answers(rows[0]["answers"])}
+        return await open_waits(self._reader, ws, load_waits(rows[0]["waits"]), answered)
+
+
+async def open_waits(
+    reader: LogReader, ws: int, waits: Sequence[Waiting], answered: Iterable[bytes]
+) -> list[OpenWait]:
+    """Waits with their questions, in the order in which the flow came to them."""
+    if not waits:
+        return []
+    known = set(answered)
+    requests = await reader.blobs(ws, [wait.request for wait in waits if wait.request])
+    shown = []
+    for wait in waits:
+        title, schema = read_request(requests.get(wait.request))
+        is_answered = wait.call in known
+        shown.append(
+            OpenWait(wait.call, wait.kind, wait.name, wait.until, title, schema, is_answered)
+        )
+    return shown

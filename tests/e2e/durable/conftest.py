@@ -1,0 +1,13 @@
+"""One Headway for the tests of this folder: starting it takes longer than a test."""
+
+import pytest
+
+from support.stack import stack
+
+
+@pytest.fixture(scope="session")
+def headway(tmp_path_factory):
+    with stack(tmp_path_factory.mktemp("h")) as running:
+        running.deploy("waiting:asks", "asks")
+        running.deploy("waiting:sleeps", "sleeps")
+        yield running

@@ -1,0 +1,90 @@
+"""Runs that wait, on a whole Headway: no process, no slot, and nothing is executed twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.eventually import eventually
+from support.stack import Stack
+
+
+def steps(log: Path) -> list[str]:
+    return log.read_text().split() if log.exists() else []
+
+
+def paused(headway: Stack, run: str) -> dict[str, Any]:
+    def once() -> dict[str, Any] | None:
+        found = headway.api.patiently("GET", f"/runs/{run}")
+        assert found["state"] not in {"failed", "crashed", "completed"}, found
+        return found if found["state"] == "paused" else None
+
+    return eventually(once, seconds=60, what=f"run {run} is suspended")
+
+
+def test_a_person_is_asked_and_answers(headway: Stack, tmp_path: Path):
+    log = tmp_path / "log"
+    run = headway.start_run("asks", log=str(log))
+    found = paused(headway, run)
+    assert (found["reason"], found["reason_text"]) == ("input", "waits for an answer: approve")
+    [wait] = found["waits"]
+    assert wait["title"] == "Publish the figures?"
+    assert wait["schema"]["required"] == ["approve"]
+    assert headway.flow_process(run, 1) is None
+    [agent] = headway.api("GET", "/agents")["items"]
+    assert found["home"]["id"] == agent["id"]
+
+    status, refused = headway.api.answer("POST", f"/runs/{run}/input", {"value": {"approve": 3}})
+    assert (status, refused["errors"][0]["path"]) == (422, "value.approve")
+    headway.api("POST", f"/runs/{run}/input", {"value": {"approve": True, "comment": "good"}})
+    status, _ = headway.api.answer("POST", f"/runs/{run}/input", {"value": {"approve": False}})
+    assert status == 409
+
+    ended = headway.ended(run)
+    assert (ended["state"], json.loads(ended["result"]["preview"])) == ("completed", "good")
+    assert steps(log) == ["figures", "publish"]
+    events = headway.api("GET", f"/events?stream=run/{run}")["items"]
+    [answered] = [event for event in events if event["type"] == "RunAnswered"]
+    assert answered["actor"] not in {"", "system"}
+
+
+def test_the_command_line_asks_and_answers(headway: Stack, tmp_path: Path):
+    run = headway.start_run("asks", log=str(tmp_path / "log"))
+    paused(headway, run)
+    asked = headway.headway("runs", "input", run)
+    assert "Publish the figures?" in asked.stdout
+    assert "-p approve=..." in asked.stdout
+    done = headway.headway("runs", "input", run, "-p", "approve=false")
+    assert done.returncode == 0, done.stderr
+    assert headway.ended(run)["state"] == "completed"
+    assert steps(tmp_path / "log") == ["figures", "drop"]
+
+
+def test_a_sleep_ends_by_itself(headway: Stack, tmp_path: Path):
+    run = headway.start_run("sleeps", log=str(tmp_path / "log"), seconds=2)
+    assert headway.ended(run)["attempt"] == 2
+    assert steps(tmp_path / "log") == ["before", "after"]
+
+
+def test_a_sleeping_run_is_cancelled_at_once(headway: Stack, tmp_path: Path):
+    run = headway.start_run("sleeps", log=str(tmp_path / "log"), seconds=3600)
+    assert paused(headway, run)["reason"] == "sleeping"
+    headway.api("POST", f"/runs/{run}/cancel")
+    assert headway.ended(run)["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("part", ["agent", "server"])
+def test_a_suspended_run_outlives_whatever_is_killed(headway: Stack, tmp_path: Path, part: str):
+    run = headway.start_run("asks", log=str(tmp_path / "log"))
+    paused(headway, run)
+    headway.part(part).kill()
+    headway.api.patiently("POST", f"/runs/{run}/input", {"value": {"approve": True}})
+    assert headway.ended(run)["state"] == "completed"
+    assert steps(tmp_path / "log") == ["figures", "publish"]
+
+
+def test_nothing_was_broken(headway: Stack):
+    assert headway.violations() == []

@@ -1,0 +1,38 @@
+"""Flows that wait: each execution of a step leaves a line in `log`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from headway import flow, sleep, task, wait_for_input
+
+
+@dataclass
+class Decision:
+    """What the person says."""
+
+    approve: bool
+    comment: str = ""
+
+
+@task
+def step(log: str, name: str) -> str:
+    with Path(log).open("a") as file:
+        file.write(f"{name}\n")
+    return name
+
+
+@flow
+def asks(log: str) -> str:
+    step(log, "figures")
+    decision = wait_for_input(Decision, title="Publish the figures?", name="approve")
+    step(log, "publish" if decision.approve else "drop")
+    return decision.comment
+
+
+@flow
+def sleeps(log: str, seconds: float, suspend_after: float = 0.0) -> str:
+    step(log, "before")
+    sleep(seconds, suspend_after=suspend_after)
+    return step(log, "after")
