@@ -87,6 +87,11 @@ def _fuse() -> bool:
     return os.access("/dev/fuse", os.R_OK | os.W_OK)
 
 
+def _cc() -> bool:
+    """a C compiler"""
+    return _does("cc", "--version")
+
+
 def _stop() -> bool:
     """processes that can be stopped and continued"""
     return hasattr(os, "pidfd_open")
@@ -108,6 +113,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "timens": _timens,
     "tmpfs": _tmpfs,
     "fuse": _fuse,
+    "cc": _cc,
     "stop": _stop,
     "system postgres": _system_postgres,
 }
