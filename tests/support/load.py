@@ -265,6 +265,9 @@ class Load:
         for number in FROM_THE_LOG:
             trial.holds(INVARIANTS[number], _of(found, number))
         trial.holds(INVARIANTS[10], verdicts.witness_violations(log, known))
+        if any(each.is_completed for each in self.started):
+            trial.holds(INVARIANTS[2], _vacuous(known, "acknowledged"))
+            trial.holds(INVARIANTS[10], _vacuous(known, "witnesses"))
         end = len(log.events)
         with suppress(AssertionError):  # the verdict says how far it has come
             eventually(lambda: verdicts.projection_offset(url, ws) >= end)
@@ -289,7 +292,10 @@ class Load:
         yield from self.refusals
         for each in self.started:
             shown = each.shown
-            if not each.run or shown is None:
+            if not each.run:
+                continue
+            if shown is None:
+                yield f"run {each.run} could not be looked at"
                 continue
             told = f"run {each.run} is {shown['state']} ({shown.get('reason')})"
             if shown["state"] not in each.outcomes:
@@ -315,6 +321,11 @@ def load(headway: Rig, **options: Any) -> Iterator[Load]:
         work.abandon()
         raise
     work.stop()
+
+
+def _vacuous(known: list[verdicts.Told], what: str) -> list[str]:
+    """What agents were told is the witness; if they know nothing, there is none."""
+    return [] if any(getattr(each, what) for each in known) else [f"no agent holds any {what}"]
 
 
 def _of(found: list[Violation], number: int) -> list[Violation]:
