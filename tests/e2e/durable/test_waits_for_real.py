@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from support.eventually import eventually
@@ -61,6 +63,27 @@ def test_the_command_line_asks_and_answers(headway: Stack, tmp_path: Path):
     assert done.returncode == 0, done.stderr
     assert headway.ended(run)["state"] == "completed"
     assert steps(tmp_path / "log") == ["figures", "drop"]
+
+
+def hidden(page: str, name: str) -> str:
+    [value] = set(re.findall(rf'name="{name}" value="([^"]*)"', page))
+    return value
+
+
+def test_the_page_asks_and_answers(headway: Stack, tmp_path: Path):
+    run = headway.start_run("asks", log=str(tmp_path / "log"))
+    paused(headway, run)
+    with httpx.Client(base_url=headway.api.url, timeout=30) as browser:
+        browser.get("/login", params={"token": headway.api.token})
+        page = browser.get(f"/runs/{run}").text
+        assert "Publish the figures?" in page
+        form = {"form_token": hidden(page, "form_token"), "call": hidden(page, "call")}
+        wrong = browser.post(f"/runs/{run}/input", data={**form, "p.comment": "\0"})
+        assert (wrong.status_code, "Not accepted" in wrong.text) == (422, True)
+        posted = {**form, "p.approve": "true", "p.comment": "on the page"}
+        answered = browser.post(f"/runs/{run}/input", data=posted)
+        assert answered.status_code == 303, answered.text
+    assert json.loads(headway.ended(run)["result"]["preview"]) == "on the page"
 
 
 def test_a_sleep_ends_by_itself(headway: Stack, tmp_path: Path):

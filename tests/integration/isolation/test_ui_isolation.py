@@ -28,6 +28,7 @@ NAMING = {
     ("GET", "/runs/{id}"): "run",
     ("POST", "/runs/{id}/cancel"): "run",
     ("POST", "/runs/{id}/release"): "run",
+    ("POST", "/runs/{id}/input"): "run",
     ("POST", "/runs/{id}/again"): "run",
     ("GET", "/ui/runs/{id}/log"): "run",
     ("GET", "/deployments/{name}"): "deployment",

@@ -29,6 +29,7 @@ _PAGES: Sequence[tuple[str, str, PageHandler]] = (
     ("GET", "/runs/{id}", run.run_page),
     ("POST", "/runs/{id}/cancel", actions.cancel),
     ("POST", "/runs/{id}/release", actions.release),
+    ("POST", "/runs/{id}/input", actions.answer),
     ("POST", "/runs/{id}/again", actions.again),
     ("GET", "/deployments", deployments.deployments_page),
     ("GET", "/deployments/{name}", deployments.deployment_page),

@@ -8,14 +8,19 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from headway_control_plane.application.answer_run import answer_run
 from headway_control_plane.application.cancel_run import cancel_run
 from headway_control_plane.application.create_run import RunRequest, create_run
-from headway_control_plane.application.errors import UseCaseError
+from headway_control_plane.application.errors import InvalidParameters, TooLarge, UseCaseError
 from headway_control_plane.application.ports import Cursor
 from headway_control_plane.application.release_run import release_run
 from headway_control_plane.projections.runs import get_run
+from headway_control_plane.projections.waits import RunWaits
+from headway_control_plane.ui.pages.run import run_page
 from headway_control_plane.ui.pages.site import NoSuchPage, Site, path_id, read_form
 from headway_control_plane.ui.services import Viewer
+from headway_control_plane.ui.views.fields import NotJson
+from headway_control_plane.ui.views.questions import Refused, answer_of
 
 
 class ParametersGone(UseCaseError):
@@ -34,10 +39,41 @@ async def cancel(site: Site, request: Request, viewer: Viewer) -> Response:
 
 async def release(site: Site, request: Request, viewer: Viewer) -> Response:
     """Let a paused run go on."""
-    await read_form(request, viewer)
+    form = await read_form(request, viewer)
     run = path_id(request)
-    done = await release_run(site.services.log, viewer.ws, run, actor=viewer.actor)
+    anywhere = form.text("anywhere") == "true"
+    done = await release_run(
+        site.services.log, viewer.ws, run, actor=viewer.actor, anywhere=anywhere
+    )
     return _back(run, "release", done.cursor)
+
+
+async def answer(site: Site, request: Request, viewer: Viewer) -> Response:
+    """Give a suspended run the answer that it asks for; one that does not fit is shown again with what is wrong."""
+    form = await read_form(request, viewer)
+    run, call = path_id(request), form.text("call")
+    waits = RunWaits(site.services.reads, site.services.reader)
+    asked = await waits.waits(viewer.ws, run) or ()
+    wait = next((each for each in asked if each.call.hex() == call), None)
+    if wait is None:
+        raise NoSuchPage("The run does not ask this any more.", f"/runs/{run}", "The run")
+    try:
+        done = await answer_run(
+            site.services.log,
+            waits,
+            viewer.ws,
+            run,
+            actor=viewer.actor,
+            value=answer_of(wait, form.fields),
+            call=wait.call,
+        )
+    except (InvalidParameters, TooLarge) as refusal:
+        problems = [f"{each.path}: {each.message}" for each in refusal.problems]
+        refused = Refused(call, form.fields, problems or [refusal.message])
+        return await run_page(site, request, viewer, refused)
+    except NotJson as refusal:
+        return await run_page(site, request, viewer, Refused(call, form.fields, [str(refusal)]))
+    return _back(run, "input", done.cursor)
 
 
 async def again(site: Site, request: Request, viewer: Viewer) -> Response:

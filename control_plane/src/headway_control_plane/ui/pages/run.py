@@ -33,6 +33,7 @@ from headway_control_plane.projections.logs import (
 )
 from headway_control_plane.projections.runs import RunView, get_run
 from headway_control_plane.projections.tasks import TaskCounts, TaskPage
+from headway_control_plane.projections.waits import open_waits
 from headway_control_plane.ui import words
 from headway_control_plane.ui.pages.site import PROJECTION, NoSuchPage, Site, number_of, path_id
 from headway_control_plane.ui.services import Viewer
@@ -46,6 +47,7 @@ from headway_control_plane.ui.views.lanes import (
     lanes_of_tasks,
 )
 from headway_control_plane.ui.views.parts import Tab, link, run_age
+from headway_control_plane.ui.views.questions import Question, Refused, questions_of
 from headway_control_plane.ui.views.timeline import (
     Lane,
     Picture,
@@ -100,8 +102,10 @@ class Asked:
         return CallLogFilter(self.level or None, self.text or None, call=self.task)
 
 
-async def run_page(site: Site, request: Request, viewer: Viewer) -> Response:
-    """Show a run."""
+async def run_page(
+    site: Site, request: Request, viewer: Viewer, refused: Refused | None = None
+) -> Response:
+    """Show a run; with `refused`, the answer that was not accepted."""
     now = site.services.clock.now()
     run_id = path_id(request)
     async with site.services.reads.workspace(viewer.ws) as connection:
@@ -115,6 +119,7 @@ async def run_page(site: Site, request: Request, viewer: Viewer) -> Response:
         log = await read_log(connection, viewer.ws, run, asked)
         freshness = await checkpoints.freshness(connection, viewer.ws, PROJECTION)
     values |= await _contents(site, viewer, run, attempts)
+    values["questions"] = await _questions(site, viewer, run, now, refused)
     word, at = run_age(run)
     values |= {
         "run": run,
@@ -133,7 +138,17 @@ async def run_page(site: Site, request: Request, viewer: Viewer) -> Response:
         "live": "" if run.is_terminal else f"run/{run.id}",
         "log_live": not run.is_terminal and not asked.line,
     }
-    return await site.show(request, viewer, "run.html", values, freshness=freshness)
+    status = 422 if refused is not None else 200
+    return await site.show(request, viewer, "run.html", values, freshness=freshness, status=status)
+
+
+async def _questions(
+    site: Site, viewer: Viewer, run: RunView, now: datetime, refused: Refused | None
+) -> list[Question]:
+    if run.state is not RunStatus.PAUSED:
+        return []
+    waits = await open_waits(site.services.reader, viewer.ws, run.waits, run.answered)
+    return questions_of(waits, now, refused)
 
 
 def read_asked(request: Request, run: RunView) -> Asked:
@@ -326,6 +341,7 @@ def _done_words(request: Request) -> str:
     known = {
         "cancel": f"Cancel accepted at offset {offset:,}.",
         "release": f"Released at offset {offset:,}.",
+        "input": f"Answered at offset {offset:,}; the run goes on.",
         "created": f"Run created at offset {offset:,}.",
         "nothing": "It was already being cancelled, or had ended: nothing was changed.",
     }

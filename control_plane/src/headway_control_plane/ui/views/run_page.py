@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -160,13 +160,19 @@ class Action:
     effect: str
     danger: bool = False
     primary: bool = False
+    fields: Mapping[str, str] = field(default_factory=dict)  # posted with it
 
 
 def actions(run: RunView, *, parameters_known: bool) -> list[Action]:
     """Return what can be done to a run now."""
     base = f"/runs/{run.id}"
     offered = []
-    if run.state is RunStatus.PAUSED:
+    if run.state is RunStatus.SCHEDULED and run.reason.code == "agent away":
+        effect = "Any agent may take it, and executes everything again"
+        offered.append(
+            Action("Run anywhere", f"{base}/release", effect, fields={"anywhere": "true"})
+        )
+    if run.state is RunStatus.PAUSED and run.reason.code in {"lost", "died"}:
         offered.append(
             Action("Release", f"{base}/release", "The run is scheduled again", primary=True)
         )
