@@ -35,6 +35,9 @@ FACTS = frozenset(
 OUTCOMES = ("completed", "failed", "cancelled", "refused", "suspended")
 MOST_WORD = 255  # characters of what stands beside a line's text
 READ = 64 * 1024  # what a pipe holds; a larger buffer would be mapped and unmapped for each read
+# Facts that others follow soon, in a short attempt its last one: together they are one sync, one hint, one batch.
+FOLLOWED = frozenset({"attempt.started", "attempt.ended"})
+TOGETHER = 0.02
 LAST_KILL = 10.0
 KILL_ROUND = 0.05
 HOOKS_S = 30.0
@@ -113,6 +116,7 @@ class Supervisor:
         self._status: int | None = None
         self._ended: dict[str, Any] = {}
         self._to_confirm: list[str] = []
+        self._save_at: float | None = None
         self._selector = selectors.DefaultSelector()
         self._splitters = {"stdout": LineSplitter(), "stderr": LineSplitter()}
         self._sources: dict[int, Callable[[], bool]] = {}
@@ -178,8 +182,10 @@ class Supervisor:
             self._read(key.fd)
         now = clock.monotonic()
         self._step_cancel(now)
-        self._store.writer.append(self._held.due(now))
-        self._save(now)
+        due = self._held.due(now)
+        self._store.writer.append(due)
+        if due or self._save_at is None or now >= self._save_at:
+            self._save(now)
 
     def _read(self, fd: int) -> None:
         """Takes what one source has; forgets it once it has ended."""
@@ -204,6 +210,7 @@ class Supervisor:
             self._cancel.next_at,
             self._store.look_at,
             self._time_up_at,
+            self._save_at,
         )
         nearest = min((at for at in deadlines if at is not None), default=None)
         return None if nearest is None else max(0.0, nearest - now)
@@ -268,7 +275,13 @@ class Supervisor:
             self._note("A frame of the flow process did not say how the flow ended; left out.")
         elif kind in FACTS:
             self._take_fact(kind, frame)
-            self._store.writer.append(self._held.pass_on(now, frame, raw))
+            self._append(kind, self._held.pass_on(now, frame, raw), now)
+
+    def _append(self, kind: str, facts: list[bytes], now: float) -> None:
+        self._store.writer.append(facts)
+        if facts:
+            until = now + TOGETHER if kind in FOLLOWED else now
+            self._save_at = until if self._save_at is None else min(until, self._save_at)
 
     def _take_fact(self, kind: str, frame: dict[str, Any]) -> None:
         if kind == "attempt.started":
@@ -319,6 +332,7 @@ class Supervisor:
         )
 
     def _save(self, now: float, *, ending: bool = False) -> bool:
+        self._save_at = None
         saved = self._store.save(now, clock.now_us(), ending=ending)
         if saved and self._to_confirm:
             for call in self._to_confirm:
@@ -376,11 +390,10 @@ class Supervisor:
         self._drain()
 
     def _finish(self, code: int) -> None:
-        now = clock.monotonic()
-        self._store.writer.append(self._held.release_all())
-        self._save(now, ending=True)
+        # Lines first: the last fact tells how many there are.
+        self._store.output.write(clock.now_us(), room=True)
         self._store.output.sync()
-        self._store.writer.append([_encode_last(self._exited(code))])
+        self._store.writer.append([*self._held.release_all(), _encode_last(self._exited(code))])
         while not self._save(clock.monotonic(), ending=True):
             # Facts wait for room however long it takes: an exit that is not told would be asked for for ever.
             self._selector.select(1.0)
@@ -394,10 +407,13 @@ class Supervisor:
             with contextlib.suppress(KeyError):  # the selector already has it
                 self._selector.register(fd, selectors.EVENT_READ)
         deadline = clock.monotonic() + LAST_KILL
+        rounds = 0
         while (ready := self._selector.select(0)) and clock.monotonic() < deadline:
+            if rounds:  # the first takes what socket and pipes hold; what goes on to come is not kept in memory
+                self._save(clock.monotonic(), ending=True)
             for key, _ in ready:
                 self._read(key.fd)
-            self._save(clock.monotonic(), ending=True)
+            rounds += 1
         for name, splitter in self._splitters.items():
             self._print(name, splitter.finish())
 
