@@ -71,17 +71,18 @@ def workspace_of(url: str, run: str) -> int:
 
 
 def logged(url: str, ws: int) -> Logged:
-    """Read a workspace's whole log."""
+    """Read a workspace's whole log. What earlier epochs left is read under the present one, as subscribers read it."""
     with _connect(url) as connection:
-        (workspace,) = connection.execute(
-            "SELECT id FROM workspace WHERE ws = %s", [ws]
-        ).fetchone() or (None,)
+        workspace, present = connection.execute(
+            "SELECT w.id, h.epoch FROM workspace w JOIN workspace_head h USING (ws) WHERE ws = %s",
+            [ws],
+        ).fetchone() or (None, 0)
         assert workspace is not None
         rows = connection.execute(
             'SELECT epoch, "offset", event_id, chain FROM event WHERE ws = %s ORDER BY "offset"',
             [ws],
         ).fetchall()
-    events = tuple(Seen(f"{epoch}:{offset}", str(id_)) for epoch, offset, id_, _ in rows)
+    events = tuple(Seen(f"{present}:{offset}", str(id_)) for _, offset, id_, _ in rows)
     chains = {Cursor(epoch, offset): bytes(chain) for epoch, offset, _, chain in rows}
     return Logged(ws, workspace, events, chains)
 
