@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,9 @@ from headway.runtime.framing import parse
 from headway.runtime.results import ResultReader
 
 _KEPT_OUTCOMES = ("completed", "skipped")
+_CALL = re.compile(rb'"call": ?"([0-9a-f]{32})"')
+_KEPT_END = re.compile(rb'"outcome": ?"(?:completed|skipped)"')
+_NOT_KEPT = re.compile(rb'"codec": ?"none"')
 _SMALL = 2048
 """Bytes of a fact that are held in memory; of larger ones only the place, so that a long journal stays small."""
 
@@ -97,7 +101,9 @@ class Journal:
             return None
         fact = entry.fact
         try:
-            frame = json.loads(fact.read() if isinstance(fact, Place) else fact)
+            frame = json.loads((fact.read() if isinstance(fact, Place) else fact).decode())
+            if frame["call"] != key or not _is_kept(frame):
+                return None
             result: dict[str, Any] = frame["result"]
             found = self._reader(result)
             if found is None:
@@ -142,18 +148,27 @@ class _Loading:
                 self._apply(cut)
 
     def _call(self, path: Path, record: Record) -> None:
-        if not self._cuts and b'"call.ended"' not in record.raw:
+        if not self._cuts:
+            self._unread(path, record)
             return
         frame = parse(record.raw) or {}
         call, parent = frame.get("call"), frame.get("parent")
         if not isinstance(call, str) or not isinstance(parent, str):
             return
-        if self._cuts:
-            self._parents[call] = parent
+        self._parents[call] = parent
         if _is_kept(frame):
-            size = len(record.raw)
-            fact = record.raw if size <= _SMALL else Place(path, record.end - size, size)
-            self.entries[call] = Entry(fact, parent, self._executed_at(frame, call))
+            self.entries[call] = Entry(_fact(path, record), parent, self._executed_at(frame, call))
+
+    def _unread(self, path: Path, record: Record) -> None:
+        """Where nothing is cut, a fact need not be understood before it is asked for: that is most of a load's time.
+
+        What these patterns find cannot stand in a text, whose quotes have backslashes; `find` reads the whole.
+        """
+        raw = record.raw
+        if b'"call.ended"' in raw and _KEPT_END.search(raw) and not _NOT_KEPT.search(raw):
+            key = _CALL.search(raw)
+            if key is not None:
+                self.entries[key[1].decode()] = Entry(_fact(path, record), "", 0)
 
     def _executed_at(self, frame: Mapping[str, Any], call: str) -> int:
         """Of a skipped call: when the attempt that completed it began it."""
@@ -193,6 +208,11 @@ class _Loading:
             if not call or call in seen:
                 return False
         return True
+
+
+def _fact(path: Path, record: Record) -> bytes | Place:
+    size = len(record.raw)
+    return record.raw if size <= _SMALL else Place(path, record.end - size, size)
 
 
 def _is_kept(frame: Mapping[str, Any]) -> bool:
