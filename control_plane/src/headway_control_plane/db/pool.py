@@ -202,11 +202,11 @@ BY_KEY = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
-_LOOKS_UP_BY_KEY = frozenset({Role.COMMITTER, Role.PROJECTOR, Role.AUTH})
+LOOKS_UP_BY_KEY = frozenset({Role.COMMITTER, Role.PROJECTOR, Role.AUTH})
 
 
 def _session_settings(role: Role, options: PoolOptions) -> dict[str, str]:
-    return (BY_KEY if role in _LOOKS_UP_BY_KEY else {}) | {
+    return (BY_KEY if role in LOOKS_UP_BY_KEY else {}) | {
         "search_path": SCHEMA,
         # Instants are read in this zone; in another the last hours of Python's calendar can't be.
         "timezone": "UTC",
