@@ -13,6 +13,7 @@ import pytest
 from headway_agent.runner.api import AttemptKey
 from headway_agent.runner.environments import Environment, update
 from headway_agent.runner.state_dir import StateDir, StateDirBusy
+from headway_agent.spool import retention
 from support.attempts import wait_dead
 from support.runners import RUN, agent, assignment
 
@@ -210,6 +211,33 @@ async def test_a_second_agent_on_the_same_state_is_refused(tmp_path: Path) -> No
     async with agent(tmp_path / "s"):
         with pytest.raises(StateDirBusy, match=f"process {os.getpid()}.*--state-dir"):
             StateDir(tmp_path / "s")
+
+
+async def test_a_low_disk_keeps_nothing_that_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with agent(tmp_path / "s") as one:
+        await one.runner.start(assignment())
+        await one.until_state(KEY, "exited")
+        await one.runner.acked(KEY, 4)
+        await one.runner.forget(RUN)
+        assert await one.runner.delete_old() == []
+        monkeypatch.setattr(retention, "is_low", lambda _: True)
+        assert await one.runner.delete_old() == [RUN]
+
+
+async def test_what_a_restored_log_asks_for_again_is_held_and_closed_again(tmp_path: Path) -> None:
+    async with agent(tmp_path / "s") as one:
+        await one.runner.start(assignment())
+        await one.until_state(KEY, "exited")
+        await one.runner.acked(KEY, 4)
+        assert one.runner.held() == []
+        await one.runner.reopen()
+    async with agent(tmp_path / "s") as two:  # it outlives the agent's process
+        (held,) = two.runner.held()
+        assert (held.key, held.state, held.last_seq, held.acked_seq) == (KEY, "exited", 4, 0)
+        await two.runner.acked(KEY, 4)
+        assert two.runner.held() == []
 
 
 async def test_directories_go_when_the_run_is_over_and_old(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 from headway_agent.runner import start_file
 from headway_agent.spool import frames, retention
@@ -48,6 +51,23 @@ def test_what_an_earlier_deletion_left_is_in_nobodys_way(tmp_path: Path) -> None
     (tmp_path / "r" / "1").mkdir(parents=True)
     retention.delete_run(tmp_path / "r")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("total", "free", "low"),
+    [
+        (24 << 20, 2 << 20, False),
+        (24 << 20, 1 << 20, True),
+        (1 << 40, 600 << 20, False),
+        (1 << 40, 400 << 20, True),
+    ],
+)
+def test_a_disk_is_low_by_its_size(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, total: int, free: int, *, low: bool
+) -> None:
+    usage = SimpleNamespace(total=total, free=free)
+    monkeypatch.setattr(retention.shutil, "disk_usage", lambda _: usage)
+    assert retention.is_low(tmp_path) == low
 
 
 def test_an_assignment_of_a_newer_agent_is_read() -> None:

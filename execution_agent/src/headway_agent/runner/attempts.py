@@ -197,11 +197,12 @@ class Runner:
             for run, mine in by_run.items()
             if retention.is_over(mine, now_us)
         ]
+        is_low = await asyncio.to_thread(retention.is_low, self._dir.runs)
         chosen = retention.choose(
             kept,
             now_us,
             keep_us=self._options.keep_us,
-            keep_bytes=self._options.keep_bytes,
+            keep_bytes=0 if is_low else self._options.keep_bytes,
         )
         for run in chosen:
             await asyncio.to_thread(retention.delete_run, self._dir.runs / run)

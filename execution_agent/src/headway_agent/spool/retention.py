@@ -18,6 +18,10 @@ KEEP_BYTES = 512 << 20
 UNTOLD_US = 30 * 24 * 3_600 * 1_000_000
 
 
+LOW_PART = 20
+"""A disk with less than this part of it free, and less than `KEEP_BYTES`, is low: what is kept for a while goes at once."""
+
+
 class Ended(Protocol):
     """What is asked of an attempt."""
 
@@ -59,6 +63,12 @@ def choose(
         if now_us - run.since_us >= keep_us or total > keep_bytes:
             chosen.append(run.run)
     return chosen
+
+
+def is_low(directory: Path) -> bool:
+    """Whether facts that are still to come may soon find no room."""
+    usage = shutil.disk_usage(directory)
+    return usage.free < min(usage.total // LOW_PART, KEEP_BYTES)
 
 
 def size_of(directory: Path) -> int:
