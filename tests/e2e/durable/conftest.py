@@ -10,4 +10,5 @@ def headway(tmp_path_factory):
     with stack(tmp_path_factory.mktemp("h")) as running:
         running.deploy("waiting:asks", "asks")
         running.deploy("waiting:sleeps", "sleeps")
+        running.deploy("forking:pipeline", "pipeline")
         yield running

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -16,6 +16,7 @@ from headway_control_plane.application.words import require_none, tag_problems, 
 from headway_control_plane.domain.commands import CreateRun
 from headway_control_plane.domain.errors import Conflict, NotFound
 from headway_control_plane.domain.run.events import RunCreated
+from headway_control_plane.domain.run.state import Fork
 from headway_control_plane.domain.streams import Blob
 from headway_control_plane.ids import IdSource
 
@@ -57,6 +58,14 @@ class NewRun:
 
 
 @dataclass(frozen=True, slots=True)
+class ForkOf:
+    """The run that another is made from, and what of its journal counts no more."""
+
+    run: UUID
+    cut: Fork
+
+
+@dataclass(frozen=True, slots=True)
 class RunAccepted:
     """`new` is None when the idempotency key was seen before and this is the run of then. `parameters` are those of the request."""
 
@@ -76,8 +85,9 @@ async def create_run(
     request: RunRequest,
     idempotency_key: str | None = None,
     traceparent: str = "",
+    fork: ForkOf | None = None,
 ) -> RunAccepted:
-    """Accept a run, or the same run again for the same idempotency key."""
+    """Accept a run, or the same run again for the same idempotency key; `fork`: made from another."""
     require_none(_problems(request, idempotency_key))
     run = ids()
     labels = Blob.of(encode({"name": request.name or _name_of(run), "tags": _unique(request.tags)}))
@@ -87,6 +97,8 @@ async def create_run(
         tries += 1
         deployment, parameters = await _check(catalogue, ws, request, remembered=tries == 1)
         command = _command(run, deployment, parameters, labels, request)
+        if fork is not None:
+            command = replace(command, forked_from=fork.run, fork=fork.cut)
         try:
             done = await log.execute(
                 ws, command, actor=actor, traceparent=traceparent, dedupe=dedupe

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from headway_control_plane.domain.deployment.events import DeploymentDeployed
 from headway_control_plane.domain.run.events import Waiting
-from headway_control_plane.domain.run.state import DeadlineKind
+from headway_control_plane.domain.run.state import DeadlineKind, Fork
 from headway_control_plane.domain.streams import NO_BLOB, Blob, Stream, StreamKind
 
 
@@ -120,7 +120,9 @@ class CloseSession:
 
 @dataclass(frozen=True, slots=True)
 class CreateRun:
-    """`deployment_version`: what the parameters were validated against. `due_at` None: now."""
+    """`deployment_version`: what the parameters were validated against. `due_at` None: now. `forked_from` and `fork`: made from
+    another run, with what of its journal counts no more.
+    """
 
     run: UUID
     deployment: UUID
@@ -129,10 +131,13 @@ class CreateRun:
     labels: Blob
     priority: int = 3
     due_at: datetime | None = None
+    forked_from: UUID | None = None
+    fork: Fork | None = None
 
     @property
     def needs(self) -> tuple[Stream, ...]:
-        return (Stream(StreamKind.RUN, self.run), Stream(StreamKind.DEPLOYMENT, self.deployment))
+        own = (Stream(StreamKind.RUN, self.run), Stream(StreamKind.DEPLOYMENT, self.deployment))
+        return own if self.forked_from is None else (*own, Stream(StreamKind.RUN, self.forked_from))
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ LEFT JOIN event ON event.seg = floor(extract(epoch FROM run.created_at) / 86400)
 WHERE run.ws = %(ws)s AND run.run = ANY (%(runs)s::uuid[])
 
 -- name: lineages
--- app: the runs that these were made from, the first one first, each with the cut that the next one made. A run that never began has no journal.
+-- app: the runs that these were made from, the first one first, each with the cut that the next one made.
 WITH RECURSIVE line AS (
   SELECT run.run, run.forked_from, run.fork, 1 AS depth FROM run
   WHERE run.ws = %(ws)s AND run.run = ANY (%(runs)s::uuid[]) AND run.forked_from IS NOT NULL
@@ -93,9 +93,7 @@ WITH RECURSIVE line AS (
   FROM line JOIN run ON run.ws = %(ws)s AND run.run = line.forked_from
   WHERE run.forked_from IS NOT NULL
 )
-SELECT line.run, line.forked_from, line.fork FROM line
-JOIN run ON run.ws = %(ws)s AND run.run = line.forked_from AND run.fence > 0
-ORDER BY line.run, line.depth DESC
+SELECT run, forked_from, fork FROM line ORDER BY run, depth DESC
 
 -- name: answers
 -- app: what was answered to waits.

@@ -44,6 +44,7 @@ from headway_control_plane.http_api.shapes_runs import (
 from headway_control_plane.projections import runs
 from headway_control_plane.projections.attempts import last_report, read_error, read_result
 from headway_control_plane.projections.deployments import find_deployment
+from headway_control_plane.projections.forks import list_forks
 from headway_control_plane.projections.head import head
 from headway_control_plane.projections.run_filters import RunFilter, prefix_range
 from headway_control_plane.projections.waits import RunWaits, open_waits
@@ -113,7 +114,7 @@ async def create(
     tell_cursor(response, accepted.cursor)
     if accepted.new is None:
         response.status_code = 200
-        shown = await _whole(services, caller.ws, accepted.run, known=accepted.parameters)
+        shown = await show_whole(services, caller.ws, accepted.run, known=accepted.parameters)
         return shown.model_copy(update={"cursor": str(accepted.cursor)})
     # As it was accepted, without a look at the rows: whoever follows from here hears all that came after.
     return RunShape.whole(
@@ -227,7 +228,7 @@ async def show(
 ) -> RunShape:
     """Show a run with its parameters, error and result, as far as its pool lets them out."""
     await wait_for_log(services, caller.ws, Wanted.parse(min_offset, min_offset_header))
-    return await _whole(services, caller.ws, run_id)
+    return await show_whole(services, caller.ws, run_id)
 
 
 @router.post(
@@ -249,7 +250,7 @@ async def cancel(
         services.log, caller.ws, run_id, actor=caller.actor, reason=body.reason if body else ""
     )
     tell_cursor(response, accepted.cursor)
-    return await _whole(services, caller.ws, run_id)
+    return await show_whole(services, caller.ws, run_id)
 
 
 @router.post(
@@ -269,7 +270,7 @@ async def release(
     anywhere = body is not None and body.anywhere
     done = await release_run(services.log, caller.ws, run_id, actor=caller.actor, anywhere=anywhere)
     tell_cursor(response, done.cursor)
-    return await _whole(services, caller.ws, run_id)
+    return await show_whole(services, caller.ws, run_id)
 
 
 @router.post(
@@ -297,7 +298,7 @@ async def answer(
         call=_call(body.call),
     )
     tell_cursor(response, done.cursor)
-    return await _whole(services, caller.ws, run_id)
+    return await show_whole(services, caller.ws, run_id)
 
 
 def _call(text: str) -> bytes:
@@ -310,13 +311,14 @@ def _call(text: str) -> bytes:
         ) from None
 
 
-async def _whole(
+async def show_whole(
     services: Services, ws: int, run_id: UUID, *, known: Blob | None = None
 ) -> RunShape:
     """Show a run as it is now. Contents that are `known` are not read again."""
     async with services.reads.workspace(ws, by_key=True) as connection:
         cursor = await head(connection, ws)
         view = await runs.get_run(connection, ws, run_id, now=services.clock.now())
+        forks = await list_forks(connection, ws, run_id) if view and view.is_terminal else []
     if view is None:
         raise missing_run()
     if known is not None and known.digest == view.parameters:
@@ -335,6 +337,7 @@ async def _whole(
         waits=await open_waits(services.reader, ws, view.waits, view.answered)
         if view.state is RunStatus.PAUSED
         else (),
+        forks=forks,
         cursor=str(cursor),
     )
 

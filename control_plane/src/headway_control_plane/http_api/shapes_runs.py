@@ -10,8 +10,9 @@ from uuid import UUID
 from pydantic import Field
 
 from headway_control_plane.application.answer_run import OpenWait
-from headway_control_plane.domain.run.state import RunStatus
+from headway_control_plane.domain.run.state import Fork, RunStatus
 from headway_control_plane.http_api.shapes import Count, Cursor, Input, Reference, Shape, Timestamp
+from headway_control_plane.http_api.shapes_forks import ForkShape
 from headway_control_plane.projections.attempts import (
     AttemptView,
     ErrorView,
@@ -208,6 +209,8 @@ class RunShape(RunItem):
         description="The one agent that may go on with it: it has its journal."
     )
     waits: list[WaitingShape] = Field(description="Of its newest suspension.")
+    forked_from: ForkShape | None = Field(description="The run that it was made from.")
+    forks: list[ForkShape] = Field(description="The newest runs that were made from it.")
     cursor: Cursor = Field(
         description="The log as of this answer: follow the run's events from here."
     )
@@ -221,6 +224,7 @@ class RunShape(RunItem):
         error: ErrorView | None,
         result: ResultView | None,
         waits: Sequence[OpenWait] = (),
+        forks: Sequence[tuple[UUID, Fork]] = (),
         cursor: str,
     ) -> RunShape:
         common = _common(view)
@@ -237,6 +241,10 @@ class RunShape(RunItem):
             result=ResultShape.of(result) if result else known,
             home=Reference.of(view.home) if view.home else None,
             waits=[WaitingShape.of(wait) for wait in waits],
+            forked_from=ForkShape.of(view.forked_from, view.fork)
+            if view.forked_from and view.fork
+            else None,
+            forks=[ForkShape.of(run, fork) for run, fork in forks],
             cursor=cursor,
         )
 

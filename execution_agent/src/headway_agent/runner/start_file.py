@@ -94,10 +94,8 @@ def journal_of(assignment: Assignment, runs: Path) -> Journal:
     """
     logs: list[Path] = []
     cuts: list[dict[str, Any]] = []
-    found: list[Path] = []
     for ancestor in assignment.lineage:
-        found = _logs(runs / ancestor.run)
-        logs += found
+        logs += _logs(runs / ancestor.run)
         cuts.append(
             {
                 "logs": len(logs),
@@ -106,7 +104,7 @@ def journal_of(assignment: Assignment, runs: Path) -> Journal:
                 "at_us": ancestor.cut_at_us,
             }
         )
-    if assignment.at_home and assignment.lineage and not found:
+    if assignment.at_home and assignment.lineage and not logs:
         raise JournalMissing(_missing(assignment.lineage[-1].run))
     run, fence = assignment.key
     logs += _logs(runs / run, before=fence)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -88,7 +89,33 @@ def create_run(command: CreateRun, states: States, context: Context) -> list[Dec
         cancel_grace_ms=spec.cancel_grace_ms,
         kill_grace_ms=spec.kill_grace_ms,
     )
-    return _on(command.run, event)
+    return _on(command.run, _forked(event, command, states))
+
+
+def _forked(event: RunCreated, command: CreateRun, states: States) -> RunCreated:
+    """A run that goes on with another's journal goes where that is."""
+    if command.forked_from is None or command.fork is None:
+        return event
+    source = _present(states, command.forked_from)
+    if not source.is_terminal:
+        raise InvalidState(
+            f"The run has not ended ({source.status}); cancel it first, or let it go on.",
+            status=source.status,
+        )
+    if source.pool != event.pool:
+        raise InvalidState(
+            "The deployment has moved to another pool, whose agents do not have this run's journal. Start a new run."
+        )
+    attempt = states.attempt(source.run, source.fence)
+    return replace(
+        event,
+        home=attempt.agent if attempt is not None else source.home,
+        forked_from=source.run,
+        verb=command.fork.verb,
+        from_call=command.fork.call,
+        around=command.fork.around,
+        cut_at=command.fork.cut_at,
+    )
 
 
 def grant_run(command: GrantRun, states: States, context: Context) -> list[Decided]:

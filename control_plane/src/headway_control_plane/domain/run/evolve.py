@@ -162,7 +162,7 @@ def evolve_run(
         case RunCancelRequested():
             return replace(moved, reason=event.reason, deadline=_cancel_deadline(state, at, policy))
         case RunCompleted() | RunFailed() | RunCrashed() | RunCancelled():
-            ended = replace(moved, session=None, ended_at=at, home=None, waits=(), answers=())
+            ended = replace(moved, session=None, ended_at=at, waits=(), answers=())
             return _ended(ended, event)
         case _:
             assert_never(event)

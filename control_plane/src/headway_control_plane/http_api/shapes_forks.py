@@ -1,0 +1,86 @@
+"""Shapes of runs that are made from runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from headway_control_plane.domain.fork import CallFacts, Plan
+from headway_control_plane.domain.run.state import Fork
+from headway_control_plane.http_api.shapes import Input, Shape
+
+
+class ForkInput(Input):
+    """A wish for a run that goes on with another's journal."""
+
+    verb: Literal["resume", "retry", "rerun"] = Field(
+        description="resume: what has not completed; retry: one call; rerun: one call and what began after it."
+    )
+    call: str = Field(
+        default="", max_length=64, description="The call that retry and rerun begin with."
+    )
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="Merged over the parameters of the run it is made from."
+    )
+
+
+class ForkShape(Shape):
+    """How a run was made from another."""
+
+    run: UUID = Field(description="The other run: that it was made from, or that was made from it.")
+    verb: str
+    call: str
+
+    @classmethod
+    def of(cls, run: UUID, fork: Fork) -> ForkShape:
+        return cls(run=run, verb=fork.verb, call=fork.call.hex())
+
+
+class PlannedCall(Shape):
+    call: str
+    parent: str
+    kind: str
+    name: str
+    status: str = Field(description="Of the run as it is.")
+
+    @classmethod
+    def of(cls, facts: CallFacts) -> PlannedCall:
+        return cls(
+            call=facts.call.hex(),
+            parent=facts.parent.hex(),
+            kind=facts.kind,
+            name=facts.name,
+            status=facts.status,
+        )
+
+
+class PlannedCalls(Shape):
+    """`calls` are the first ones, in the order in which they began."""
+
+    total: int
+    calls: list[PlannedCall]
+
+    @classmethod
+    def of(cls, calls: Sequence[CallFacts], limit: int) -> PlannedCalls:
+        return cls(total=len(calls), calls=[PlannedCall.of(each) for each in calls[:limit]])
+
+
+class PlanShape(Shape):
+    """What a run made from this one would execute of the calls that are known, if the flow comes to them again."""
+
+    executes: PlannedCalls
+    may: PlannedCalls = Field(
+        description="Execute again only if they are given other values than before."
+    )
+    keeps: PlannedCalls = Field(description="Their results are taken from the journal.")
+
+    @classmethod
+    def of(cls, plan: Plan, limit: int) -> PlanShape:
+        return cls(
+            executes=PlannedCalls.of(plan.executes, limit),
+            may=PlannedCalls.of(plan.may, limit),
+            keeps=PlannedCalls.of(plan.keeps, limit),
+        )
