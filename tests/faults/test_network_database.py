@@ -48,7 +48,7 @@ def net(rig):
 
 
 @pytest.mark.row(8)
-@pytest.mark.trials(1, 5)
+@pytest.mark.trials(0, 5)
 def test_partitions(rig, net, trial, seed):
     dice = random.Random(f"database {seed}")
     ways = [{}, {"into": False}, {"out": False}]

@@ -112,7 +112,7 @@ class DelayedHeadway:
 
 
 @pytest.mark.row(9)
-@pytest.mark.trials(1, 3)
+@pytest.mark.trials(0, 3)
 def test_delay(far, trial, seed, tmp_path):
     pool = f"delayed-{seed}"
     make_pool(far.headway, pool)

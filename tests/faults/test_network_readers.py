@@ -28,7 +28,6 @@ pytestmark = [
     pytest.mark.timeout(300),
 ]
 
-POOL = "deaf"
 READERS, AGENTS = 6, 2
 HISTORY = 600
 """Events that each reader is owed at least: more than the sockets between it and the control plane hold."""
@@ -39,9 +38,11 @@ STUCK = 3.0
 
 
 @pytest.mark.row(16)
-def test_readers_that_do_not_read(headway, trial):
-    make_pool(headway, POOL)
-    _write_history(headway)
+@pytest.mark.trials(0, 2)
+def test_readers_that_do_not_read(headway, trial, seed):
+    pool = f"deaf-{seed}"
+    make_pool(headway, pool)
+    _write_history(headway, pool)
     with load(headway, per_second=0.5, seconds=0.05) as work, ExitStack() as readers:
         work.until_more_marks(5)
         with MemoryWatch(server=headway.part("server")) as memory:
@@ -49,7 +50,7 @@ def test_readers_that_do_not_read(headway, trial):
             for reader in stuck:
                 eventually(lambda r=reader: _is_stuck(headway, r), what="a reader is stuck")
             trial.happened("subscriber stuck", len(stuck))
-            ends = asyncio.run(_deaf_agents(headway))
+            ends = asyncio.run(_deaf_agents(headway, pool))
             work.until_more_marks(20)
         trial.happened("agent's stream ended", ends.count(grpc.StatusCode.RESOURCE_EXHAUSTED))
         trial.holds("memory", memory.beyond(GROWTH))
@@ -60,14 +61,14 @@ def test_readers_that_do_not_read(headway, trial):
     work.judge(trial)
 
 
-def _write_history(headway):
-    permits = headway.api("GET", f"/pools/{POOL}")["permits"]
+def _write_history(headway, pool):
+    permits = headway.api("GET", f"/pools/{pool}")["permits"]
 
     def change(slots):
-        headway.api("PUT", f"/pools/{POOL}", {"permits": permits, "slots": slots})
+        headway.api("PUT", f"/pools/{pool}", {"permits": permits, "slots": slots})
 
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(change, range(1, HISTORY + 1)))
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(change, range(1, HISTORY + 1)))
 
 
 def _subscribe(headway):
@@ -113,10 +114,10 @@ def _gaps(reader):
     return [] if offsets == list(range(1, HISTORY + 1)) else [f"offsets {offsets[:5]}..."]
 
 
-async def _deaf_agents(headway):
+async def _deaf_agents(headway, pool):
     target = f"127.0.0.1:{headway.grpc_port}"
     tokens = [
-        headway.api("POST", "/enrolment-tokens", {"pool": POOL})["token"] for _ in range(AGENTS)
+        headway.api("POST", "/enrolment-tokens", {"pool": pool})["token"] for _ in range(AGENTS)
     ]
     return await asyncio.gather(*(_deaf_agent(target, token) for token in tokens))
 
