@@ -91,6 +91,7 @@ class Sweeper:
         self._settings = settings or SweeperSettings()
         self._gained: set[int] = set()
         self._resting: dict[int, float] = {}  # shard -> until when, monotonic
+        self._braked: set[int] = set()
         self._closed: set[tuple[int, UUID]] = set()
         self._orphans_at = float("-inf")
         # Streams whose command, and shards whose rows, failed in a way that nobody foresaw.
@@ -101,6 +102,11 @@ class Sweeper:
     def interval(self) -> float:
         return self._settings.interval.total_seconds()
 
+    @property
+    def _extension(self) -> timedelta:
+        """A lease and a reconnect's grace."""
+        return self._settings.policy.lease_ttl + self._settings.grace
+
     def rests(self, shard: int) -> bool:
         """Whether nothing of this shard is reassigned at present."""
         return self._resting.get(shard, float("-inf")) > self._clock.monotonic()
@@ -108,6 +114,7 @@ class Sweeper:
     def on_shards(self, changed: ShardsChanged) -> None:
         """Somebody was away, we or the owner before us: whoever is still there gets the time to say so."""
         self._gained = (self._gained | changed.gained) - changed.lost
+        self._braked -= changed.lost
         for shard in changed.lost:
             self._resting.pop(shard, None)
 
@@ -131,11 +138,10 @@ class Sweeper:
         return max(len(due), lost) >= self._settings.most
 
     async def _push_leases(self, gained: set[int]) -> None:
-        extension = self._settings.policy.lease_ttl + self._settings.grace
-        parameters = {"shards": list(gained), "extension": extension}
+        parameters = {"shards": list(gained), "extension": self._extension}
         async with self._database.statements(Role.DISPATCHER) as connection:
             await connection.execute(_SQL["push_leases"], parameters)
-        until = self._clock.monotonic() + extension.total_seconds()
+        until = self._clock.monotonic() + self._extension.total_seconds()
         self._resting |= dict.fromkeys(gained, until)
         self._gained -= gained
 
@@ -166,6 +172,7 @@ class Sweeper:
                 # Looked at again soon: the agents that return end the rest.
                 rest = min(left, policy.renew_interval.total_seconds())
                 self._resting[shard] = self._clock.monotonic() + rest
+                self._braked.add(shard)
                 _log.warning(
                     "shard %d: %d sessions lost, %d there; nothing is reassigned for at most %.0f s",
                     shard,
@@ -173,6 +180,10 @@ class Sweeper:
                     live,
                     left,
                 )
+            elif shard in self._braked:
+                # Who has just come back gets the time to say what it holds and has begun.
+                self._braked.discard(shard)
+                self._resting[shard] = self._clock.monotonic() + self._extension.total_seconds()
         return [
             item
             for item in due
