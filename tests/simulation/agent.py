@@ -74,7 +74,7 @@ class Agent:
         if self.alive:
             self.world.note(self.host.name, "agent dies")
             for stream in tuple(self.link.streams):
-                self.world.after(0.01, stream._call.cancel if stream._call else (lambda: None))
+                stream.agent_died()
             self.link.streams.clear()
             self.loop.kill()
             self.hub = None
@@ -105,7 +105,8 @@ class Agent:
         random = Random(world.random.getrandbits(64))
         runner = Runner(world, self.host, self.loop)
         await runner.open()
-        who = Introduction(world.new_id(), "1", self.host.name)
+        self.host.processes += 1
+        who = Introduction(world.new_id(), "1", self.host.name, self.host.processes)
         self.hub = hub = Hub(Rules(self.slots), who, runner, self.clock, random)
         witnesses = Witnesses(self.host)
         session_loop = SessionLoop(
@@ -246,10 +247,24 @@ class Runner:
             return
         await self._write()
         row.acked_seq, row.acked_line = max(row.acked_seq, seq), max(row.acked_line, line)
-        directory = self._host.directories.get(key)
+        self._close_if_acked(row)
+
+    def _close_if_acked(self, row: Row) -> None:
+        """As in production, in the write that takes the last acknowledgement down, and at each look."""
+        directory = self._host.directories.get(row.key)
         said = directory is not None and directory.exited
-        if said and row.acked_seq >= self._last_seq(key) and row.acked_line >= self._last_line(key):
-            await self._close(row)
+        acked = row.acked_seq >= self._last_seq(row.key)
+        if said and acked and row.acked_line >= self._last_line(row.key):
+            row.state = "closed"
+
+    async def reopen(self) -> None:
+        await self._write()
+        for row in self._host.rows.values():
+            row.acked_seq = row.acked_line = 0
+            if row.state == "closed":
+                row.state = "running"
+        for key in list(self._host.rows):
+            await self._settle(key, may_start=False)
 
     async def forget(self, run: str) -> None:
         """Nothing is deleted within a seed."""
@@ -289,6 +304,7 @@ class Runner:
                     break
                 if await self._take(row, step):
                     break
+            self._close_if_acked(row)
         self._tell(key)
 
     async def _take(self, row: Row, step: adoption.Step) -> bool:

@@ -22,12 +22,13 @@ IN_FLIGHT = timedelta(
     seconds=60
 )  # between the sweeper's look at the losses and its command's commit
 ENDS = {"RunCompleted", "RunFailed", "RunCrashed", "RunCancelled"}
-CLOSES = ENDS | {"RunRescheduled", "RunPaused"}
+CLOSES = ENDS | {"RunRescheduled", "RunPaused", "RunSuspended"}
 _LEGAL = {
     "": {"RunCreated"},
-    "scheduled": {"RunGranted", "RunReattached", "RunCancelRequested"},
-    "open": {"RunStarted", "RunReattached", "RunRescheduled", "RunPaused", "RunCancelRequested", "RunCompleted", "RunFailed", "RunCrashed"},
+    "scheduled": {"RunGranted", "RunReattached", "RunCancelRequested", "RunAnswered", "RunRescheduled", "RunPaused", "RunFailed"},
+    "open": {"RunStarted", "RunReattached", "RunRescheduled", "RunPaused", "RunSuspended", "RunAnswered", "RunCancelRequested", "RunCompleted", "RunFailed", "RunCrashed"},
     "paused": {"RunResumed", "RunReattached", "RunCancelRequested", "RunFailed"},
+    "suspended": {"RunResumed", "RunAnswered", "RunCancelRequested"},
     "cancelling": {"RunStarted", "RunReattached", "RunCancelled", "RunCompleted"},
     "ended": set(),
 }  # fmt: skip
@@ -37,6 +38,7 @@ _NEXT = {
     "RunRescheduled": "scheduled",
     "RunResumed": "scheduled",
     "RunPaused": "paused",
+    "RunSuspended": "suspended",
     "RunCancelRequested": "cancelling",
 }
 
@@ -115,7 +117,7 @@ class Checks:
         self._move(row, run, entry, name)
 
     def _move(self, row: Workspace, run: Run, entry: Entry, name: str) -> None:
-        event = entry.event
+        event, before = entry.event, run.state
         run.fence = getattr(event, "fence", run.fence)
         if name == "RunCreated":
             run.pool = event.pool
@@ -132,6 +134,9 @@ class Checks:
             run.state = "open" if run.state != "cancelling" else run.state
         else:
             run.state = "ended" if name in ENDS else _NEXT.get(name, run.state)
+            if name == "RunAnswered" and before == "suspended":
+                run.state = "scheduled"
+        self.world.happens(f"{before or 'new'} > {name}")
 
     def _attempt_lost(self, row: Workspace, run: Run, entry: Entry, name: str) -> None:
         """Only a session that is over loses attempts, and one that was lost no sooner than promised."""
@@ -187,9 +192,7 @@ class Checks:
             until = agent.trusts_until()
             if until > self.world.now:
                 self._lease(agent, until, rows)
-        for run_id, run in self.runs.items():
-            if run.state != "ended":
-                self.single_holder(str(run_id))
+        self._single_holders()
 
     def _lease(self, agent: Agent, until: float, rows: Mapping[int, Workspace]) -> None:
         session = rows[agent.identity.ws].session(agent.session)
@@ -199,17 +202,18 @@ class Checks:
         if until - self.world.now > left:
             self._broke("trust outlives the lease", agent.host.name, until - self.world.now, left)
 
-    def single_holder(self, run: str) -> None:
+    def _single_holders(self) -> None:
         """One agent at a time executes a run under a lease that it may trust and without knowing that it was fenced."""
-        holders = [
-            (agent.host.name, key.fence)
-            for agent in self.agents
-            if agent.trusts_until() > self.world.now
-            for key, directory in agent.host.directories.items()
-            if key.run == run and directory.writer is not None and not _fenced(agent, key)
-        ]
-        if len({host for host, _ in holders}) > 1:
-            self._broke("two agents hold a run", run, holders)
+        holders: dict[str, tuple[str, int]] = {}
+        for agent in self.agents:
+            if agent.trusts_until() <= self.world.now:
+                continue
+            for key, directory in agent.host.directories.items():
+                if directory.writer is None or _fenced(agent, key):
+                    continue
+                name, fence = holders.setdefault(key.run, (agent.host.name, key.fence))
+                if name != agent.host.name:
+                    self._broke("two agents hold a run", key, agent.host.name, name, fence)
 
     def _slots(self, row: Workspace) -> None:
         for pool, taken in row.taken.items():

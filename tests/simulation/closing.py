@@ -128,7 +128,7 @@ class Closing:
             (str(run.run)[:8], run.status.value, run.fence, run.reason)
             for row in self._workspaces
             for run in row.of(StreamKind.RUN)
-            if not run.is_terminal and run.status != "paused"
+            if not run.is_terminal and (run.status != "paused" or run.is_suspended)
         ]
 
     def left_over(self) -> list[Any]:

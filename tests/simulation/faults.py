@@ -40,15 +40,46 @@ KINDS = (
     "flow ignores cancel",
     "agents cut off together",
     "stream moved by rotation",
+    "flow suspended",
+    "run answered",
+    "earlier process refused",
     "client retried",
     "run cancelled",
-    # What they lead to.
+    # What they lead to; among it every move of the run table that can come about here.
     "session lost",
     "run given away",
     "attempt taken up again",
     "late fact kept",
     "task skipped",
     "shard taken over",
+    "new > RunCreated",
+    "scheduled > RunGranted",
+    "scheduled > RunReattached",
+    "scheduled > RunCancelRequested",
+    "open > RunStarted",
+    "open > RunReattached",
+    "open > RunRescheduled",
+    "open > RunPaused",
+    "open > RunSuspended",
+    "open > RunCancelRequested",
+    "open > RunCompleted",
+    "open > RunFailed",
+    "open > RunCrashed",
+    "suspended > RunResumed",
+    "suspended > RunAnswered",
+    "suspended > RunCancelRequested",
+    "cancelling > RunCancelled",
+    "cancelling > RunCompleted",
+)
+# Too rare for a few dozen seeds, or of the liveness mode alone; `run.py --coverage` asks for them as well.
+RARE = (
+    "paused > RunReattached",
+    "paused > RunResumed",
+    "paused > RunCancelRequested",
+    "scheduled > RunRescheduled",
+    "open > RunAnswered",
+    "cancelling > RunStarted",
+    "cancelling > RunReattached",
 )
 
 
@@ -85,10 +116,11 @@ class Faults:
     storm_every: float = 0.0
     drift: float = 0.0
     cancel: float = 0.0
+    suspend: float = 0.0
 
     def heal(self) -> None:
         """From now on nothing goes wrong any more, but clocks keep their rate and flows their nature."""
-        lasting = {"drift", "flow_crash", "flow_failure", "stubborn", "cancel"}
+        lasting = {"drift", "flow_crash", "flow_failure", "stubborn", "cancel", "suspend"}
         for field in fields(self):
             if field.name not in lasting:
                 setattr(self, field.name, 0.0)
@@ -124,6 +156,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "storm_every": (60, 400),
     "drift": (0.001, 0.05),
     "cancel": (0.1, 0.5),
+    "suspend": (0.1, 0.8),
 }
 
 

@@ -74,6 +74,7 @@ class Host:
         self.directories: dict[AttemptKey, RunDirectory] = {}
         self.witness: Any = None
         self.power_cuts = 0
+        self.processes = 0  # of the agent: counted in agent.db
         self.lose_power: Callable[[], None] = lambda: None
         self.on_wake: Callable[[AttemptKey], None] = lambda _: None
 
@@ -121,9 +122,10 @@ class Host:
 
 @dataclass
 class Flow:
-    """What a run's code does: `tasks` with their durations, and the ones that fail or crash how often."""
+    """What a run's code does: `tasks` with their durations, and `waits`: before which of them it is suspended, how long (None: for an answer)."""
 
     tasks: list[float]
+    waits: dict[int, float | None] = field(default_factory=dict)
     bodies: list[Body] = field(default_factory=list)
     starts: dict[int, str] = field(default_factory=dict)  # fence -> host that executed it
 
@@ -140,9 +142,11 @@ class Supervisor:
         self._held = HeldStarts()
         self._cancel = Cancelling(assignment.cancel_grace_us / 1e6, assignment.kill_grace_us / 1e6)
         self._ended: str | None = None
+        self._waits: list[dict[str, Any]] = []
         self._stubborn = self._world.chance(host.faults.stubborn)
         self._syncing = False
         self._began = self._world.now
+        self._answered = {answer.call for answer in assignment.answers}
         self.alive = True
         directory.writer = self
         self._write(
@@ -171,6 +175,10 @@ class Supervisor:
         world, faults = self._world, self._host.faults
         if n == len(self._flow.tasks):
             self._end("completed", 0)
+        elif (
+            n in self._flow.waits and n not in self._journal and wait_call(n) not in self._answered
+        ):
+            self._suspend(n, self._flow.waits[n])
         elif n in self._journal:
             world.happens("task skipped")
             self._say("call.ended", call=f"{n:04x}", outcome="skipped", result=_RESULT)
@@ -199,9 +207,22 @@ class Supervisor:
         self._directory.lines += world.random.randrange(4)
         self._task(n + 1)
 
+    def _suspend(self, n: int, seconds: float | None) -> None:
+        self._world.happens("flow suspended")
+        wait: dict[str, Any] = {
+            "call": wait_call(n),
+            "kind": "input" if seconds is None else "sleep",
+        }
+        if seconds is not None:
+            wait["until_us"] = self._now_us() + int(seconds * 1e6)
+        self._waits = [wait]
+        self._end("suspended", 0)
+
     def _end(self, outcome: str, code: int) -> None:
         self._ended = outcome
-        more = {"error": _ERROR} if outcome == "failed" else {}
+        more: dict[str, Any] = {"error": _ERROR} if outcome == "failed" else {}
+        if outcome == "suspended":
+            more = {"waits": self._waits}
         self._say("attempt.ended", outcome=outcome, **more)
         self._later(0.01, self._exit, code)
 
@@ -235,11 +256,16 @@ class Supervisor:
 
     def _exit(self, code: int) -> None:
         outcome, cause = decide_exit(self._ended, code, self._cancel)
+        more = {"waits": self._waits} if outcome == "suspended" else {}
         self._write(self._held.release_all())
         self._write(
             [
                 self._frame(
-                    "attempt.exited", outcome=outcome, cause=cause, lines=self._directory.lines
+                    "attempt.exited",
+                    outcome=outcome,
+                    cause=cause,
+                    lines=self._directory.lines,
+                    **more,
                 )
             ]
         )
@@ -303,6 +329,10 @@ class Supervisor:
 
     def _now_us(self) -> int:
         return int(self._world.instant().timestamp() * 1e6)
+
+
+def wait_call(n: int) -> str:
+    return f"8{n:03x}"
 
 
 _RESULT = {"codec": "json", "size": 4, "digest": "ab" * 32, "data": "null"}

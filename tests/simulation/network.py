@@ -7,6 +7,7 @@ come, and what got no answer comes again.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -19,7 +20,7 @@ from simulation.faults import Faults
 from simulation.world import Loop, World
 
 KEEPALIVE = 40.0  # after so long an end notices that the other is dead
-LONGEST_DELAY = 90.0
+LONGEST_DELAY = 270.0  # three times what a lost session's attempts wait for
 
 
 class Link:
@@ -60,18 +61,18 @@ class Pipe:
         self._network = network
         self._reader = reader
         self._stalled = stalled
-        self._last = 0.0
+        self.last = 0.0
         self._items: deque[Any] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self.broken = False
 
     def put(self, item: Any) -> None:
         world = self._network.world
-        at = max(world.now + self._network.delay(), self._last)
+        at = max(world.now + self._network.delay(), self.last)
         if (until := self._stalled()) > world.now:
             world.happens("link stalled")
             at = max(at, until)
-        self._last = at
+        self.last = at
         world.after(at - world.now, self._arrive, item)
 
     def arrives_now(self, item: Any) -> None:
@@ -154,6 +155,12 @@ class Stream:
         if self._call is not None:
             self._call.up.put(End())
 
+    def agent_died(self) -> None:
+        """Its machine sends what the process had handed over, then the reset; without power it sends nothing more."""
+        self._open = False
+        if self._call is not None:
+            self._call.agent_left()
+
     def cut(self) -> None:
         """The connection is gone; perhaps only one end hears of it in time."""
         world, call = self._network.world, self._call
@@ -214,7 +221,8 @@ class Call:
         """Its reset comes behind what it sent; without one, the server's keepalive finds out."""
         world = self._network.world
         reset = not world.chance(self._network.faults.unreachable)
-        world.after(self._network.delay() if reset else KEEPALIVE, self.cancel)
+        delay = self._network.delay() if reset else KEEPALIVE
+        world.after(max(delay, self.up.last - world.now + 1e-6), self.cancel)
 
     def cancel(self) -> None:
         if self._task is not None and self._replica.loop.alive:
@@ -241,4 +249,9 @@ class Call:
         return (("authorization", str(self._agent.identity.agent)),)
 
     async def abort(self, code: Any, detail: str, metadata: Any = ()) -> None:
+        world = self._network.world
+        if code is grpc.StatusCode.INTERNAL:
+            world.broke("a stream ended by a defect", self._replica.name, repr(sys.exc_info()[1]))
+        if code is grpc.StatusCode.ALREADY_EXISTS:
+            world.happens("earlier process refused")
         raise Aborted(code, detail, metadata)

@@ -12,9 +12,12 @@ from headway_agent.core import lease, lines
 from headway_control_plane.background import sweeper
 from headway_control_plane.domain import states
 from headway_control_plane.domain.attempt.admission import Admission, Verdict, admit
+from headway_control_plane.domain.commands import LoseAttempt
 from headway_control_plane.domain.policy import Policy
 from headway_control_plane.domain.run import decide
 from headway_control_plane.domain.session import evolve
+from headway_control_plane.grpc_api import handshake, opening
+from headway_control_plane.grpc_api.opening import AGENT_FORGOT
 from headway_control_plane.log import draft
 from headway_control_plane.log.lane import Lane
 
@@ -54,11 +57,26 @@ async def _forget_unknown(self: Lane, unknown: Any) -> bool:
 _GRANT = decide.grant_run
 _EVOLVE = evolve.evolve_session
 _LINES = lines.step
+_SETTLE = opening.settle
+_UNBRAKED = sweeper.Sweeper._unbraked
 
 
 def _deaf_to_stored_lines(state: Any, given: Any) -> Any:
     after, effects = _LINES(state, given)
     return after, (() if isinstance(given, lines.Welcomed) and given.permitted else effects)
+
+
+def _settle_forgetful(opening: Any, sessions: Any, attempts: Any) -> Any:
+    """What this Hello does not name is lost, although the very session has reported on it since."""
+    begun = [row for row in attempts if row.is_open and row.last_seq > 0]
+    held = {item.attempt for item in opening.hello.held}
+    gone = [LoseAttempt(row.run, row.fence, AGENT_FORGOT) for row in begun if row.key not in held]
+    return [*_SETTLE(opening, sessions, attempts), *([gone] if gone else [])]
+
+
+async def _let_go_at_once(self: Any, due: Any) -> Any:
+    self._braked.clear()
+    return await _UNBRAKED(self, due)
 
 
 BUGS: dict[str, Callable[[], Any]] = {
@@ -70,6 +88,15 @@ BUGS: dict[str, Callable[[], Any]] = {
     "no brake": lambda: _put(sweeper, "held_until", lambda *_: None),
     "granted without the shard's epoch": lambda: _put(decide, "grant_run", _grant_by_anybody),
     "acknowledged before the commit is known": lambda: _put(Lane, "_happened", _forget_unknown),
+    "a late Hello of an earlier process is taken": lambda: _put(
+        opening.Opening, "is_late", lambda *_: False
+    ),
+    "a late Hello loses what its session began since": lambda: _put(
+        handshake, "settle", _settle_forgetful
+    ),
+    "start deadlines pass as soon as the brake lets go": lambda: _put(
+        sweeper.Sweeper, "_unbraked", _let_go_at_once
+    ),
     "what Welcome says of lines is not written down": lambda: _put(
         lines, "step", _deaf_to_stored_lines
     ),

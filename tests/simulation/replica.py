@@ -12,6 +12,7 @@ from uuid import UUID
 from headway_control_plane.background.service import Service, Work
 from headway_control_plane.background.sweeper import Sweeper, SweeperSettings
 from headway_control_plane.dispatch.dispatcher import Dispatcher
+from headway_control_plane.dispatch.quarantine import Quarantine
 from headway_control_plane.dispatch.rows import DispatchRows
 from headway_control_plane.dispatch.shards import ShardLeases
 from headway_control_plane.grpc_api.auth import AgentIdentity
@@ -25,7 +26,7 @@ from simulation.network import Call
 from simulation.statements import Statements
 from simulation.world import Clock, Loop, World
 
-SWEEP = timedelta(seconds=3)
+SWEEP = timedelta(seconds=5)
 
 
 class Hints:
@@ -88,6 +89,8 @@ class Replica:
         self.loop = Loop(world, Clock(world), name)
         self.loop.alive = False
         self._remote_hints: list[Callable[[int], None]] = []
+        self._services: list[Service] = []
+        self._aside: tuple[Quarantine[Any], ...] = ()
 
     def start(self) -> None:
         """A new process on this machine."""
@@ -145,7 +148,7 @@ class Replica:
         agents = self._make_agents(access, replica, shards, random)
         await log.start()
 
-        dispatching = self._service(dispatcher, random, prompt=True)
+        dispatching = self._service(dispatcher, random, prompt=True, recover=dispatcher.recover)
         delivering = self._service(agents.delivery, random, prompt=True)
         dispatcher.on_wake(dispatching.wake)
         agents.on_wake(delivering.wake)
@@ -159,6 +162,14 @@ class Replica:
         services = [leasing, dispatching, self._service(sweeper, random), delivering]
         for service in services:
             service.start(self._ended)
+        self._services = services
+        self._aside = (
+            dispatcher.quarantine,
+            sweeper.quarantine,
+            sweeper.unreadable,
+            agents.delivery.broken_runs,
+            agents.delivery.broken_sessions,
+        )
         self._leave = partial(_leave, services, dispatcher, shards, agents)
         self.service = agents._service
 
@@ -199,8 +210,13 @@ class Replica:
         agents._service._authenticator = self._identities  # type: ignore[assignment]
         return agents
 
-    def _service(self, work: Work, random: Random, *, prompt: bool = False) -> Service:
-        return Service(work, random=random, prompt=prompt)
+    def defects(self) -> list[str]:
+        """What failed in a way that nobody foresaw. Production goes on all the same; here nothing is poisoned."""
+        failed = [f"{s.name}: {s.defect!r}" for s in self._services if s.defect is not None]
+        return failed + [f"{len(aside)} set aside" for aside in self._aside if len(aside)]
+
+    def _service(self, work: Work, random: Random, **options: Any) -> Service:
+        return Service(work, random=random, **options)
 
     def _ended(self, service: Service) -> None:
         if self.loop.alive:

@@ -1,7 +1,7 @@
-"""Simulates: `python -m tests.simulation.run --seeds 0:1000 [--mode safety|liveness] [--trace SEED] [--power]`.
+"""Simulates: `python -m tests.simulation.run --seeds 0:1000 [--mode safety|liveness] [--coverage] [--trace SEED] [--power]`.
 
 A failing seed is printed with its last steps; `--trace SEED` tells one seed's whole story. `--power` plants bugs and counts the seeds
-until each is found.
+until each is found; `--coverage` fails when a kind of fault, or a move of the run table, never came about.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from simulation.batches import Mode, simulate_all, trace
-from simulation.faults import KINDS
+from simulation.faults import KINDS, RARE
 from simulation.power import BUGS
 from simulation.scenario import Outcome
 
@@ -28,10 +28,10 @@ def main() -> int:
     if options.trace is not None:
         _tell(traced := trace(options.trace, options.mode))
         return bool(traced.broken)
-    return _simulate(options.seeds, options.mode, options.workers)
+    return _simulate(options.seeds, options.mode, options.workers, coverage=options.coverage)
 
 
-def _simulate(seeds: range, mode: Mode, workers: int) -> int:
+def _simulate(seeds: range, mode: Mode, workers: int, *, coverage: bool) -> int:
     failed, hours, steps, happened = [], 0.0, 0, Counter[str]()
     seconds = 0.0
     for outcome in simulate_all(seeds, mode, workers=workers):
@@ -46,8 +46,11 @@ def _simulate(seeds: range, mode: Mode, workers: int) -> int:
     print(
         f"{hours:.0f} simulated hours, {hours / minutes:.0f} a CPU minute; {steps / minutes / 60:.0f} steps a second"
     )
-    print("faults: " + ", ".join(f"{kind} {happened[kind]}" for kind in KINDS))
-    return bool(failed)
+    kinds = (*KINDS, *RARE)
+    print("faults and moves: " + ", ".join(f"{kind} {happened[kind]}" for kind in kinds))
+    never = [kind for kind in kinds if not happened[kind]]
+    print(f"never: {never}", flush=True)
+    return bool(failed or (coverage and never))
 
 
 def _power(seeds: range, mode: Mode) -> int:
@@ -75,6 +78,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Simulate the whole of Headway, with faults.")
     parser.add_argument("--seeds", type=_range, default=range(200), metavar="A:B")
     parser.add_argument("--mode", choices=("safety", "liveness"), default="safety")
+    parser.add_argument(
+        "--coverage", action="store_true", help="fail when a fault or a move never came about"
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes at once")
     parser.add_argument("--trace", type=int, metavar="SEED")
     parser.add_argument("--power", action="store_true", help="plant bugs and look for them")

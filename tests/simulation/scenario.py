@@ -11,7 +11,7 @@ from uuid import UUID
 from headway_control_plane.application.ports import Unavailable
 from headway_control_plane.dispatch import ownership
 from headway_control_plane.domain.agent.state import AgentState
-from headway_control_plane.domain.commands import CancelRun, CreateRun, ReleaseRun
+from headway_control_plane.domain.commands import AnswerRun, CancelRun, CreateRun, ReleaseRun
 from headway_control_plane.domain.deployment.events import DeploymentDeployed
 from headway_control_plane.domain.deployment.state import DeploymentState
 from headway_control_plane.domain.errors import Refused
@@ -91,6 +91,7 @@ class Story:
         for node in (*self.replicas, *self.agents):
             node.start()
         self._look()
+        self._answer_questions()
         self._plan_faults()
         self._plan_runs()
         world.run(TROUBLE)
@@ -145,7 +146,7 @@ class Story:
             run = self.world.new_id()
             long = random.choice((2.0, 20.0, 120.0))
             tasks = [random.uniform(0.02, long) for _ in range(random.randint(1, 5))]
-            self.flows[str(run)] = Flow(tasks)
+            self.flows[str(run)] = Flow(tasks, self._waits(len(tasks)))
             labels = Blob(b"l" * 32, b'{"name": "", "tags": []}')
             create = CreateRun(
                 run,
@@ -159,6 +160,28 @@ class Story:
             self.world.after(at, self._ask, ws, create, partial(self.accepted.__setitem__, run, ws))
             if random.random() < self.faults.cancel:
                 self.world.after(at + random.uniform(0, 200), self._cancel, ws, run)
+
+    def _waits(self, tasks: int) -> dict[int, float | None]:
+        """Before which tasks the flow is suspended; for so many seconds, or until somebody answers."""
+        random, share = self.world.random, self.faults.suspend
+        return {
+            n: None if random.random() < 0.5 else random.uniform(0.5, 150)
+            for n in range(tasks)
+            if random.random() < share
+        }
+
+    def _answer_questions(self) -> None:
+        """People look now and then whether something waits for them."""
+        self.world.after(5.0, self._answer_questions)
+        for row in self.database.workspaces.values():
+            for run in row.of(StreamKind.RUN):
+                open_ones = [
+                    w for w in run.waits if w.kind == "input" and w.call not in dict(run.answers)
+                ]
+                if run.is_suspended and open_ones and self.world.chance(0.25):
+                    value = Blob(b"y" * 32, b'"yes"')
+                    answer = AnswerRun(run.run, open_ones[0].call, value)
+                    self._ask(row.ws, answer, partial(self.world.happens, "run answered"))
 
     def _cancel(self, ws: int, run: UUID) -> None:
         self.world.happens("run cancelled")
@@ -336,6 +359,9 @@ class Story:
 
     def _look(self) -> None:
         self.checks.look(self.database.workspaces)
+        for replica in self.replicas:
+            if replica.loop.alive and (defects := replica.defects()):
+                self.world.broke("a defect", replica.name, *defects)
         self.world.after(LOOK_EVERY, self._look)
 
     def _heal(self) -> None:

@@ -11,6 +11,7 @@ from headway_control_plane.db.queries import load_queries
 from headway_control_plane.domain.run.state import TERMINAL, RunStatus
 from headway_control_plane.domain.session.state import SessionStatus
 from headway_control_plane.domain.streams import Stream, StreamKind
+from headway_control_plane.log.run_json import dump_answers, dump_waits
 from simulation.database import Database, Workspace
 
 Row = tuple[Any, ...]
@@ -42,7 +43,7 @@ class Statements:
         self._db = database
 
     def find(self, sql: str) -> Callable[[dict[str, Any]], Rows] | None:
-        """What a text means; None for settings and the like."""
+        """What a text means; None for settings and the like. One that nobody modelled is an error here, and a broken world."""
         name = _NAMES.get(sql)
         return None if name is None else getattr(self, name)
 
@@ -63,7 +64,8 @@ class Statements:
             for stream, state in row.states.items():
                 deadline = getattr(state, "deadline", None)
                 late = deadline is not None and deadline.at <= now
-                if late and not (deadline.kind in ("reassign", "start") and resting):
+                held = late and resting and deadline.kind in ("reassign", "start", "home")
+                if late and not held and not _waits_at_home(row, state):
                     timers.append(
                         (
                             row.ws,
@@ -200,9 +202,12 @@ class Statements:
 
     # grpc_api/queries.sql -----------------------------------------------------------------------------------
 
+    def epoch(self, p: dict[str, Any]) -> Rows:
+        return [(self._db.workspaces[p["ws"]].epoch,)]
+
     def agent_sessions(self, p: dict[str, Any]) -> Rows:
         return [
-            (s.session, s.status.value, s.agent)
+            (s.session, s.status.value, s.agent, s.incarnation)
             for s in self._db.workspaces[p["ws"]].of(StreamKind.SESSION)
             if s.session == p["session"]
             or (s.agent == p["agent"] and s.status is not SessionStatus.CLOSED)
@@ -296,9 +301,17 @@ class Statements:
                         run.cancel_grace_ms,
                         run.kill_grace_ms,
                         "",
+                        run.home == attempt.agent,
+                        dump_waits(run.waits),
+                        dump_answers(run.answers),
+                        self._db.now(),
+                        False,  # nobody makes runs from runs here
                     )
                 )
         return rows
+
+    def answers(self, p: dict[str, Any]) -> Rows:
+        return [(digest, b'"yes"') for digest in p["digests"]]
 
     # lines.sql ----------------------------------------------------------------------------------------------
 
@@ -328,8 +341,17 @@ def _over(state: Any) -> bool:
     return state is not None and state.status is SessionStatus.CLOSED and not state.handover
 
 
+def _waits_at_home(row: Workspace, state: Any) -> bool:
+    """The deadline of a run whose agent is there does not pass."""
+    return state.deadline.kind == "home" and any(
+        s.agent == state.home and s.status is not SessionStatus.CLOSED
+        for s in row.of(StreamKind.SESSION)
+    )
+
+
 def _shown_session(state: Any) -> Row:
-    return state.session, state.pool, state.slots, state.status is SessionStatus.OPEN
+    up = state.status is SessionStatus.OPEN
+    return state.session, state.pool, state.slots, up, state.agent
 
 
 def _shown_run(row: Workspace, run: Any) -> Row | None:
@@ -337,4 +359,4 @@ def _shown_run(row: Workspace, run: Any) -> Row | None:
     session = attempt.session if attempt is not None and attempt.is_open else None
     if run.status not in _SHOWN or (run.status is not RunStatus.SCHEDULED and session is None):
         return None
-    return run.run, run.pool, run.deployment, run.priority, run.due_at, session
+    return run.run, run.pool, run.deployment, run.priority, run.due_at, session, run.home

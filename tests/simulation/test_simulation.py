@@ -23,7 +23,9 @@ HUNTS = {
     "reassigned as soon as a session is lost": range(8),
     "no brake": range(16),
     "granted without the shard's epoch": range(16),
+    "what Welcome says of lines is not written down": range(8),
 }
+LIVENESS_HUNTS = {"what Welcome says of lines is not written down"}
 
 
 def kept():
@@ -68,7 +70,8 @@ def test_everything_ends_once_nothing_goes_wrong_any_more():
 @pytest.mark.process
 @pytest.mark.parametrize("bug", HUNTS)
 def test_a_planted_bug_is_found(bug):
-    outcomes = simulate_all(HUNTS[bug], "safety", bug=bug)
+    mode = "liveness" if bug in LIVENESS_HUNTS else "safety"
+    outcomes = simulate_all(HUNTS[bug], mode, bug=bug)
     found = next((outcome for outcome in outcomes if outcome.broken), None)
     outcomes.close()
     assert found is not None, f"{bug}: {len(HUNTS[bug])} seeds did not notice"
