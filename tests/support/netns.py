@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _numbers = itertools.count()
-_NETWORKS = list(ipaddress.ip_network("10.211.0.0/16").subnets(new_prefix=30))
+_NETWORKS = list(ipaddress.IPv4Network("10.211.0.0/16").subnets(new_prefix=30))
 _NAMED = Path("/run/netns")
 _OURS = re.compile(r"hw(\d+)n\d+")
 _PER_PROCESS = 4
