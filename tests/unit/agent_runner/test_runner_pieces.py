@@ -24,7 +24,7 @@ from headway_agent.runner.environments import (
 from headway_agent.runner.processes import NOBODY, ProcessId
 from headway_agent.runner.template import child_env
 from headway_agent.spool.frames import create_with
-from headway_agent.spool.retention import KeptRun, choose, delete_leftovers, delete_run, size_of
+from headway_agent.spool.retention import LEAST_US, KeptRun, choose, delete_leftovers, delete_run, size_of
 from support.attempts import is_alive, wait_dead
 from support.runners import assignment
 
@@ -174,6 +174,9 @@ def test_old_runs_go_and_the_oldest_until_the_rest_fits() -> None:
     assert set(choose(kept, 100, keep_us=50, keep_bytes=1000)) == {"old"}
     assert set(choose(kept, 100, keep_us=50, keep_bytes=25)) == {"old", "b"}
     assert set(choose(kept, 100, keep_us=50, keep_bytes=0)) == {"old", "b", "c", "d"}
+    later = LEAST_US + 100
+    assert len(choose(kept, later, keep_us=2 * later, keep_runs=3)) == len(kept) - 3
+    assert choose(kept, 100, keep_us=1000, keep_runs=3) == []
     assert choose([], 100) == []
 
 

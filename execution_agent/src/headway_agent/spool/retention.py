@@ -1,5 +1,6 @@
-"""Which run directories may go. A journal is kept while another attempt may need it, acknowledged facts for a while longer:
-a control plane that was restored from a backup asks for them again.
+"""Which run directories may go. A journal is kept while another attempt may need it, and of a run that has ended for a week:
+somebody may resume it, retry a step of it, or rerun it from one. Acknowledged facts are asked for again by a control plane that
+was restored from a backup.
 
 Of a run that ended elsewhere, or while this agent was away, nobody tells us: its journal is kept for `UNTOLD_US`. Should
 it go on here after that, its tasks are executed again.
@@ -13,7 +14,10 @@ from typing import Protocol
 
 from headway_agent.spool.frames import writer_alive
 
-KEEP_US = 15 * 60 * 1_000_000
+KEEP_US = 7 * 24 * 3_600 * 1_000_000
+# Beyond so many runs only this long: each is held in memory.
+KEEP_RUNS = 10_000
+LEAST_US = 15 * 60 * 1_000_000
 KEEP_BYTES = 512 << 20
 UNTOLD_US = 30 * 24 * 3_600 * 1_000_000
 
@@ -52,15 +56,22 @@ def is_over(attempts: Collection[Ended], now_us: int) -> bool:
 
 
 def choose(
-    kept: Iterable[KeptRun], now_us: int, *, keep_us: int = KEEP_US, keep_bytes: int = KEEP_BYTES
+    kept: Iterable[KeptRun],
+    now_us: int,
+    *,
+    keep_us: int = KEEP_US,
+    keep_bytes: int = KEEP_BYTES,
+    keep_runs: int = KEEP_RUNS,
 ) -> list[str]:
     """The runs to delete: those old enough, then the oldest until the rest fits."""
     newest_first = sorted(kept, key=lambda run: run.since_us, reverse=True)
     chosen = []
     total = 0
-    for run in newest_first:
+    for count, run in enumerate(newest_first, 1):
         total += run.size
-        if now_us - run.since_us >= keep_us or total > keep_bytes:
+        age_us = now_us - run.since_us
+        too_many = count > keep_runs and age_us >= LEAST_US
+        if age_us >= keep_us or total > keep_bytes or too_many:
             chosen.append(run.run)
     return chosen
 
