@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from headway_control_plane.db.queries import load_queries
+from headway_control_plane.db.run_json import dump_answers, dump_waits
 from headway_control_plane.domain.run.state import TERMINAL, RunStatus
 from headway_control_plane.domain.session.state import SessionStatus
 from headway_control_plane.domain.streams import Stream, StreamKind
-from headway_control_plane.log.run_json import dump_answers, dump_waits
 from simulation.database import Database, Workspace
 
 Row = tuple[Any, ...]
