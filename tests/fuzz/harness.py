@@ -7,10 +7,11 @@ A seed and a number of executions determine every input; only the clock that end
 
 from __future__ import annotations
 
+import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Hashable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -22,6 +23,7 @@ from fuzz.coverage import Lines
 
 SHRINK_EXECUTIONS = 300
 MOST_FINDINGS = 10
+CPU_SECONDS = 20.0
 REST = 0.9  # of executions begin at an input that is known, the others at a recorded one
 
 
@@ -147,7 +149,7 @@ async def _try(target: Target, script: Script, report: Report, lines: Lines, *, 
     """Whether the input showed something new."""
     report.executions += 1
     try:
-        with lines:
+        with lines, _no_longer_than(CPU_SECONDS):
             answer = await target.execute(script)
     except Finding as finding:
         if finding.kind not in report.findings:
@@ -164,6 +166,26 @@ async def _try(target: Target, script: Script, report: Report, lines: Lines, *, 
         report.new_entries += 1
         return True
     return False
+
+
+@contextmanager
+def _no_longer_than(seconds: float) -> Iterator[None]:
+    """Code that spins is interrupted where it spins. By the time it was computing: what only waits is the target's to judge."""
+    before = signal.signal(signal.SIGPROF, _interrupt)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+class Spins(Exception):
+    """One execution computes for ever."""
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise Spins
 
 
 async def _shrink(target: Target, script: Script, kind: str) -> Script:
@@ -184,7 +206,8 @@ async def _shrink(target: Target, script: Script, kind: str) -> Script:
 
 async def _same(target: Target, script: Script, kind: str) -> bool:
     try:
-        await target.execute(script)
+        with _no_longer_than(CPU_SECONDS):
+            await target.execute(script)
     except Finding as finding:
         return finding.kind == kind
     return False

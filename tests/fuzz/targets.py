@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from fuzz.agent_stream import AgentStream
 from fuzz.codec import Codec
 from fuzz.frames import Frames
 from fuzz.frames_log import FramesLog
+from fuzz.hostile_control import HostileControl
 from fuzz.harness import Target
 
 TARGETS: Mapping[str, Callable[[], Target]] = {
-    target.name: target for target in (Frames, FramesLog, Codec)
+    target.name: target for target in (Frames, FramesLog, Codec, AgentStream, HostileControl)
 }

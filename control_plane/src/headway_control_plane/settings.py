@@ -38,6 +38,9 @@ class Settings:
 
     http_host: Annotated[str, "Address of the REST API and the UI."] = "127.0.0.1"
     http_port: Annotated[int, "Port of the REST API and the UI; 0 takes any free one."] = 4200
+    http_request_timeout: Annotated[
+        float, "How long a request may take to arrive whole; then its connection is closed."
+    ] = 30.0
     grpc_host: Annotated[str, "Address that agents dial."] = "127.0.0.1"
     grpc_port: Annotated[int, "Port that agents dial; 0 takes any free one."] = 4201
     public_url: Annotated[

@@ -65,6 +65,10 @@ CUTS: Mapping[Cut, Refusal] = {
     ),
 }
 
+UNREADABLE = Refusal(
+    _Code.INVALID_ARGUMENT,
+    "The message cannot be read. Install a version of headway-agent that fits this control plane.",
+)
 OVERFLOW = Refusal(
     _Code.RESOURCE_EXHAUSTED, "The agent does not read what is sent to it. Reconnect."
 )

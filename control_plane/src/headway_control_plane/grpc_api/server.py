@@ -12,7 +12,6 @@ from uuid import UUID
 import grpc
 import grpc.aio
 
-from headway_api.agent.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
 from headway_control_plane.application.credentials import Credentials
 from headway_control_plane.application.ports import Hints, Log
 from headway_control_plane.clock import Clock
@@ -21,6 +20,7 @@ from headway_control_plane.grpc_api.auth import Authenticator
 from headway_control_plane.grpc_api.delivery import Delivery
 from headway_control_plane.grpc_api.handshake import Handshake
 from headway_control_plane.grpc_api.intake import Intake
+from headway_control_plane.grpc_api.methods import serve
 from headway_control_plane.grpc_api.registry import Registry
 from headway_control_plane.grpc_api.renewals import Renewals
 from headway_control_plane.grpc_api.service import AgentService
@@ -114,7 +114,7 @@ class AgentServer:
         if self._server is not None:
             return
         server = grpc.aio.server(options=_options(self._settings))
-        add_AgentServiceServicer_to_server(self._service, server)
+        serve(self._service, server)
         self.port = _bind(server, self._settings)
         self._unsubscribe.append(self._log.on_commit(self.delivery.on_commit))
         if self._hints is not None:

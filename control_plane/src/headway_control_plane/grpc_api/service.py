@@ -27,6 +27,7 @@ from headway_control_plane.grpc_api.pacing import TokenBucket
 from headway_control_plane.grpc_api.refusals import (
     DEFECT,
     SHUTDOWN,
+    UNREADABLE,
     CallRefused,
     Refusal,
     outage_refusal,
@@ -76,10 +77,12 @@ class AgentService(AgentServiceServicer):
         self._stopping = False
 
     async def Enrol(  # noqa: N802 - the name of the wire
-        self, request: pb.EnrolRequest, context: Context
+        self, request: pb.EnrolRequest | None, context: Context
     ) -> pb.EnrolResponse:
         try:
             await self._pace()
+            if request is None:
+                raise CallRefused(UNREADABLE)
             return await self._enrol(request)
         except CallRefused as refused:
             await self._abort(context, refused.refusal)
@@ -92,7 +95,7 @@ class AgentService(AgentServiceServicer):
 
     # The generated base knows streaming handlers as generators alone; this one writes to its context.
     async def Session(  # type: ignore[override]  # noqa: N802 - the name of the wire
-        self, request_iterator: AsyncIterator[pb.SessionRequest], context: Context
+        self, request_iterator: AsyncIterator[pb.SessionRequest | None], context: Context
     ) -> None:
         try:
             await self._pace()
@@ -118,7 +121,10 @@ class AgentService(AgentServiceServicer):
         return len(self._open)
 
     async def _serve(
-        self, identity: AgentIdentity, requests: AsyncIterator[pb.SessionRequest], context: Context
+        self,
+        identity: AgentIdentity,
+        requests: AsyncIterator[pb.SessionRequest | None],
+        context: Context,
     ) -> None:
         stream = AgentStream(self._services, identity, self._rotation())
         self._open[stream] = None

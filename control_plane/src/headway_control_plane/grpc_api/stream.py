@@ -30,6 +30,7 @@ from headway_control_plane.grpc_api.refusals import (
     ENDINGS,
     NO_HELLO,
     OVERFLOW,
+    UNREADABLE,
     CallRefused,
     Refusal,
     outage_refusal,
@@ -86,7 +87,7 @@ class AgentStream:
         assert self._session is not None, "a stream is entered after its Hello"
         return self.identity.ws, self._session
 
-    async def run(self, requests: AsyncIterator[pb.SessionRequest], write: Write) -> None:
+    async def run(self, requests: AsyncIterator[pb.SessionRequest | None], write: Write) -> None:
         """Serve the stream to its end."""
         patience = self._services.settings.hello_timeout.total_seconds()
         self._timer = asyncio.get_running_loop().call_later(patience, self._end, NO_HELLO)
@@ -125,8 +126,11 @@ class AgentStream:
 
     # Reading and writing --------------------------------------------------------------------------------
 
-    async def _read(self, requests: AsyncIterator[pb.SessionRequest]) -> None:
+    async def _read(self, requests: AsyncIterator[pb.SessionRequest | None]) -> None:
         async for message in requests:
+            if message is None:
+                self._end(UNREADABLE)
+                break
             for effect in self._step(core.Received(message)):
                 await self._carry_out(effect)
             if self._core.leaving or self._refusal.done():

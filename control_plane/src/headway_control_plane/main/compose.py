@@ -211,6 +211,7 @@ async def _http_server(core: Core, engine: ProjectionEngine) -> AsyncIterator[Ht
         settings.http_host,
         settings.http_port,
         drain_timeout=settings.drain_timeout / 2,
+        request_timeout=settings.http_request_timeout,
         tls=_tls_files(settings),
     )
     async with server:

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import uvicorn
 from typing_extensions import override
@@ -18,13 +18,44 @@ _MOST_HEAD = 64 * 1024
 
 
 class _Protocol(HttpToolsProtocol):
-    """HTTP by httptools, which takes a fifth of the time that the parser in Python needs, and knows no end of a head."""
+    """HTTP by httptools, which takes a fifth of the time that the parser in Python needs, and knows no end of a head.
+
+    A request that does not arrive whole in time loses its connection: whoever sends it byte by byte would hold it for ever.
+    """
+
+    request_timeout: ClassVar[float]
 
     _head_bytes: float = 0.0
     """What came of a head that is not complete; less than nothing while a body comes."""
+    _late: asyncio.TimerHandle | None = None
+
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_request()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._request_is_here()
+        super().connection_lost(exc)
+
+    def _expect_request(self) -> None:
+        if self._late is None:
+            self._late = self.loop.call_later(self.request_timeout, self._give_up)
+
+    def _request_is_here(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _give_up(self) -> None:
+        self._late = None
+        self.transport.abort()
 
     @override
     def data_received(self, data: bytes) -> None:
+        if self._head_bytes == 0.0:
+            self._expect_request()
         if self._head_bytes > _MOST_HEAD:
             self._unset_keepalive_if_required()
             self.send_400_response("The request's headers are too large.")
@@ -40,6 +71,7 @@ class _Protocol(HttpToolsProtocol):
     @override
     def on_message_complete(self) -> None:
         self._head_bytes = 0.0
+        self._request_is_here()
         super().on_message_complete()
 
 
@@ -61,6 +93,7 @@ class HttpServer:
         port: int,
         *,
         drain_timeout: float,
+        request_timeout: float = 30.0,
         tls: tuple[Path, Path] | None = None,
     ) -> None:
         self._socket = bind(host, port)
@@ -68,7 +101,7 @@ class HttpServer:
         self._server = _Server(
             uvicorn.Config(
                 app,
-                http=_Protocol,
+                http=type("_TimedProtocol", (_Protocol,), {"request_timeout": request_timeout}),
                 log_config=None,
                 log_level="warning",
                 access_log=False,
