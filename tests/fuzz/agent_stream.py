@@ -27,8 +27,8 @@ from headway_api.agent.v1 import agent_service_pb2 as pb
 from headway_control_plane.domain.commands import CancelRun
 from headway_control_plane.domain.errors import Refused
 from headway_control_plane.grpc_api.settings import Limits
-from support.fake_agent import FakeAgent, Identity, call_ended, exited, ref, started, starting
-from support.replica import World, fast_settings, new_world, open_replica
+from support.fake_agent import Identity, call_ended, exited, ref, started, starting
+from support.replica import fast_settings, new_world, open_replica
 from support.stack import invariants
 
 SERVICE = "/headway_api.agent.v1.AgentService/"
@@ -68,7 +68,9 @@ class AgentStream(Target):
             self._bystander = await other.agent()
             await self._bystander.connect()
             self._other = other
-            self._channel = await stack.enter_async_context(grpc.aio.insecure_channel(self._replica.target))
+            self._channel = await stack.enter_async_context(
+                grpc.aio.insecure_channel(self._replica.target)
+            )
             self._identity = await self._world.identity()
             self._count = 0
             self._memory = psutil.Process().memory_info().rss
@@ -90,11 +92,24 @@ class AgentStream(Target):
             item = pb.AttemptFacts(attempt=attempt, first_seq=first, facts=said)
             return pb.FactBatch(id=number, attempts=[item])
 
-        logs = pb.LogBatch(attempt=attempt, first_line=1, lines=2, content=zstandard.compress(b'{"line": 1}\n{"line": 2}\n'))
+        logs = pb.LogBatch(
+            attempt=attempt,
+            first_line=1,
+            lines=2,
+            content=zstandard.compress(b'{"line": 1}\n{"line": 2}\n'),
+        )
         blob = pb.Blob(digest=bytes(32), content=b"text")
         told = facts(1, 1, starting(), started())
-        held = pb.Hello(**{f.name: v for f, v in hello.ListFields()}, held=[pb.HeldAttempt(attempt=attempt, last_seq=2, alive=True)])
-        with_blob = pb.FactBatch(id=2, attempts=[pb.AttemptFacts(attempt=attempt, first_seq=3, facts=[call_ended(1)], blobs=[blob])])
+        held = pb.Hello(
+            **{f.name: v for f, v in hello.ListFields()},
+            held=[pb.HeldAttempt(attempt=attempt, last_seq=2, alive=True)],
+        )
+        with_blob = pb.FactBatch(
+            id=2,
+            attempts=[
+                pb.AttemptFacts(attempt=attempt, first_seq=3, facts=[call_ended(1)], blobs=[blob])
+            ],
+        )
         whole = [
             pb.SessionRequest(hello=hello), pb.SessionRequest(facts=told), pb.SessionRequest(renew=pb.Renew(id=1)),
             pb.SessionRequest(facts=with_blob), pb.SessionRequest(logs=logs), pb.SessionRequest(slots=pb.Slots(slots=3)),
@@ -104,7 +119,12 @@ class AgentStream(Target):
         yield (GOOD, *spoken)
         yield (GOOD, pb.SessionRequest(hello=held).SerializeToString(), *spoken[1:3])
         yield (NONE, *spoken[:2])
-        yield (ENROL, pb.EnrolRequest(token=_TOKEN.decode(), name="agent", public_key=bytes(32)).SerializeToString())
+        yield (
+            ENROL,
+            pb.EnrolRequest(
+                token=_TOKEN.decode(), name="agent", public_key=bytes(32)
+            ).SerializeToString(),
+        )
 
     def mutate(self, random: Random, script: Script) -> Script:
         head, *messages = script or (GOOD,)
@@ -113,7 +133,10 @@ class AgentStream(Target):
         kind = pb.EnrolRequest if head == ENROL else pb.SessionRequest
         if head != ENROL and random.random() < 0.2:
             return (head, *mutation.order(random, tuple(messages)))
-        return (head, *mutation.one_piece(random, tuple(messages), lambda r, m: mutation.message(r, kind, m)))
+        return (
+            head,
+            *mutation.one_piece(random, tuple(messages), lambda r, m: mutation.message(r, kind, m)),
+        )
 
     async def execute(self, script: Script) -> Hashable:
         self._count += 1
@@ -145,7 +168,9 @@ class AgentStream(Target):
 
     async def _session(self, head: bytes, messages: list[bytes]) -> Hashable:
         run, session = await self._world.create_run(), uuid4()
-        call = self._channel.stream_stream(f"{SERVICE}Session")(metadata=_metadata(head, self._identity))
+        call = self._channel.stream_stream(f"{SERVICE}Session")(
+            metadata=_metadata(head, self._identity)
+        )
         heard: list[pb.SessionResponse] = []
         granted = asyncio.Event()
         reader = asyncio.create_task(_hear(call, heard, granted))
@@ -162,10 +187,20 @@ class AgentStream(Target):
                 await self._world.execute(CancelRun(run))
         verdicts = {(a.verdict, _plain(a.reason)) for m in heard for a in m.ack.attempts}
         kinds = {m.WhichOneof("message") for m in heard}
-        return head[:6], tuple(sorted(map(str, kinds))), tuple(sorted(verdicts)), _judged(code, details)
+        return (
+            head[:6],
+            tuple(sorted(map(str, kinds))),
+            tuple(sorted(verdicts)),
+            _judged(code, details),
+        )
 
     async def _speak(
-        self, call: grpc.aio.StreamStreamCall, messages: list[bytes], run: UUID, session: UUID, granted: asyncio.Event
+        self,
+        call: grpc.aio.StreamStreamCall,
+        messages: list[bytes],
+        run: UUID,
+        session: UUID,
+        granted: asyncio.Event,
     ) -> None:
         for n, message in enumerate(messages):
             said = message.replace(_RUN, run.bytes).replace(_SESSION, session.bytes)
@@ -198,7 +233,9 @@ def _metadata(head: bytes, identity: Identity) -> tuple[tuple[str, str], ...]:
     return (("authorization", "".join(c for c in text if " " <= c <= "~")),)
 
 
-async def _hear(call: grpc.aio.StreamStreamCall, heard: list[pb.SessionResponse], granted: asyncio.Event) -> None:
+async def _hear(
+    call: grpc.aio.StreamStreamCall, heard: list[pb.SessionResponse], granted: asyncio.Event
+) -> None:
     try:
         async for raw in call:
             heard.append(pb.SessionResponse.FromString(raw))
@@ -210,7 +247,9 @@ async def _hear(call: grpc.aio.StreamStreamCall, heard: list[pb.SessionResponse]
         granted.set()
 
 
-async def _ended(call: grpc.aio.StreamStreamCall, reader: asyncio.Task[None]) -> tuple[grpc.StatusCode, str]:
+async def _ended(
+    call: grpc.aio.StreamStreamCall, reader: asyncio.Task[None]
+) -> tuple[grpc.StatusCode, str]:
     await reader
     return await call.code(), await call.details() or ""
 
@@ -219,7 +258,9 @@ def _judged(code: grpc.StatusCode, details: str) -> Hashable:
     if code is grpc.StatusCode.INTERNAL and details == CLIENTS_OWN:
         return code.name, "a write of ours met the end of the stream"
     if code.name not in OURS:
-        raise Finding(f"ended with {code.name}: {details[:200]}", f"ended with {code.name}: {_plain(details)}")
+        raise Finding(
+            f"ended with {code.name}: {details[:200]}", f"ended with {code.name}: {_plain(details)}"
+        )
     return code.name, _plain(details)
 
 

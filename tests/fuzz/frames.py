@@ -50,9 +50,11 @@ class Frames(Target):
     name = "frames"
     traced = ("headway.runtime.supervisor", "headway.runtime.framing", "headway.runtime.decisions", "headway_agent.connection.encoder")  # fmt: skip
 
+    def __init__(self, _database_url: str = "") -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        self._child: subprocess.Popen[bytes] | None = None
         self._encoder = Encoder(permits_of(ALL_PERMITS))
         try:
             with tempfile.TemporaryDirectory(dir=quick_folder()) as folder:

@@ -31,7 +31,7 @@ from support.fake_control_plane import ALL_PERMITS, FakeControlPlane
 from support.fake_runner import FakeRunner
 
 _RUN = b"the run's number"
-BACK_WITHIN = 20.0
+BACK_WITHIN = 8.0
 SPOKEN_WITHIN = 0.05
 MOST_MESSAGES = 400
 """That an agent sends on one hostile stream; it holds next to nothing."""
@@ -41,7 +41,10 @@ _METADATA = (
     {},
     {"x-headway-session": "over"},
     {"x-headway-session": "0ver"},
-    *({"x-headway-retry-after-ms": text} for text in ("0", "-7", "--7", "1e3", "9" * 5_000, "½", "", "1")),
+    *(
+        {"x-headway-retry-after-ms": text}
+        for text in ("0", "-7", "--7", "1e3", "9" * 5_000, "½", "", "1")
+    ),
     *({"x-headway-time-us": text} for text in ("0", "-1", "--1", "9" * 4_000, "nan")),
     *({"x-headway-epoch": text} for text in ("0", "2", "--1", "9" * 4_000, "x")),
 )
@@ -67,7 +70,7 @@ class HostileControl(Target):
     )
 
     def __init__(self, _database_url: str = "") -> None:
-        self._ears = Ears()
+        self._ears = Ears(but=("grpc._common", "headway_agent.loops.supervisor"))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -93,8 +96,20 @@ class HostileControl(Target):
             protocol=1, ttl_ms=30_000, renew_interval_ms=10_000, permits=ALL_PERMITS, credit_facts=100, credit_bytes=1 << 20,
             attempts=[wire.Resume(attempt=attempt, verdict=wire.VERDICT_OK, last_seq=1, last_line=1)],
         )  # fmt: skip
-        assign = wire.Assign(attempt=other, deployment="d", flow="f", environment="default", entrypoint="flows:flow", parameters=b'{"a": [1]}', cancel_grace_ms=5)
-        ack = wire.Ack(batch_id=1, attempts=[wire.AttemptAck(attempt=attempt, verdict=wire.VERDICT_OK, last_seq=2)], witness=witness)
+        assign = wire.Assign(
+            attempt=other,
+            deployment="d",
+            flow="f",
+            environment="default",
+            entrypoint="flows:flow",
+            parameters=b'{"a": [1]}',
+            cancel_grace_ms=5,
+        )
+        ack = wire.Ack(
+            batch_id=1,
+            attempts=[wire.AttemptAck(attempt=attempt, verdict=wire.VERDICT_OK, last_seq=2)],
+            witness=witness,
+        )
         said = [
             wire.SessionResponse(welcome=welcome), wire.SessionResponse(assign=assign), wire.SessionResponse(ack=ack),
             wire.SessionResponse(renewed=wire.Renewed(id=1, ttl_ms=30_000, renew_interval_ms=10_000)),
@@ -115,7 +130,9 @@ class HostileControl(Target):
             head = _ending(random.choice(CODES), random.choice(_METADATA))
         if random.random() < 0.2:
             return (head, *mutation.order(random, tuple(messages)))
-        changed = mutation.one_piece(random, tuple(messages), lambda r, m: mutation.message(r, wire.SessionResponse, m))
+        changed = mutation.one_piece(
+            random, tuple(messages), lambda r, m: mutation.message(r, wire.SessionResponse, m)
+        )
         return (head, *changed)
 
     async def execute(self, script: Script) -> Hashable:
@@ -136,16 +153,17 @@ class HostileControl(Target):
             raise Finding.of("the agent failed", error) from error
         self._ears.raise_what_was_heard()
         if self._server.heard > MOST_MESSAGES:
-            raise Finding(f"the agent sent {self._server.heard} messages on one stream", "talkative")
+            raise Finding(
+                f"the agent sent {self._server.heard} messages on one stream", "talkative"
+            )
         return answer
 
     async def _converse(self, agent: Running, runner: FakeRunner, run: str) -> Hashable:
         """Until it is back with the control plane that means well, and its attempt is told to the end."""
         good = self._server.good
         back = asyncio.create_task(good.until(lambda: bool(good.streams), BACK_WITHIN))
-        ended = asyncio.shield(agent.task)
         try:
-            await asyncio.wait({back, ended}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({back, agent.task}, return_when=asyncio.FIRST_COMPLETED)
             if agent.task.done():
                 agent.task.result()
                 return "drained"
@@ -161,7 +179,13 @@ class HostileControl(Target):
         finally:
             back.cancel()
             await asyncio.gather(back, return_exceptions=True)
-        return "reported", tuple(sorted({s.fence for s in () if s})), bool(runner.cancelled), bool(runner.killed), bool(runner.started)
+        return (
+            "reported",
+            tuple(sorted({s.fence for s in () if s})),
+            bool(runner.cancelled),
+            bool(runner.killed),
+            bool(runner.started),
+        )
 
 
 class Server:
@@ -180,7 +204,10 @@ class Server:
             "Session": grpc.stream_stream_rpc_method_handler(self._session),
         }
         self._server = grpc.aio.server(
-            options=[("grpc.so_reuseport", 0), ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000)]
+            options=[
+                ("grpc.so_reuseport", 0),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+            ]
         )
         handler = grpc.method_handlers_generic_handler("headway_api.agent.v1.AgentService", methods)
         self._server.add_generic_rpc_handlers((handler,))
@@ -238,7 +265,9 @@ def _ending(code: str, metadata: dict[str, str] | None = None) -> bytes:
 def _read_ending(head: bytes) -> tuple[grpc.StatusCode, dict[str, str]]:
     try:
         said = json.loads(head)
-        metadata = {k: "".join(c for c in v if " " <= c <= "~") for k, v in said["metadata"].items()}
+        metadata = {
+            k: "".join(c for c in v if " " <= c <= "~") for k, v in said["metadata"].items()
+        }
         return grpc.StatusCode[said["code"]], metadata
     except (ValueError, KeyError, TypeError, AttributeError):
         return grpc.StatusCode.OK, {}

@@ -32,19 +32,25 @@ def database(url: str) -> Iterator[str]:
 class Ears(logging.Handler):
     """Hears every error that is logged with its traceback: nothing that comes from outside may lead to one."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, but: tuple[str, ...] = ()) -> None:
+        """`but`: loggers of libraries that say at length what they handle."""
         super().__init__(logging.ERROR)
+        self._but = but
         self._heard: list[logging.LogRecord] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._heard.append(record)
+        if record.name not in self._but:
+            self._heard.append(record)
 
     def raise_what_was_heard(self) -> None:
         heard, self._heard = self._heard, []
         for record in heard:
             if record.exc_info and record.exc_info[1] is not None:
                 raise Finding.of(f"logged by {record.name}", record.exc_info[1])
-            raise Finding(f"logged by {record.name}: {record.getMessage()[:200]}", f"{record.name}: {record.msg}")
+            raise Finding(
+                f"logged by {record.name}: {record.getMessage()[:200]}",
+                f"{record.name}: {record.msg}",
+            )
 
     @contextmanager
     def listening(self) -> Iterator[None]:

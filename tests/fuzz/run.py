@@ -15,16 +15,23 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fuzz.harness import Limits, fuzz
+from fuzz.rest import RestFuzzer
 from fuzz.targets import TARGETS
+
+REST = RestFuzzer.name
+NAMES = (REST, *TARGETS)
 
 
 def main() -> int:
     options = _options()
     logging.disable(logging.CRITICAL)
     found = 0
-    for name in options.names or TARGETS:
+    for name in options.names or NAMES:
         limits = Limits(options.seconds, options.executions)
-        report = asyncio.run(fuzz(TARGETS[name](), options.seed, limits))
+        if name == REST:
+            report = asyncio.run(RestFuzzer().fuzz(options.seed, limits))
+        else:
+            report = asyncio.run(fuzz(TARGETS[name](), options.seed, limits))
         print(report, flush=True)
         found += len(report.findings)
     return bool(found)
@@ -33,7 +40,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "names", nargs="*", choices=[*TARGETS, []], help="all of them if none is named"
+        "names", nargs="*", choices=[*NAMES, []], help="all of them if none is named"
     )
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--executions", type=int, help="end after so many, whatever the time")

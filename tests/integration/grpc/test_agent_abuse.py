@@ -138,7 +138,7 @@ async def test_facts_and_lines_that_are_malformed_end_the_stream(world: World) -
         await agent.cut()
 
 
-async def test_bytes_that_are_no_message_end_the_call_alone(world: World) -> None:
+async def test_bytes_that_are_no_message_end_the_call_alone(world: World, caplog) -> None:
     agent = await world.agent()
     async with grpc.aio.insecure_channel(world.replica.target) as channel:
         for garbage in (b"\xff" * 100, os.urandom(1000), b"\x0a\xff\xff\xff\xff\x0f"):
@@ -147,7 +147,12 @@ async def test_bytes_that_are_no_message_end_the_call_alone(world: World) -> Non
             # The stream may be over before the write is.
             with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
                 await call.write(garbage)
-            assert await call.code() is not grpc.StatusCode.OK
+            assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+        enrol = channel.unary_unary("/headway_api.agent.v1.AgentService/Enrol")
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await enrol(b"\xff" * 100)
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert [record for record in caplog.records if record.exc_info] == []
     await still_serves(world)
 
 

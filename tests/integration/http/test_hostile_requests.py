@@ -44,3 +44,44 @@ async def test_a_schema_that_refers_to_itself_without_end_accepts_no_run(api: Ap
     answer = await api.one.client.post("/runs", json={"deployment": "endless"})
     assert answer.status_code == 422
     assert answer.json()["code"] == "invalid_parameters"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/runs", {"deployment": "\0"}, "deployment"),
+        (
+            "/runs",
+            {"deployment": "nightly", "parameters": {"region": "eu"}, "tags": ["a\0"]},
+            "tags",
+        ),
+        ("/pools", {"name": "\0"}, "name"),
+        ("/enrolment-tokens", {"pool": "lo\0cal"}, "pool"),
+        ("/api-keys", {"name": "\0"}, "name"),
+    ],
+)
+async def test_a_nul_in_a_request_is_named(api: Api, path: str, body: dict, field: str) -> None:
+    """The database can't even compare with it."""
+    await api.one.deploy()
+    refused = await api.one.client.post(path, json=body)
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["path"].startswith(field)
+
+
+@pytest.mark.parametrize("path", ["/deployments/%00", "/pools/a%00", "/agents/%00", "/%00"])
+async def test_nothing_has_a_name_with_a_nul(api: Api, path: str) -> None:
+    answer = await api.one.client.get(path)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["hint"]
+
+
+@pytest.mark.parametrize("depth", [900, 10_000, 100_000])
+async def test_json_nested_without_end_is_refused(api: Api, depth: int) -> None:
+    await api.one.deploy()
+    value = "[" * depth + "1" + "]" * depth
+    text = f'{{"deployment": "nightly", "parameters": {{"region": {value}}}}}'
+    headers = {"Content-Type": "application/json"}
+    answer = await api.one.client.post("/runs", content=text, headers=headers)
+    assert answer.status_code in {400, 413, 422}, answer.text[:300]
+    assert answer.headers["content-type"] == "application/problem+json"

@@ -10,10 +10,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from headway_agent.connection.channel import BadAddress, channel_options, parse_target
-from headway_agent.connection.errors import SESSION_KEY, TABLE, TIME_KEY, Failure, Reaction, failure
+from headway_agent.connection.errors import RETRY_AFTER_KEY, SESSION_KEY, TABLE, TIME_KEY, Failure, Reaction, failure
 from headway_agent.connection.identity import Assertions, Identity, new_key_pair
+from headway_agent.loops.assignments import assignment_of
 from headway_agent.observability.logs import PlainFormatter
 from headway_agent.settings import BadSetting, Options, load, read_token
+from headway_api.agent.v1 import agent_service_pb2 as wire
 
 
 def test_every_status_has_one_reaction() -> None:
@@ -167,3 +169,22 @@ def test_a_log_line_is_one_line() -> None:
     )
     handler.emit(record)
     assert stream.getvalue() == '1970-01-01T00:00:00.000Z INFO loop two\\nlines run="x y" fence=2\n'
+
+
+@pytest.mark.parametrize("text", ["--7", "9" * 5_000, "1e3", "½", "", "nan"])
+def test_metadata_that_is_no_number_says_nothing(text):
+    told = failure(grpc.StatusCode.UNAVAILABLE, "", {RETRY_AFTER_KEY: text, TIME_KEY: text}, 0)
+    assert (told.retry_after, told.server_time_us) == (None, None)
+
+
+def test_a_failure_can_be_passed_on():
+    """What passes an exception on writes its traceback."""
+    told = failure(grpc.StatusCode.UNAVAILABLE, "", {}, 0)
+    told.__traceback__ = None
+    assert str(told)
+
+
+def test_a_grant_with_parameters_nested_without_end_is_not_taken():
+    assign = wire.Assign(parameters=b"[" * 100_000, attempt=wire.AttemptRef(run=bytes(16), fence=1))
+    with pytest.raises(ValueError, match="nested"):
+        assignment_of(assign)

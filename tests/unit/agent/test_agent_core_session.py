@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from headway_agent.core import lease, session
+from headway_agent.core import backoff, lease, session
 from headway_agent.core.backoff import Backoff, Policy, delay, failed, opened
 from headway_agent.core.session import (
     Assigned,
@@ -210,3 +210,18 @@ def test_backoff_is_full_jitter_with_a_cap_and_resets_after_health() -> None:
     assert failed(opened(state, 100.0), 160.0, policy).failures == 1
     assert failed(replace(state, failures=5_000), 0.0, policy).failures == 5_001
     assert delay(Backoff(failures=5_001), policy, 1.0) == 15
+
+
+def test_a_renewal_without_a_pause_is_not_asked_for():
+    """Whatever the control plane says, other loops have their turn."""
+    state = lease.welcomed(lease.Lease(), 100.0, 30.0, 0.0)
+    assert state.next_at > 100.0
+    state, number = lease.asked(state, 101.0)
+    assert state.next_at > 101.0
+    for interval in (0.0, -5.0):
+        assert lease.renewed(state, number, 30.0, interval).interval > 0
+
+
+def test_nobody_keeps_an_agent_away_for_ever():
+    waits = [backoff.delay(backoff.Backoff(), Policy(), 0.5, asked) for asked in (-7.0, 1e15)]
+    assert waits == [0.0, backoff.LONGEST]

@@ -81,8 +81,6 @@ class AgentService(AgentServiceServicer):
     ) -> pb.EnrolResponse:
         try:
             await self._pace()
-            if request is None:
-                raise CallRefused(UNREADABLE)
             return await self._enrol(request)
         except CallRefused as refused:
             await self._abort(context, refused.refusal)
@@ -170,7 +168,9 @@ class AgentService(AgentServiceServicer):
             told = (time_metadata(self._services.clock),)
             raise CallRefused(Refusal(code, str(problem), told)) from problem
 
-    async def _enrol(self, request: pb.EnrolRequest) -> pb.EnrolResponse:
+    async def _enrol(self, request: pb.EnrolRequest | None) -> pb.EnrolResponse:
+        if request is None:
+            raise CallRefused(UNREADABLE)
         try:
             enrolled = await enrol_agent(
                 self._services.log,

@@ -46,7 +46,7 @@ class Guard:
         request_id = self._name(headers)
         scope.setdefault("state", {})["request_id"] = request_id
         dressed = _dress(send, request_id)
-        refusal = self._refuse(headers)
+        refusal = _unnameable(scope["path"]) or self._refuse(headers)
         if refusal is not None:
             refusal.request_id = request_id
             await _answer(refusal)(scope, receive, dressed)
@@ -80,6 +80,13 @@ class Guard:
         if length.isdigit() and int(length) > options.body_limit:
             return _problem(413, "too_large", too_large(options.body_limit), TOO_LARGE_HINT)
         return None
+
+
+def _unnameable(path: str) -> ProblemShape | None:
+    """Nothing has a name with a NUL; the database can't even be asked."""
+    if "\x00" not in path:
+        return None
+    return _problem(404, "not_found", "There is nothing here.", "Remove %00 from the path.")
 
 
 class _LimitedBody:

@@ -6,7 +6,15 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    field_validator,
+)
 
 from headway_control_plane.projections.runs import Named
 
@@ -38,9 +46,20 @@ class Shape(BaseModel):
 
 
 class Input(BaseModel):
-    """What a request holds: unknown fields are mistakes, said at once."""
+    """What a request holds: unknown fields are mistakes, said at once, and so is text that the database can't even compare with.
+
+    What stands in objects (parameters, schemas) is for their own check, which knows its path.
+    """
 
     model_config = ConfigDict(extra="forbid")
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _without_nul(cls, value: Any) -> Any:
+        texts = value if isinstance(value, list | tuple) else (value,)
+        if any(isinstance(text, str) and "\x00" in text for text in texts):
+            raise ValueError("holds a NUL character; remove it")
+        return value
 
 
 class FieldProblem(Shape):

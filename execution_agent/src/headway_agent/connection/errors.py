@@ -1,5 +1,6 @@
 """What a failed call means for the agent. One table, so that no loop decides for itself."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -94,6 +95,7 @@ TIME_KEY = "x-headway-time-us"
 RETRY_AFTER_KEY = "x-headway-retry-after-ms"
 SESSION_KEY = "x-headway-session"
 EPOCH_KEY = "x-headway-epoch"
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
 SKEW_US = 5_000_000
 """A clock that is wrong by less than this is not why an assertion was refused."""
 
@@ -126,4 +128,4 @@ def failure(
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.lstrip("-").isdecimal() else None
+    return int(text) if text is not None and _NUMBER.fullmatch(text) else None

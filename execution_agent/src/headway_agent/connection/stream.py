@@ -9,7 +9,7 @@ import grpc.aio
 
 from headway_agent.connection.calls import metadata_of, stub_of
 from headway_agent.connection.channel import Target, open_channel
-from headway_agent.connection.errors import Failure, failure
+from headway_agent.connection.errors import Failure, Reaction, failure
 from headway_agent.connection.identity import Assertions
 from headway_agent.connection.permits import ENVELOPE, Permits, scrub
 from headway_agent.connection.tap import Tap
@@ -62,7 +62,10 @@ class GrpcStream:
 
     async def messages(self) -> AsyncIterator[wire.SessionResponse]:
         try:
-            while isinstance(message := await self._call.read(), wire.SessionResponse):
+            while (message := await self._call.read()) is not grpc.aio.EOF:
+                if not isinstance(message, wire.SessionResponse):
+                    # gRPC says so by None, and the call goes on: its end would be waited for in vain.
+                    raise Failure(Reaction.RETRY, "the control plane sent what can't be read")
                 yield message
         except grpc.aio.AioRpcError as error:
             raise await self._end() from error

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, replace
 
+LONGEST = 300.0
+"""Nobody may keep an agent away for longer, not even the control plane."""
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -39,6 +42,6 @@ def delay(
     for it knows how many others are coming.
     """
     if retry_after is not None:
-        return retry_after
+        return min(max(retry_after, 0.0), LONGEST)
     exponent = min(max(state.failures - 1, 0), 32)
     return fraction * min(policy.cap, policy.first * 2.0**exponent)

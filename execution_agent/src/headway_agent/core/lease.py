@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 MARGIN_FLOOR = 2.0
+LEAST_INTERVAL = 0.05
+"""Between renewals, whatever the control plane asks for: without a pause nothing else would have its turn."""
 NEVER = float("-inf")
 
 
@@ -34,9 +36,9 @@ def welcomed(state: Lease, sent_at: float, ttl: float, interval: float) -> Lease
     return Lease(
         trusted_until=max(state.trusted_until, sent_at + ttl - margin(ttl)),
         ttl=ttl,
-        interval=interval,
+        interval=max(interval, LEAST_INTERVAL),
         next_id=state.next_id,
-        next_at=sent_at + interval,
+        next_at=sent_at + max(interval, LEAST_INTERVAL),
     )
 
 
@@ -52,6 +54,7 @@ def renewed(state: Lease, number: int, ttl: float, interval: float) -> Lease:
     sent_at = state.asked.get(number)
     if sent_at is None:
         return state
+    interval = max(interval, LEAST_INTERVAL)
     waiting = MappingProxyType({k: v for k, v in state.asked.items() if k > number})
     return replace(
         state,

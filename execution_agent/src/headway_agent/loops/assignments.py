@@ -45,7 +45,10 @@ def _ancestor(ancestor: wire.Ancestor) -> Ancestor:
 
 def _parameters(content: bytes) -> dict[str, Any]:
     """The control plane checks parameters before it takes a run: anything but an object is a broken message."""
-    parameters = json.loads(content) if content else {}
+    try:
+        parameters = json.loads(content) if content else {}
+    except RecursionError:
+        raise ValueError("Assign.parameters is nested too deeply") from None
     if not isinstance(parameters, dict):
         raise ValueError("Assign.parameters is no JSON object")  # noqa: TRY004 (as every other unreadable message)
     return parameters
