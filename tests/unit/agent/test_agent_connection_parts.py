@@ -10,7 +10,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from headway_agent.connection.channel import BadAddress, channel_options, parse_target
-from headway_agent.connection.errors import RETRY_AFTER_KEY, SESSION_KEY, TABLE, TIME_KEY, Failure, Reaction, failure
+from headway_agent.connection.errors import (
+    RETRY_AFTER_KEY,
+    SESSION_KEY,
+    TABLE,
+    TIME_KEY,
+    Failure,
+    Reaction,
+    failure,
+)
 from headway_agent.connection.identity import Assertions, Identity, new_key_pair
 from headway_agent.loops.assignments import assignment_of
 from headway_agent.observability.logs import PlainFormatter
