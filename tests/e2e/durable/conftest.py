@@ -11,4 +11,5 @@ def headway(tmp_path_factory):
         running.deploy("waiting:asks", "asks")
         running.deploy("waiting:sleeps", "sleeps")
         running.deploy("forking:pipeline", "pipeline")
+        running.deploy("waiting:suspends", "suspends")
         yield running

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from support.eventually import eventually
 from support.stack import Stack
 
 ALL = ["a", "b", "s1", "s2", "c", "d"]
@@ -125,3 +126,26 @@ def test_a_journal_that_is_gone_is_told(headway: Stack, tmp_path: Path):
     assert (ended["state"], ended["reason"]) == ("failed", "refused")
     assert "no longer on this agent" in ended["error"]["message"]
     assert trial.executed() == []
+
+
+def test_the_command_line_previews_and_starts(headway: Stack, tmp_path: Path):
+    trial = Trial(headway, tmp_path, "c")
+    preview = headway.headway("runs", "rerun", trial.run, "s2", "--preview")
+    assert [line.split()[0] for line in preview.stdout.splitlines() if line.startswith("  ")] == [
+        "part", "s2", "c", "a", "b", "s1",
+    ]  # fmt: skip
+    trial.log.write_text("")
+    done = headway.headway("runs", "retry", trial.run, "s1", "--wait")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert sorted(trial.executed()) == ["c", "d", "s1"]
+    unknown = headway.headway("runs", "retry", trial.run, "nobody")
+    assert (unknown.returncode, "runs plan" in unknown.stderr) == (2, True)
+    resumed = headway.headway("runs", "resume", trial.run, "--wait", "-o", "json")
+    assert '"verb": "resume"' in resumed.stdout
+
+
+def test_resume_lets_a_suspended_run_go_on(headway: Stack, tmp_path: Path):
+    run = headway.start_run("suspends")
+    eventually(lambda: headway.api("GET", f"/runs/{run}")["state"] == "paused", what="suspended")
+    assert headway.headway("runs", "resume", run).returncode == 0
+    assert headway.ended(run)["state"] == "completed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from headway import flow, sleep, task, wait_for_input
+from headway import flow, sleep, suspend, task, wait_for_input
 
 
 @dataclass
@@ -36,3 +36,8 @@ def sleeps(log: str, seconds: float, suspend_after: float = 0.0) -> str:
     step(log, "before")
     sleep(seconds, suspend_after=suspend_after)
     return step(log, "after")
+
+
+@flow
+def suspends() -> None:
+    suspend()

@@ -60,6 +60,7 @@ def card(run: Mapping[str, Any], now: datetime) -> list[tuple[str, Cell]]:
         ("ended", _instant(run["ended_at"], now)),
         ("took", text.duration(run["duration_us"])),
         ("parameters", _parameters(run["parameters"])),
+        *_line(run),
     ]
     return [*fields, *_result(run.get("result"))]
 
@@ -111,7 +112,7 @@ def next_step(run: Mapping[str, Any]) -> str:
         case "failed" if run["reason"] == "refused":
             return f"put that right, deploy again if it moved, then: headway run {run['deployment']['name']}"
         case "failed" | "crashed":
-            return f"headway runs logs {run['id']}"
+            return f"headway runs logs {run['id']}, then: headway runs resume {run['id']}"
         case "paused" if run["reason"] == "input":
             return f"headway runs input {run['id']}"
         case "paused" if run["reason"] in {"sleeping", "event"}:
@@ -161,6 +162,16 @@ def call_lines(calls: Sequence[Mapping[str, Any]], now: datetime) -> list[tuple[
         words = [f"{shown}{many}", text.duration(max(lengths)), tries]
         lines.append((status, "  ".join(word for word in words if word)))
     return lines
+
+
+def _line(run: Mapping[str, Any]) -> list[tuple[str, Cell]]:
+    """The runs that it was made from and that were made from it."""
+    made = run.get("forked_from")
+    fields: list[tuple[str, Cell]] = (
+        [("made from", f"{made['run']} ({made['verb']})")] if made else []
+    )
+    forks = [f"{fork['run']} ({fork['verb']})" for fork in run.get("forks", ())]
+    return [*fields, ("continued by", ", ".join(forks))] if forks else fields
 
 
 def _sums(sums: Mapping[str, int]) -> str:

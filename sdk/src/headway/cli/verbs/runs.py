@@ -1,4 +1,4 @@
-"""`headway runs ...`: list, show, follow, cancel, release, answer."""
+"""`headway runs ...`: list, show, follow, cancel, release, answer, resume, retry, rerun."""
 
 import json
 import sys
@@ -15,6 +15,7 @@ from headway.cli.moments import instant, now
 from headway.cli.output import json_option, print_fields, print_json, print_json_line, print_table
 from headway.cli.progress import Watch
 from headway.cli.text import STYLES
+from headway.cli.verbs.forks import plan, rerun, resume, retry
 from headway.cli.verbs.run import parse_parameter
 from headway.cli.waiting import stay
 
@@ -26,7 +27,7 @@ assert set(_STATES) <= set(STYLES)
 
 @click.group()
 def runs() -> None:
-    """List, show, follow, cancel runs.
+    """List, show, follow, cancel, answer, resume runs.
 
     ID is the id of a run or any beginning of it that no other run has.
     """
@@ -207,6 +208,10 @@ def _ask(run: Json, output: str) -> None:
         click.echo("The run asks for nothing.", err=True)
     for wait in asked:
         click.echo(run_text.question(wait))
+
+
+for verb in (resume, retry, rerun, plan):
+    runs.add_command(verb)
 
 
 def _each(run_ids: tuple[str, ...], action: str, output: str, body: Json | None) -> None:

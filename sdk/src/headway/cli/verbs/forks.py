@@ -1,0 +1,195 @@
+"""`headway runs resume | retry | rerun | plan`: runs made from runs, each with a preview of what will execute."""
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import click
+
+from headway.cli import run_text
+from headway.cli.client import Client, Json
+from headway.cli.errors import CommandError
+from headway.cli.exits import Exit
+from headway.cli.output import is_terminal, json_option, print_json
+from headway.cli.text import printable
+from headway.cli.verbs.run import parse_parameter
+from headway.cli.waiting import stay
+
+F = TypeVar("F", bound=Callable[..., Any])
+SHOWN = 20
+
+
+def _options(function: F) -> F:
+    """What the three verbs have in common."""
+    for option in (
+        json_option,
+        click.option("--timeout", type=click.FloatRange(min=0), help="Most seconds to wait."),
+        click.option(
+            "--wait",
+            is_flag=True,
+            help="Wait for the new run's end; the exit code tells how it went.",
+        ),
+        click.option(
+            "--watch", is_flag=True, help="Show the new run's progress and wait for its end."
+        ),
+        click.option("--preview", is_flag=True, help="Show what would execute, and stop there."),
+        click.option("-y", "--yes", is_flag=True, help="Do not ask."),
+        click.option(
+            "-p",
+            "--param",
+            "params",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="Another value for a parameter; steps that it reaches execute. Repeatable.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+@click.command()
+@click.argument("run_id", metavar="ID")
+@_options
+def resume(run_id: str, **options: Any) -> None:
+    """Let a run go on: one that waits for a person, or one that has ended.
+
+    Of a run that has ended a new one is made that executes only what has no result yet; the ended run stays as it is.
+    """
+    client = Client.of_profile()
+    found = client.find_run(run_id)
+    run = client.get(f"/runs/{found}")
+    if run["state"] == "paused":
+        _go_on(client, run, options["output"])
+        return
+    _fork(client, found, "resume", "", options)
+
+
+@click.command()
+@click.argument("run_id", metavar="ID")
+@click.argument("step")
+@_options
+def retry(run_id: str, step: str, **options: Any) -> None:
+    """Execute one STEP of an ended run again, with what depends on it.
+
+    STEP is the name of a task that the run called once, or the beginning of a call's key (see `headway runs plan`).
+    """
+    client = Client.of_profile()
+    found = client.find_run(run_id)
+    _fork(client, found, "retry", _call(client, found, step), options)
+
+
+@click.command()
+@click.argument("run_id", metavar="ID")
+@click.argument("step")
+@_options
+def rerun(run_id: str, step: str, **options: Any) -> None:
+    """Execute an ended run again from STEP on: it, and every step that began when it began or later."""
+    client = Client.of_profile()
+    found = client.find_run(run_id)
+    _fork(client, found, "rerun", _call(client, found, step), options)
+
+
+@click.command()
+@click.argument("run_id", metavar="ID")
+@json_option
+def plan(run_id: str, output: str) -> None:
+    """List a run's steps, with their keys and what `resume` would do with them."""
+    client = Client.of_profile()
+    found = client.get(f"/runs/{client.find_run(run_id)}/plan", verb="resume", limit=1000)
+    if output == "json":
+        print_json(found)
+        return
+    for line in _lines(found, keys=True, most=1000):
+        click.echo(line)
+
+
+def _fork(client: Client, run: str, verb: str, call: str, options: dict[str, Any]) -> None:
+    output = options["output"]
+    planned = client.get(f"/runs/{run}/plan", verb=verb, call=call)
+    if options["preview"]:
+        _show(planned, output)
+        return
+    if is_terminal() and output != "json":
+        _show(planned, output)
+        if not options["yes"] and not click.confirm("Start it?", default=True):
+            return
+    body = {"verb": verb, "call": call, "parameters": dict(map(parse_parameter, options["params"]))}
+    made = client.post(f"/runs/{run}/fork", body)
+    if options["watch"] or options["wait"]:
+        sys.exit(stay(client, made, output, watch=options["watch"], timeout=options["timeout"]))
+    if output == "json":
+        print_json(made)
+    else:
+        click.echo(made["id"])
+
+
+def _go_on(client: Client, run: Json, output: str) -> None:
+    """A wait that needs nothing but somebody's word; one that needs more is answered by `input`."""
+    asked = [w for w in run["waits"] if w["kind"] == "input" and not w["answered"]]
+    if run["reason"] in {"lost", "died"}:
+        changed = client.post(f"/runs/{run['id']}/release")
+    elif len(asked) == 1 and not asked[0]["schema"]:
+        changed = client.post(f"/runs/{run['id']}/input", {"call": asked[0]["call"], "value": None})
+    else:
+        needs = run_text.question(asked[0]) if asked else run["reason_text"]
+        raise CommandError(
+            f"The run is not let go on by a word alone: {needs}",
+            hint=f"headway runs input {run['id']}" if asked else "",
+            code=Exit.REFUSED,
+        )
+    if output == "json":
+        print_json(changed)
+    else:
+        click.echo(changed["id"])
+
+
+def _call(client: Client, run: str, step: str) -> str:
+    """The key of the call that a person means."""
+    planned = client.get(f"/runs/{run}/plan", verb="resume", limit=1000)
+    calls = [call for part in ("executes", "keeps") for call in planned[part]["calls"]]
+    found = [call for call in calls if call["name"] == step] or [
+        call for call in calls if len(step) >= 6 and call["call"].startswith(step)
+    ]
+    if len(found) == 1:
+        return str(found[0]["call"])
+    hint = f"List the steps with their keys: headway runs plan {run}"
+    if not found:
+        raise CommandError(f"The run has no step {step!r}.", hint=hint, code=Exit.USAGE)
+    raise CommandError(
+        f"{len(found)} calls of the run are meant by {step!r}.",
+        problems=[
+            (call["call"][:12], f"{call['name']}, {call['status']}") for call in found[:SHOWN]
+        ],
+        hint="Name one by the beginning of its key.",
+        code=Exit.USAGE,
+    )
+
+
+def _show(planned: Json, output: str) -> None:
+    if output == "json":
+        print_json(planned)
+        return
+    for line in _lines(planned, keys=False, most=SHOWN):
+        click.echo(line)
+
+
+_HEADS = (
+    ("executes", "will execute"),
+    ("may", "execute again only if they are given other values than before"),
+    ("keeps", "are kept and not executed"),
+)
+
+
+def _lines(planned: Json, *, keys: bool, most: int) -> Iterable[str]:
+    for part, head in _HEADS:
+        calls = planned[part]
+        if not calls["total"]:
+            continue
+        yield f"{calls['total']} {head}:"
+        for call in calls["calls"][:most]:
+            key = f"{call['call'][:12]}  " if keys else ""
+            yield f"  {key}{printable(call['name']) or '(name withheld)'}  {call['status']}"
+        if calls["total"] > most:
+            yield f"  ... and {calls['total'] - most} more"
+    if not any(planned[part]["total"] for part, _ in _HEADS):
+        yield "The run called nothing: all of it will execute."
