@@ -31,7 +31,7 @@ from headway.flows import Flow, flow
 from headway.futures import Future, Futures, allow_failure, as_completed, unmapped, wait
 from headway.hooks import StateChange
 from headway.options import exponential
-from headway.runners import ProcessRunner, TaskRunner, ThreadRunner
+from headway.runners import AsyncRunner, ProcessRunner, TaskRunner, ThreadRunner
 from headway.tasks import Task, task
 from headway.version import __version__
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from headway.waits import sleep, sleep_until, suspend, wait_for_input
 
 __all__ = [
+    "AsyncRunner",
     "Cancelled",
     "EntrypointError",
     "EntrypointNotFound",

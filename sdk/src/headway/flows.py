@@ -59,7 +59,7 @@ def flow(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 
             - `name`: Shown; the function's name by default.
             - `description`: Shown; the docstring by default.
-            - `version`: Shown; words of yours for the state of the code.
+            - `version`: Words of yours for the state of the code, in `Flow.version` and what `headway.introspect` says.
             - `tags`: Shown and searched by.
             - `flow_run_name`: Names a call of this flow inside another flow: a template over the parameters
               (`"daily {day}"`), or a function of them.

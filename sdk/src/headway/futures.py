@@ -127,9 +127,7 @@ class Future(Generic[T]):
     def _help(self) -> None:
         """Before a thread blocks: a pool's thread executes waiting work itself, so that nested calls cannot starve."""
         if getattr(worker, "active", False):
-            work = self.claim()
-            if work is not None:
-                work()
+            _execute(self)
         elif self._loop is not None and self._loop is running_loop():
             raise ForgottenAwait(
                 "this future is served by the event loop of this very thread: await it instead"
@@ -140,6 +138,14 @@ class Future(Generic[T]):
     def assign(self, work: Callable[[], None]) -> None:
         """Gives the future the work that completes it; whoever claims it executes it."""
         self._work = work
+
+    def assign_to_loop(self) -> None:
+        """As `assign`, for what only the loop that knows of it can do."""
+        self._work = _for_loop
+
+    @property
+    def is_for_loop(self) -> bool:
+        return self._work is _for_loop
 
     def claim(self) -> Callable[[], None] | None:
         """The work, for exactly one caller; None when it was claimed before."""
@@ -161,14 +167,22 @@ class Future(Generic[T]):
         else:
             self.complete(task.result())
 
-    def discard(self) -> None:
-        """Gives up work that nobody has begun, or that runs on a loop; a thread cannot be stopped."""
-        if self._task is not None and not self.done():
-            self._seen = True
-            self._task.cancel()
+    def forgo(self) -> None:
+        """Gives up work that nobody has begun."""
         if self.claim() is not None:
             self._seen = True
             self.fail(Cancelled("the call was given up before it began"))
+
+    def discard(self) -> None:
+        """Gives up work that nobody has begun, or that runs on a loop; a thread cannot be stopped."""
+        self.forgo()
+        if self._task is not None and not self.done():
+            self._seen = True
+            loop = self._task.get_loop()
+            if loop is running_loop():
+                self._task.cancel()
+            else:
+                loop.call_soon_threadsafe(self._task.cancel)
 
     def bind_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Declares that the loop has a part in completing this future."""
@@ -208,6 +222,10 @@ class Future(Generic[T]):
             self._event.set()
         for callback in callbacks or ():
             callback(self)
+
+
+def _for_loop() -> None:
+    """Stands for the work of a future that a loop will do."""
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
@@ -255,6 +273,8 @@ def as_completed(futures: Iterable[Future[T]], timeout: float | None = None) -> 
 
 
 def _execute(future: Future[Any]) -> None:
+    if future.is_for_loop:
+        return
     work = future.claim()
     if work is not None:
         work()

@@ -34,6 +34,7 @@ def describe(entrypoint: str, root: str) -> dict[str, Any]:
         "entrypoint": entrypoint,
         "flow": flow.name,
         "description": flow.description,
+        "version": flow.version,
         "tags": list(flow.tags),
         "retries": flow.run_retries.limit,
         "retry_delay_s": delays[0] if len(delays) == 1 else list(delays),

@@ -90,6 +90,23 @@ class ThreadRunner(_Sized):
         return None
 
 
+class AsyncRunner(_Sized):
+    """Bounds how many async tasks are under way at a time, and gives those that sync code submits one common loop.
+
+    For thousands of calls that wait, of which a server shall see a hundred at once. What is submitted from async code runs
+    on that code's loop, as ever; tasks that a bounded task submits are not counted again. Sync tasks run in threads.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, max_workers: int = 100) -> None:
+        """At most `max_workers` calls at a time. InvalidOption unless that is at least 1."""
+        super().__init__(max_workers)
+
+    def open(self) -> Session | None:
+        return None
+
+
 class ProcessRunner(_Sized):
     """Processes beside the flow's, on the same machine. For work in Python code, and for work that must be stoppable.
 

@@ -144,7 +144,7 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 
             - `name`: Shown, and part of the journal key; the function's name by default.
             - `description`: Shown; the docstring by default.
-            - `version`: Shown; words of yours for the state of the code. No part of the journal key.
+            - `version`: Words of yours for the state of the code, in `Task.version`. No part of the journal key.
             - `tags`: Shown and searched by.
             - `task_run_name`: Names one call: a template over its arguments (`"load {table}"`), or a function of them
               (a mapping by name). One that fails is told in the log, and the call has the task's name.

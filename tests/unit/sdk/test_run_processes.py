@@ -19,7 +19,7 @@ def test_calls_run_in_other_processes_and_are_told_by_this_one(project: Project)
         + """
 @task
 def where(n):
-    print("printed", n)
+    print(f"printed {n}\\n", end="")
     get_run_logger().info("logged %s", n)
     return os.getpid(), n
 

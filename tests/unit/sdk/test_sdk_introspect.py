@@ -42,6 +42,7 @@ def main(n: int, label: str = "x"):
     assert told == {
         "entrypoint": "flows:main",
         "flow": "daily",
+        "version": "",
         "description": "Does it daily.",
         "tags": ["a", "b"],
         "retries": 3,

@@ -24,6 +24,7 @@ from headway.futures import resolve
 from headway.hooks import State
 from headway.parameters import apply, validate
 from headway.pool import Pool
+from headway.runners import AsyncRunner
 from headway.runtime import forks
 from headway.runtime.cancellation import Cancellation
 from headway.runtime.channel import Channel
@@ -169,6 +170,8 @@ class Attempt:
             engine.hear_prints()
         set_root(root)
         engine.use(flow.task_runner.open())
+        if isinstance(flow.task_runner, AsyncRunner):
+            engine.use_loop(flow.task_runner.max_workers)
         if flow.timeout is not None:
             self._cancellation.expect_timeout(flow.timeout)
         self._report.attempt_started(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from random import Random
 from time import monotonic
 from typing import Any, Literal, TypeVar, cast
@@ -29,6 +29,7 @@ from headway.runtime.failures import ErrorDescriber
 from headway.runtime.interrupts import Interrupts
 from headway.runtime.journal import Journal, Kept
 from headway.runtime.limits import Limits, OutOfTime, timed_out
+from headway.runtime.loops import LoopThread
 from headway.runtime.opaque import OpaqueResults
 from headway.runtime.reporter import CallFailure, Reporter
 from headway.runtime.told import listen_to_prints, name_call, run_hooks, run_hooks_async
@@ -42,6 +43,9 @@ Kwargs = dict[str, Any]
 
 _log = logging.getLogger("headway")
 _RANDOM = "random:"
+_inside_gate: contextvars.ContextVar[bool] = contextvars.ContextVar(
+    "headway_inside_gate", default=False
+)
 
 
 class JournalEngine:
@@ -71,6 +75,8 @@ class JournalEngine:
         self._origin = origin
         self._session: Session | None = None
         self._handles: set[Handle] = set()
+        self._loop: LoopThread | None = None
+        self._gate: asyncio.Semaphore | None = None
         self._interrupts = Interrupts()
         self._opaque = OpaqueResults()
         self._hears_prints = False
@@ -122,9 +128,14 @@ class JournalEngine:
             return future
         loop = running_loop()
         if target.is_async and loop is not None and parent.on_loop:
-            performed = self._perform_async(call, target, args, kwargs, after)
+            performed = self._bounded(self._perform_async(call, target, args, kwargs, after))
             future.follow(loop.create_task(performed))
             parent.adopt(future)
+            return future
+        if target.is_async and self._loop is not None:
+            inputs = (call, target, args, kwargs, after)
+            parent.adopt(future)
+            self._loop.submit(future, lambda: self._on_shared_loop(*inputs))
             return future
         pool.bind_loops(future, (args, kwargs, after))
         call.remote = self._session is not None and not target.is_async
@@ -148,6 +159,26 @@ class JournalEngine:
     def use(self, session: Session | None) -> None:
         """From now on submitted sync calls have their bodies executed there; None: here."""
         self._session = session
+
+    def use_loop(self, max_workers: int) -> None:
+        """From now on so many submitted async calls are under way at a time, and sync code's share a loop."""
+        self._loop = LoopThread(max_workers)
+        self._gate = asyncio.Semaphore(max_workers)
+
+    async def _bounded(self, work: Coroutine[Any, Any, T]) -> T:
+        """On the flow's own loop. What is inside already holds its place, and must not wait for another."""
+        if self._gate is None or _inside_gate.get():
+            return await work
+        try:
+            await self._gate.acquire()
+        except BaseException:
+            work.close()
+            raise
+        try:
+            _inside_gate.set(True)
+            return await work
+        finally:
+            self._gate.release()
 
     def close(self) -> None:
         """The run is over."""
@@ -459,6 +490,14 @@ class JournalEngine:
                     raise OutOfTime from None
                 raise
 
+    async def _on_shared_loop(
+        self, call: Call, target: Target, args: Args, kwargs: Kwargs, after: Sequence[Any]
+    ) -> Any:
+        """The loop's own coroutine for a submitted call. Whatever it submits holds no place of its own."""
+        _inside_gate.set(True)
+        self._cancellation.check()
+        return await self._on_own_loop(call, target, args, kwargs, after)
+
     async def _async_wait(self, call: Call, started_us: int, delay_us: int) -> None:
         try:
             await asyncio.sleep(delay_us / 1e6)
@@ -480,7 +519,10 @@ class JournalEngine:
         """
         if isinstance(error, Suspended) and not self._cancellation.requested:
             return
-        for child in list(call.children or ()):
+        children = list(call.children or ())
+        for child in children:  # before others make room for them by ending
+            child.forgo()
+        for child in children:
             child.discard()
         if self._cancellation.requested:
             self._interrupts.strike()
