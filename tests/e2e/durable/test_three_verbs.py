@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from support.eventually import eventually
@@ -149,3 +151,26 @@ def test_resume_lets_a_suspended_run_go_on(headway: Stack, tmp_path: Path):
     eventually(lambda: headway.api("GET", f"/runs/{run}")["state"] == "paused", what="suspended")
     assert headway.headway("runs", "resume", run).returncode == 0
     assert headway.ended(run)["state"] == "completed"
+
+
+def test_the_page_previews_and_starts(headway: Stack, tmp_path: Path):
+    trial = Trial(headway, tmp_path, "d")
+    call = trial.calls()["c"]
+    with httpx.Client(base_url=headway.api.url, timeout=30) as browser:
+        browser.get("/login", params={"token": headway.api.token})
+        assert f"/runs/{trial.run}/plan" in browser.get(f"/runs/{trial.run}").text
+        page = browser.get(f"/runs/{trial.run}/plan").text
+        assert "1 step will execute" in page
+        page = browser.get(f"/runs/{trial.run}/plan", params={"verb": "rerun", "call": call}).text
+        assert "2 steps will execute" in page
+        form = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page))
+        wrong = browser.post(f"/runs/{trial.run}/fork", data={**form, "parameters": "[1"})
+        assert (wrong.status_code, "Not accepted" in wrong.text) == (422, True)
+        trial.log.write_text("")
+        made = browser.post(f"/runs/{trial.run}/fork", data=form)
+        assert made.status_code == 303, made.text
+        run = made.headers["location"].split("?")[0].rsplit("/", 1)[1]
+        assert headway.ended(run)["state"] == "completed"
+        assert f'href="/runs/{trial.run}"' in browser.get(f"/runs/{run}").text
+        assert f'href="/runs/{run}"' in browser.get(f"/runs/{trial.run}").text
+    assert trial.executed() == ["c", "d"]

@@ -29,6 +29,8 @@ NAMING = {
     ("POST", "/runs/{id}/cancel"): "run",
     ("POST", "/runs/{id}/release"): "run",
     ("POST", "/runs/{id}/input"): "run",
+    ("GET", "/runs/{id}/plan"): "run",
+    ("POST", "/runs/{id}/fork"): "run",
     ("POST", "/runs/{id}/again"): "run",
     ("GET", "/ui/runs/{id}/log"): "run",
     ("GET", "/deployments/{name}"): "deployment",

@@ -23,6 +23,7 @@ from headway_control_plane.projections.attempts import (
     view_error,
 )
 from headway_control_plane.projections.events import view_event
+from headway_control_plane.projections.forks import list_forks
 from headway_control_plane.projections.logs import (
     LEVELS,
     LogFilter,
@@ -47,6 +48,7 @@ from headway_control_plane.ui.views.lanes import (
     lanes_of_tasks,
 )
 from headway_control_plane.ui.views.parts import Tab, link, run_age
+from headway_control_plane.ui.views.plan_page import line_facts
 from headway_control_plane.ui.views.questions import Question, Refused, questions_of
 from headway_control_plane.ui.views.timeline import (
     Lane,
@@ -117,6 +119,7 @@ async def run_page(
         counts = await _counts(connection, viewer.ws, run, asked.fence)
         values = await _task_values(connection, viewer.ws, run, attempts, counts, asked, now)
         log = await read_log(connection, viewer.ws, run, asked)
+        forks = await list_forks(connection, viewer.ws, run.id) if run.is_terminal else []
         freshness = await checkpoints.freshness(connection, viewer.ws, PROJECTION)
     values |= await _contents(site, viewer, run, attempts)
     values["questions"] = await _questions(site, viewer, run, now, refused)
@@ -126,7 +129,8 @@ async def run_page(
         "age": words.moment(at, now),
         "age_word": word,
         "took": shape.took_words(run, attempts),
-        "facts": shape.run_facts(run, now),
+        "facts": line_facts(run, [(made, cut.verb) for made, cut in forks])
+        + shape.run_facts(run, now),
         "asked": asked,
         "log": shape.log_lines(log.lines),
         "log_last": log.last_line,

@@ -161,6 +161,7 @@ class Action:
     danger: bool = False
     primary: bool = False
     fields: Mapping[str, str] = field(default_factory=dict)  # posted with it
+    leads: bool = False  # to another page; nothing is done yet
 
 
 def actions(run: RunView, *, parameters_known: bool) -> list[Action]:
@@ -184,10 +185,13 @@ def actions(run: RunView, *, parameters_known: bool) -> list[Action]:
         )
         offered.append(Action("Cancel", f"{base}/cancel", effect, danger=True))
     if run.is_terminal and parameters_known:
-        bad = run.state in {RunStatus.FAILED, RunStatus.CRASHED}
-        offered.append(
-            Action("Run again", f"{base}/again", "A new run with the same parameters", primary=bad)
-        )
+        bad = run.state is not RunStatus.COMPLETED and run.fence > 0
+        if run.fence:
+            effect = "Go on with the results that are there, or repeat single steps; shows first what will execute"
+            label = "Resume…" if bad else "Rerun…"
+            offered.append(Action(label, f"{base}/plan", effect, primary=bad, leads=True))
+        effect = "A new run with the same parameters, from its beginning"
+        offered.append(Action("Run again", f"{base}/again", effect))
     return offered
 
 
