@@ -34,7 +34,7 @@ from headway_api.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from support.fake_agent import Identity, enrol, exited, ref, started, starting
 from support.stack import Api
 
-RETRY_AFTER = "x-headway-retry-after-ms"
+RETRY_AFTER, SESSION = "x-headway-retry-after-ms", "x-headway-session"
 _OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
 _TOGETHER = 50
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 15.0
@@ -169,6 +169,8 @@ class StormAgent:
                 welcome = await self._open()
             except grpc.aio.AioRpcError as error:
                 self._tally[error.code().name] += 1
+                if _told(error, SESSION) == "over":
+                    self._session = uuid4()
                 await asyncio.sleep(_pause(error, failures))
                 failures += 1
             else:
@@ -333,10 +335,15 @@ async def _timed(agent: StormAgent) -> float:
 
 
 def _pause(error: grpc.aio.AioRpcError, failures: int) -> float:
-    told = dict(error.trailing_metadata() or ()).get(RETRY_AFTER)
+    told = _told(error, RETRY_AFTER)
     if told is not None:
         return int(told) / 1000
     return random.random() * min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0**failures)
+
+
+def _told(error: grpc.aio.AioRpcError, key: str) -> str | None:
+    value = dict(error.trailing_metadata() or ()).get(key)
+    return None if value is None else str(value)
 
 
 def _told_if_broken(task: asyncio.Task[None]) -> None:
