@@ -14,8 +14,6 @@ from sqlalchemy.sql.expression import ClauseElement
 from headway_control_plane.db.pool import Connection, Database
 from headway_control_plane.db.roles import Role
 
-# Lists are planned for their very values: a plan that suits a rare state does not suit a common one.
-_PLANS = {"plan_cache_mode": "force_custom_plan"}
 _ANY_PLAN = {"plan_cache_mode": "force_generic_plan"}
 _DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 
@@ -33,7 +31,7 @@ class Reads:
 
         What is only looked up `by_key` may keep its plans, for any key's is as good; planning takes longer than such a look.
         """
-        settings = self._limit | (_ANY_PLAN if by_key else _PLANS)
+        settings = self._limit | (_ANY_PLAN if by_key else {})
         async with self._database.transaction(Role.APP, ws=ws, settings=settings) as connection:
             yield connection
 
@@ -57,7 +55,9 @@ async def fetch(
     text, constants = prepared.compiled
     values = constants | parameters
     async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(text, values)
+        # A list is planned for its very values, which a statement is that stays unprepared: a plan that suits a rare state
+        # does not suit a common one. What is looked up by key is planned once: that takes longer than to execute it.
+        await cursor.execute(text, values, prepare=statement is prepared)
         return await cursor.fetchall()
 
 

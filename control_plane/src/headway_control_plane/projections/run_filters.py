@@ -58,6 +58,12 @@ class RunFilter:
             return not (self.states or self.deployment or self.flow or self.tags[1:] or self.text)
         return self.text is None and not (self.deployment and self.flow)
 
+    @property
+    def ways(self) -> tuple[bool, ...]:
+        """By which index to walk: by tag (True) or not. Which of two is the shorter way shows when both were tried."""
+        by_another = bool(self.states or self.deployment or self.flow)
+        return tuple(way for way in (True, False) if (self.tags if way else by_another)) or (False,)
+
 
 @dataclass(frozen=True, slots=True)
 class Walk:
@@ -68,9 +74,11 @@ class Walk:
     limit: int
 
 
-def candidates(ws: int, wanted: RunFilter, walk: Walk) -> Select[tuple[UUID]]:
-    """The next runs of the best index, in the order of the walk."""
-    if wanted.tags:
+def candidates(
+    ws: int, wanted: RunFilter, walk: Walk, *, by_tag: bool = True
+) -> Select[tuple[UUID]]:
+    """The next runs of an index, in the order of the walk."""
+    if wanted.tags and by_tag:
         return _walk_tag(ws, wanted, walk)
     if wanted.states or wanted.deployment or wanted.flow:
         return _walk_states(ws, wanted, walk)
@@ -83,16 +91,16 @@ def candidates(ws: int, wanted: RunFilter, walk: Walk) -> Select[tuple[UUID]]:
     )
 
 
-def residue(wanted: RunFilter) -> Iterator[ColumnElement[bool]]:
+def residue(wanted: RunFilter, *, by_tag: bool = True) -> Iterator[ColumnElement[bool]]:
     """What is left to check on a candidate."""
-    if wanted.tags:
-        if wanted.states:
-            yield run.c.status.in_(wanted.states)
-        if wanted.deployment:
-            yield run.c.deployment == wanted.deployment
-        if wanted.tags[1:]:
-            yield run.c.tags.bool_op("@>")(cast(list(wanted.tags[1:]), ARRAY(Text)))
-    if wanted.flow and (wanted.tags or wanted.deployment):
+    by_tag = by_tag and bool(wanted.tags)
+    if by_tag and wanted.states:
+        yield run.c.status.in_(wanted.states)
+    if by_tag and wanted.deployment:
+        yield run.c.deployment == wanted.deployment
+    if unchecked := list(wanted.tags[1:] if by_tag else wanted.tags):
+        yield run.c.tags.bool_op("@>")(cast(unchecked, ARRAY(Text)))
+    if wanted.flow and (by_tag or wanted.deployment):
         yield run.c.flow == wanted.flow
     if wanted.text:
         yield or_(

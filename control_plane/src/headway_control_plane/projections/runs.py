@@ -208,25 +208,33 @@ async def _find(connection: Connection, ws: int, wanted: RunFilter, walk: Walk) 
         return _Found(ids, ids[-1] if ids else None, unfinished=False)
     found: list[UUID] = []
     beyond = walk.beyond
+    # Each way is complete from where the last one ended, so they may be taken in turns; the richer one goes on.
+    untried = list(reversed(wanted.ways))
+    richness: dict[bool, int] = {}
     for _ in range(MOST_WINDOWS):
         window = Walk(beyond, walk.back, WINDOW)
-        [row] = await fetch(connection, _in_window(ws, wanted, window, walk.limit - len(found)))
+        by_tag = untried.pop() if untried else max(richness, key=lambda way: richness[way])
+        look = _in_window(ws, wanted, window, walk.limit - len(found), by_tag=by_tag)
+        [row] = await fetch(connection, look)
         found.extend(row["matching"])
+        richness[by_tag] = len(row["matching"])
         beyond = row["last"] or beyond
         if len(found) >= walk.limit or row["looked_at"] < WINDOW:
             return _Found(found, beyond, unfinished=False)
     return _Found(found, beyond, unfinished=True)
 
 
-def _in_window(ws: int, wanted: RunFilter, window: Walk, limit: int) -> Select[Any]:
+def _in_window(
+    ws: int, wanted: RunFilter, window: Walk, limit: int, *, by_tag: bool
+) -> Select[Any]:
     """Of the next runs of an index, those that match, and how far it went."""
-    walked = candidates(ws, wanted, window).cte("walked")
+    walked = candidates(ws, wanted, window, by_tag=by_tag).cte("walked")
     order = walked.c.run.asc() if window.back else walked.c.run.desc()
     end = walked.c.run.desc() if window.back else walked.c.run.asc()
     matching = (
         select(walked.c.run)
         .select_from(walked.join(run, and_(run.c.ws == ws, run.c.run == walked.c.run)))
-        .where(*residue(wanted))
+        .where(*residue(wanted, by_tag=by_tag))
         .order_by(order)
         .limit(limit)
     )
