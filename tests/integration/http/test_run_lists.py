@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from itertools import combinations
+from itertools import combinations, product
 from uuid import UUID
 
 import pytest
@@ -59,18 +59,22 @@ async def test_no_filter_reads_the_table_from_its_beginning(database: ScratchDat
     fill_runs(database, 20_000, now=NOW)
     async with reading(database) as connection:
         for chosen in combined():
-            for back in (False, True):
+            wanted = RunFilter(**chosen)
+            for back, by_tag in product((False, True), wanted.ways):
                 walk = Walk(id_at(NOW - timedelta(minutes=30)), back, 51)
-                text, values = compile_statement(candidates(1, RunFilter(**chosen), walk))
+                text, values = compile_statement(candidates(1, wanted, walk, by_tag=by_tag))
                 cursor = await connection.execute(b"EXPLAIN (COSTS OFF) " + text, values)
                 plan = "\n".join(row[0] for row in await cursor.fetchall())
                 assert "Seq Scan" not in plan, (chosen, plan)
                 assert "Index" in plan
 
 
+@pytest.mark.parametrize("window", [20, 2_000])
 async def test_every_filter_finds_exactly_what_a_plain_query_finds(
-    database: ScratchDatabase,
+    database: ScratchDatabase, monkeypatch: pytest.MonkeyPatch, window: int
 ) -> None:
+    monkeypatch.setattr(runs, "WINDOW", window)
+    monkeypatch.setattr(runs, "MOST_WINDOWS", 1_000)
     fill_runs(database, 3_000, now=NOW)
     async with reading(database) as connection:
         for chosen in combined():
