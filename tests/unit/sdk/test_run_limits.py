@@ -219,3 +219,43 @@ def main():
 """
     )
     assert value(project.run()) < 600
+
+
+def test_a_storm_of_limits_loses_no_fact_and_no_thread(project: Project):
+    """Strikes that fall everywhere: each call still has one end, and each thread goes on to its next call."""
+    project.write(
+        """
+import time
+
+@task
+def leaf(n):
+    return n
+
+@task(timeout=0.01)
+def busy(n):
+    end = time.monotonic() + (n % 5) * 0.004
+    done = 0
+    while time.monotonic() < end:
+        done += leaf(done) >= 0
+    return done
+
+@flow(task_runner=ThreadRunner(8))
+def main():
+    futures = busy.map(range(50))
+    errors = {type(future.exception()).__name__ for future in futures}
+    for n in range(10):
+        try:
+            busy(n)
+        except TimedOut:
+            errors.add("TimedOut")
+    assert leaf.map(range(50)).result() == list(range(50))
+    return sorted(errors)
+"""
+    )
+    outcome = project.run()
+    assert "TimedOut" in value(outcome)
+    assert set(value(outcome)) <= {"TimedOut", "NoneType"}
+    ended = [f["call"] for f in outcome.of("call.ended")]
+    assert len(ended) == len(set(ended))
+    assert len(outcome.of("call.ended", "busy")) == 60
+    assert {f["call"] for f in outcome.of("call.started")} <= set(ended)
