@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import pytest
 from starlette.requests import Request
 
-from support.http_server import SCHEMA, Api
+from support.http_server import SCHEMA, Api, enrol
 
 pytestmark = pytest.mark.postgres
 
@@ -241,3 +241,15 @@ async def test_a_deployment_that_changed_is_checked_as_it_is_now(api: Api) -> No
 
     await api.one.deploy()
     assert (await api.one.client.post("/runs", json=run)).status_code == 422
+
+
+async def test_an_agent_is_revoked_by_its_id(api: Api) -> None:
+    await enrol(api.one)
+    agent = api.one.fleet.agent
+    assert (await api.other.client.delete(f"/agents/{agent}")).status_code == 404
+    done = await api.one.client.delete(f"/agents/{agent}?reason=lost")
+    assert done.status_code == 204
+    cursor = done.headers["Headway-Cursor"]
+    shown = (await api.one.client.get(f"/agents/{agent}?min_offset={cursor}")).json()
+    assert shown["revoked_at"] is not None
+    assert (await api.one.client.delete(f"/agents/{agent}")).status_code == 204, "again is the same"

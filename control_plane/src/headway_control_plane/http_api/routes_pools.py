@@ -11,6 +11,7 @@ from headway_control_plane.application.catalogue import require_pool
 from headway_control_plane.application.create_pool import NEW_POOL_PERMITS, change_pool, create_pool
 from headway_control_plane.application.enrolment import issue_enrolment_token
 from headway_control_plane.application.errors import Missing
+from headway_control_plane.domain.commands import RevokeAgent
 from headway_control_plane.http_api.auth import CallerDependency, ServicesDependency
 from headway_control_plane.http_api.common import (
     PageCursor,
@@ -159,6 +160,25 @@ async def show_agent(
             "There is no such agent in this workspace.", hint="List them with: headway agents ls"
         )
     return AgentShape.of(view)
+
+
+@router.delete(
+    "/agents/{agent_id}",
+    status_code=204,
+    summary="Revoke an agent",
+    responses=errors(404, 409, 422),
+)
+async def revoke_agent(
+    agent_id: UUID,
+    response: Response,
+    caller: CallerDependency,
+    services: ServicesDependency,
+    reason: Annotated[str, Query(max_length=200, description="Stands in the log.")] = "",
+) -> None:
+    """End an agent's identity: its stream is closed at once, and it can open no other. Its runs go to other agents, as after a loss."""
+    command = RevokeAgent(agent_id, require_text("reason", reason) or "")
+    done = await services.log.execute(caller.ws, command, actor=caller.actor)
+    tell_cursor(response, done.cursor)
 
 
 @router.post(
