@@ -37,6 +37,7 @@ from support.stack import Api
 RETRY_AFTER, SESSION = "x-headway-retry-after-ms", "x-headway-session"
 _OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
 _TOGETHER = 50
+_DIAL_TIMEOUT = 10.0  # as real agents have it
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 15.0
 
 
@@ -166,7 +167,10 @@ class StormAgent:
         failures = 0
         while True:
             try:
-                welcome = await self._open()
+                async with asyncio.timeout(_DIAL_TIMEOUT):
+                    welcome = await self._open()
+            except TimeoutError:
+                self._tally["no Welcome in time"] += 1
             except grpc.aio.AioRpcError as error:
                 self._tally[error.code().name] += 1
                 if _told(error, SESSION) == "over":
