@@ -29,6 +29,9 @@ class Flow(Target, Generic[P, R_co]):
         self._adopt(fn, options, run_name="flow_run_name")
         self.run_retries = Retries(options["retries"], options["retry_delay"])
         self.on_lost = choice("on_lost", options["on_lost"], ("retry", "hold", "fail"))
+        self.on_code_change = choice(
+            "on_code_change", options["on_code_change"], ("trust", "rerun", "ask")
+        )
         self.task_runner = check_runner(options["task_runner"])
         # As a call inside another flow it is tried once: its tasks have their retries, its run those of the deployment.
         self.retries = _NO_RETRIES
@@ -74,6 +77,9 @@ def flow(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
               that take a `StateChange`. They run in the flow's process after the change was recorded; what they raise
               is logged and changes nothing. When that process has died, its supervisor starts another for
               `on_crashed` (or `on_cancellation`); it has 30 s.
+            - `on_code_change`: What a later attempt does with the kept result of a task whose own code has changed
+              since (or whose `version`, if it has one): use it (`trust`), make it again (`rerun`), or suspend the run
+              until a person says which (`ask`).
             - `on_lost`: What happens when the process or its agent is lost: a new attempt, wait for a person, or fail.
             - `task_runner`: Where and how many submitted calls run at a time: `ThreadRunner(32)` by default,
               `ProcessRunner()`, or an adapter.

@@ -35,6 +35,7 @@ JournalKey = Callable[[Mapping[str, Any]], str]
 Durable = Literal["group", "sync"]
 ResultCodec = Literal["json", "pickle"]
 OnLost = Literal["retry", "hold", "fail"]
+OnCodeChange = Literal["trust", "rerun", "ask"]
 
 
 class CommonOptions(TypedDict, total=False):
@@ -71,6 +72,7 @@ class FlowOptions(CommonOptions, total=False):
     flow_run_name: RunName | None
     retry_delay: float | timedelta | Sequence[float | timedelta] | DelayOf
     on_lost: OnLost
+    on_code_change: OnCodeChange
     on_crashed: Hook | Sequence[Hook]
     task_runner: TaskRunner | None
 
@@ -102,6 +104,7 @@ FLOW_DEFAULTS: Final[dict[str, Any]] = {
     **_COMMON,
     "flow_run_name": None,
     "on_lost": "retry",
+    "on_code_change": "trust",
     "on_crashed": (),
     "task_runner": None,
 }

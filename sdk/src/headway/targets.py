@@ -51,6 +51,7 @@ class Target:
     result: str = "json"
     # Filled by the engine on the first call in a run.
     binding: Any = None
+    code: str = ""
 
     def _adopt(self, fn: Callable[..., Any], options: dict[str, Any], *, run_name: str) -> None:
         """Takes the function and what options flows and tasks share. Raises InvalidOption."""

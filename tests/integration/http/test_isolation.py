@@ -30,6 +30,8 @@ OWN = {
 }
 BODIES: dict[tuple[str, str], Any] = {
     ("PUT", "/pools/{id_or_name}"): {"permits": [], "slots": 0},
+    ("POST", "/runs/{run_id}/input"): {"value": 1},
+    ("POST", "/runs/{run_id}/fork"): {"verb": "resume"},
 }
 
 

@@ -181,3 +181,68 @@ def test_an_agent_that_cannot_suspend_says_what_to_do(project: Project):
     outcome = project.run({"seconds": 3600})
     assert outcome.outcome == "failed"
     assert "upgrade headway-agent" in outcome.ended["error"]["message"]
+
+
+CHANGING = """
+@task
+def step(n):
+    return {body}
+
+@task
+def last(n):
+    return n
+
+@flow(on_code_change="{policy}")
+def main():
+    made = step.map([1, 2])
+    suspend()
+    return last(sum(made.result()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("policy", "result", "again"), [("trust", "3", 0), ("rerun", "30", 2), ("ask", "30", 2)]
+)
+def test_code_that_changed_in_between_is_told_and_decided(
+    project: Project, policy: str, result: str, again: int
+):
+    project.write(CHANGING.format(body="n", policy=policy))
+    [word] = waits(project.run(**NONE))
+    project.write(CHANGING.format(body="n * 10", policy=policy))
+    go = {"call": word["call"], "over": False, "value": None}
+    outcome = project.run(answers=[go])
+    if policy == "ask":
+        [question] = waits(outcome)
+        assert "step has changed" in question["request"]["title"]
+        choice = {"call": question["call"], "over": False, "value": "execute it again"}
+        outcome = project.run(answers=[go, choice])
+    assert outcome.ended["result"]["data"] == result
+    assert outcome.outcomes("step").count("completed") == again
+    assert sum("the code of step has changed" in line for line in outcome.logs()) == 1
+
+
+def test_what_a_person_chose_holds_for_later_attempts(project: Project):
+    project.write(CHANGING.format(body="n", policy="ask"))
+    [word] = waits(project.run(**NONE))
+    project.write(CHANGING.format(body="n * 10", policy="ask"))
+    [question] = waits(project.run(**NONE))
+    kept = {"call": question["call"], "over": False, "value": "use the kept results"}
+    assert waits(project.run(answers=[kept]))[0]["call"] == word["call"]
+    last = project.run(**answer(word["call"], None))
+    assert last.ended["result"]["data"] == "3"
+
+
+def test_a_version_stands_for_the_code(project: Project):
+    source = CHANGING.replace("@task", '@task(version="1")')
+    project.write(source.format(body="n", policy="rerun"))
+    [word] = waits(project.run(**NONE))
+    project.write(source.format(body="n * 10", policy="rerun"))
+    assert project.run(**answer(word["call"], None)).ended["result"]["data"] == "3"
+
+
+def test_code_that_did_not_change_is_the_same_in_every_process(project: Project):
+    body = "n if n in {'a', 'b', 1, 2} else (lambda: n)()"
+    project.write(CHANGING.format(body=body, policy="rerun"))
+    [word] = waits(project.run(**NONE))
+    outcome = project.run(**answer(word["call"], None))
+    assert outcome.outcomes("step") == ["skipped"] * 2

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
+
+from headway_control_plane.domain.dispatching_pool import Pool, Session
 
 AGEING = timedelta(minutes=10)
 TELL_AFTER = timedelta(seconds=1)  # a run that waits shorter needs no reason
@@ -145,74 +147,11 @@ class Broken:
 Effect = Grant | Wait | Broken
 
 
-@dataclass(slots=True)
-class _Session:
-    slots: int
-    up: bool
-    agent: UUID | None = None
-    held: set[UUID] = field(default_factory=set)
-
-    @property
-    def free(self) -> int:
-        return self.slots - len(self.held) if self.up else 0
-
-
-@dataclass(slots=True)
-class _Pool:
-    """One pool of one workspace. `queues` holds run ids in order of arrival; an id that is no longer in `waiting` is dropped when met.
-    Runs with a home have a queue for each home.
-    """
-
-    name: str = ""
-    slots: int = 0
-    waiting: dict[UUID, RunWaits] = field(default_factory=dict)
-    queues: dict[tuple[int, UUID], deque[UUID]] = field(default_factory=dict)
-    sessions: dict[UUID, _Session] = field(default_factory=dict)
-    held: set[UUID] = field(default_factory=set)
-    served: dict[UUID, int] = field(default_factory=dict)
-    told: dict[UUID, tuple[str, str]] = field(default_factory=dict)
-    told_reason: tuple[str, str] = ("", "")
-    homed: dict[UUID, deque[UUID]] = field(default_factory=dict)
-    told_away: frozenset[UUID] = frozenset()
-
-    @property
-    def free(self) -> int:
-        by_sessions = sum(max(0, s.free) for s in self.sessions.values())
-        return by_sessions if self.slots == 0 else min(by_sessions, self.slots - len(self.held))
-
-    @property
-    def has_news(self) -> bool:
-        """Whether a waiting run was not yet told why, or told something that is no longer so."""
-        return bool(self.waiting) and (
-            len(self.told) < len(self.waiting)
-            or self.told_reason != self.reason()
-            or self.told_away != self.away()
-        )
-
-    def away(self) -> frozenset[UUID]:
-        """Homes that runs wait for and that take no work now."""
-        if not self.homed:
-            return frozenset()
-        return frozenset(self.homed).difference(s.agent for s in self.sessions.values() if s.up)
-
-    def reason(self) -> tuple[str, str]:
-        """Why the waiting runs of this pool wait: the same words everywhere."""
-        up = [s for s in self.sessions.values() if s.up]
-        if not up:
-            return "no agent", self.name
-        if self.slots and len(self.held) >= self.slots:
-            return "pool at its limit", f"{self.name} {len(self.held)}/{self.slots}"
-        total = sum(s.slots for s in up)
-        if total == 0:
-            return "agents are draining", self.name
-        return "no free slot", f"{self.name} {sum(len(s.held) for s in up)}/{total}"
-
-
 class Dispatching:
     """The core. `step` is its only door; `next_wake` tells when a Tick is worth sending."""
 
     def __init__(self) -> None:
-        self._pools: dict[tuple[int, UUID], _Pool] = {}
+        self._pools: dict[tuple[int, UUID], Pool] = {}
         self._pools_of: dict[int, set[UUID]] = {}
         self._pool_of: dict[tuple[int, UUID], UUID] = {}  # waiting run -> pool
         self._future: list[tuple[datetime, int, UUID]] = []
@@ -280,7 +219,7 @@ class Dispatching:
                 pool.held.add(item.run)
                 for other in pool.sessions.values():
                     other.held.discard(item.run)
-                pool.sessions.setdefault(item.session, _Session(0, up=False)).held.add(item.run)
+                pool.sessions.setdefault(item.session, Session(0, up=False)).held.add(item.run)
             case AttemptClosed():
                 pool = self._pool(item.ws, item.pool)
                 pool.held.discard(item.run)
@@ -291,7 +230,7 @@ class Dispatching:
                 touched.add((item.ws, item.pool))
             case SessionUp():
                 known = self._pool(item.ws, item.pool).sessions.setdefault(
-                    item.session, _Session(0, up=True)
+                    item.session, Session(0, up=True)
                 )
                 known.slots, known.up = item.slots, True
                 known.agent = item.agent or known.agent
@@ -313,9 +252,9 @@ class Dispatching:
         broken.add(ws)
         effects.append(Broken(ws, error))
 
-    def _pool(self, ws: int, pool: UUID) -> _Pool:
+    def _pool(self, ws: int, pool: UUID) -> Pool:
         self._pools_of.setdefault(ws, set()).add(pool)
-        return self._pools.setdefault((ws, pool), _Pool())
+        return self._pools.setdefault((ws, pool), Pool())
 
     def _wait(self, item: RunWaits, now: datetime) -> None:
         pool = self._pool(item.ws, item.pool)
@@ -363,7 +302,7 @@ class Dispatching:
             heapq.heapify(self._future)
 
     def _give(
-        self, key: tuple[int, UUID], pool: _Pool, now: datetime, effects: list[Effect]
+        self, key: tuple[int, UUID], pool: Pool, now: datetime, effects: list[Effect]
     ) -> None:
         ws = key[0]
         free = pool.free
@@ -382,7 +321,7 @@ class Dispatching:
             pool.homed.clear()
 
     def _give_homed(
-        self, ws: int, pool: _Pool, now: datetime, free: int, effects: list[Effect]
+        self, ws: int, pool: Pool, now: datetime, free: int, effects: list[Effect]
     ) -> int:
         """Runs that one agent alone can go on with come first: they were begun before. Returns what is free after them."""
         for home, queue in list(pool.homed.items()):
@@ -403,7 +342,7 @@ class Dispatching:
         return free
 
     def _grant(
-        self, ws: int, pool: _Pool, item: RunWaits, session_id: UUID, effects: list[Effect]
+        self, ws: int, pool: Pool, item: RunWaits, session_id: UUID, effects: list[Effect]
     ) -> None:
         self._gone(RunGone(ws, item.run), effects)
         pool.held.add(item.run)
@@ -411,7 +350,7 @@ class Dispatching:
         pool.served[item.key] = pool.served.get(item.key, 0) + 1
         effects.append(Grant(ws, item.run, session_id))
 
-    def _next(self, pool: _Pool, now: datetime) -> RunWaits | None:
+    def _next(self, pool: Pool, now: datetime) -> RunWaits | None:
         """The head of the best queue; takes it off. Queues are as many as (priority, key) pairs, not as runs."""
         best: tuple[tuple[int, int, datetime, int], tuple[int, UUID]] | None = None
         for queue_key, queue in list(pool.queues.items()):
@@ -427,7 +366,7 @@ class Dispatching:
                 best = (rank, queue_key)
         return pool.waiting[pool.queues[best[1]].popleft()] if best is not None else None
 
-    def _tell(self, ws: int, pool: _Pool, now: datetime, effects: list[Effect]) -> None:
+    def _tell(self, ws: int, pool: Pool, now: datetime, effects: list[Effect]) -> None:
         if not pool.has_news:
             return
         reason, away = pool.reason(), pool.away()

@@ -33,7 +33,6 @@ from headway_control_plane.http_api.freshness import Wanted, wait_for_log
 from headway_control_plane.http_api.services import Services
 from headway_control_plane.http_api.shapes import PageShape
 from headway_control_plane.http_api.shapes_runs import (
-    AnswerInput,
     CancelInput,
     CountsShape,
     ReleaseInput,
@@ -41,6 +40,7 @@ from headway_control_plane.http_api.shapes_runs import (
     RunItem,
     RunShape,
 )
+from headway_control_plane.http_api.shapes_waits import AnswerInput
 from headway_control_plane.projections import runs
 from headway_control_plane.projections.attempts import last_report, read_error, read_result
 from headway_control_plane.projections.deployments import find_deployment

@@ -39,7 +39,6 @@ class ForkSources:
         self._reader = reader
 
     async def source(self, ws: int, run_id: UUID) -> Source | None:
-        await self._wait(ws)
         statement = (
             select(run, deployment.c.name.label("deployment_name"))
             .join(
@@ -49,8 +48,10 @@ class ForkSources:
         )
         async with self._reads.workspace(ws) as connection:
             rows = await fetch(connection, statement)
-            if not rows:
-                return None
+        if not rows:
+            return None
+        await self._wait(ws)
+        async with self._reads.workspace(ws) as connection:
             calls = await _calls(connection, ws, run_id)
         [row] = rows
         content = await self._reader.blobs(ws, [row["parameters"]])

@@ -149,7 +149,8 @@ class Attempt:
             Pool(flow.task_runner.max_workers, daemon=True),
             Random(int.from_bytes(os.urandom(16), "big")),  # noqa: S311 - jitter and unique keys, no secrets
             self._start.get("salt") or ROOT,
-            self._start.get("answers"),
+            answers=self._start.get("answers"),
+            on_code_change=flow.on_code_change,
         )
 
     def _make_root(self, engine: JournalEngine, flow: Flow[..., Any]) -> Call:

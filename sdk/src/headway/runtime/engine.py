@@ -24,6 +24,7 @@ from headway.pool import Pool
 from headway.runners import Handle, Session, Work
 from headway.runtime.binding import bind
 from headway.runtime.cancellation import Cancellation
+from headway.runtime.changed_code import RERUN, CodeChanges, code_of, question
 from headway.runtime.channel import Channel, Wire
 from headway.runtime.failures import ErrorDescriber
 from headway.runtime.interrupts import Interrupts
@@ -64,7 +65,9 @@ class JournalEngine:
         pool: Pool,
         random: Random,
         origin: str = ROOT,
+        *,
         answers: Answers | None = None,
+        on_code_change: str = "trust",
     ) -> None:
         self.facts = facts
         self._report = reporter
@@ -82,6 +85,8 @@ class JournalEngine:
         self._hears_prints = False
         self.limits = Limits()
         self._waits = Waits(journal, answers, reporter)
+        self._on_code_change = on_code_change
+        self._code_changes = CodeChanges()
 
     def call(self, parent: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
         if parent.deadline is None:
@@ -112,7 +117,7 @@ class JournalEngine:
 
     def _execute(self, parent: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
         call = self._identify(parent, target, args, kwargs)
-        kept = self._skip(call)
+        kept = self._skip(call, target)
         if target.is_async:
             return _given(kept.value) if kept else self._perform_async(call, target, args, kwargs)
         return kept.value if kept else self._perform(call, target, args, kwargs)
@@ -121,7 +126,7 @@ class JournalEngine:
         self, parent: Call, target: Target, args: Args, kwargs: Kwargs, after: Sequence[Any]
     ) -> Future[Any]:
         call = self._identify(parent, target, args, kwargs)
-        kept = self._skip(call)
+        kept = self._skip(call, target)
         future: Future[Any] = Future(call.ref)
         if kept:
             future.complete(kept.value)
@@ -239,8 +244,10 @@ class JournalEngine:
             or f"{_RANDOM}{self._random.getrandbits(128):032x}"
         )
 
-    def _skip(self, call: Call) -> Kept | None:
+    def _skip(self, call: Call, target: Target | None = None) -> Kept | None:
         kept = self._journal.find(call.key)
+        if kept and target is not None and kept.code and kept.code != code_of(target):
+            kept = self._made_by_other_code(target, kept)
         if kept:
             call.ref = kept.ref
             self._report.skipped(call, kept)
@@ -250,6 +257,23 @@ class JournalEngine:
             # Whoever took the result of then did not take this one's.
             call.ref = call_key(call.key, self.facts["run"], str(self.facts["fence"]), 0)
         return kept
+
+    def _made_by_other_code(self, target: Target, kept: Kept) -> Kept | None:
+        """The result, or None: it is to be made again. Raises Suspended until a person has said which."""
+        policy = self._on_code_change
+        if policy == "ask":
+            asked = stable_digest({"from": kept.code, "to": code_of(target)}) or ""
+            key = call_key(self._origin, f"code changed {target.name}", asked, 0)
+            wait = Call(self, key, ROOT, "wait", f"code changed: {target.name}", on_loop=False)
+            request = question(target.name)
+            spec = WaitSpec("input", wait.name, {}, None, request=request)
+            answer = self._waits.reach_once(wait, spec, self._journal.find(key))
+            policy = "rerun" if answer.value == RERUN else "trust"
+        again = policy == "rerun"
+        self._code_changes.tell(
+            target.name, "they are made again" if again else "they are used all the same"
+        )
+        return None if again else kept
 
     # Waits
 

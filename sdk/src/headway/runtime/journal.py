@@ -29,6 +29,8 @@ class Kept(NamedTuple):
     file: Path | None
     ref: str
     """What stands for the result in the keys of calls."""
+    code: str
+    """Of the function that made it; empty where no attempt told."""
 
 
 class Place(NamedTuple):
@@ -109,7 +111,8 @@ class Journal:
             if found is None:
                 return None
             ref = str(frame.get("ref") or key)
-            return Kept(payloads.decode(found.payload), result, found.file, ref)
+            code = str(frame.get("code", ""))
+            return Kept(payloads.decode(found.payload), result, found.file, ref, code)
         except Exception:  # noqa: BLE001 - the class has changed, a codec is gone, a file is foreign: execute again
             return None
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from headway import payloads
 from headway.context import Call
 from headway.errors import UnserializableResult
+from headway.runtime.changed_code import code_of
 from headway.runtime.channel import Channel
 from headway.runtime.failures import ErrorDescriber
 from headway.runtime.journal import Kept
@@ -92,6 +93,7 @@ class Reporter:
         )
         frame = self._ended(call, started_us, "completed", call.try_number)
         frame["result"] = result
+        frame["code"] = code_of(target)
         if target.durable == "sync":
             frame["durable"] = "sync"
         self._send(frame)
@@ -127,6 +129,8 @@ class Reporter:
             self._write_result.adopt(kept.file)
         frame = self._ended(call, self.clock(), "skipped", 0)
         frame["result"] = kept.result
+        if kept.code:
+            frame["code"] = kept.code
         self._send(frame)
 
     def log(self, level: str, call: str, text: str, logger: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,8 @@ class Waits:
         self._journal = journal
         self._answers = None if answers is None else {str(a.get("call")): a for a in answers}
         self._report = report
+        self._lock = threading.Lock()
+        self._reached: dict[str, Over] = {}
 
     def reach(self, call: Call, spec: WaitSpec, kept: Kept | None, sit_out: SitOut) -> Over:
         """The end of the wait. Raises Suspended where it lies beyond this attempt."""
@@ -54,6 +57,18 @@ class Waits:
             return self._end(call, wait, Over(answered=False))
         self._suspend(wait)
         raise Suspended
+
+    def reach_once(self, call: Call, spec: WaitSpec, kept: Kept | None) -> Over:
+        """The end of a wait that many calls come to, from any thread: it is told, and asked, once."""
+        with self._lock:
+            if call.key in self._reached:
+                return self._reached[call.key]
+            if any(wait["call"] == call.key for wait in self.pending):
+                raise Suspended
+            if kept is not None:
+                self._report.skipped(call, kept)
+            over = self._reached[call.key] = self.reach(call, spec, kept, lambda _: None)
+            return over
 
     def _wait(self, call: Call, spec: WaitSpec, now_us: int) -> dict[str, Any]:
         """As `attempt.ended` tells it. Begin and end are those of the first attempt that came here."""

@@ -1,0 +1,53 @@
+"""Shapes of what suspended runs wait for, and of answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from headway_control_plane.application.answer_run import OpenWait
+from headway_control_plane.http_api.shapes import Input, Shape, Timestamp
+
+
+class AnswerInput(Input):
+    """An answer to what a suspended run asks."""
+
+    value: Any = Field(
+        default=None, description="Must fit the wait's schema.", examples=[{"approve": True}]
+    )
+    name: str = Field(
+        default="", max_length=200, description="Which wait; needed only if there are several."
+    )
+    call: str = Field(
+        default="",
+        max_length=64,
+        description="Which wait, by its call, where names are not enough.",
+    )
+
+
+class WaitingShape(Shape):
+    """What a suspended run waits for."""
+
+    call: str
+    kind: str = Field(description="sleep, input or event.")
+    name: str
+    until: Timestamp | None = Field(description="When it is over by itself.")
+    title: str
+    answer_schema: dict[str, Any] | None = Field(
+        serialization_alias="schema",
+        description="JSON Schema of the answer; null when withheld.",
+    )
+    answered: bool
+
+    @classmethod
+    def of(cls, wait: OpenWait) -> WaitingShape:
+        return cls(
+            call=wait.call.hex(),
+            kind=wait.kind,
+            name=wait.name,
+            until=wait.until,
+            title=wait.title,
+            answer_schema=dict(wait.schema) if wait.schema is not None else None,
+            answered=wait.answered,
+        )

@@ -1,0 +1,66 @@
+"""Whether a function is still the one whose result the journal holds, and what follows if not.
+
+What it is made of: the bytecode and constants of the function itself, not of what it calls; or the `version` that its
+author gave it, which then stands alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from types import CodeType
+from typing import Any
+
+from headway.targets import Target
+
+TRUST, RERUN = "use the kept results", "execute it again"
+ANSWER = {"type": "string", "enum": [TRUST, RERUN]}
+
+_log = logging.getLogger("headway")
+
+
+def code_of(target: Target) -> str:
+    """16 hex digits; equal in another process of the same Python for the same code."""
+    if not target.code:
+        target.code = _digest(target)
+    return target.code
+
+
+def _digest(target: Target) -> str:
+    if target.version:
+        text = f"version {target.version}"
+    else:
+        code = getattr(target.fn, "__code__", None)
+        text = _text(code) if isinstance(code, CodeType) else ""
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, CodeType):
+        parts = (value.co_code.hex(), *map(_text, value.co_consts), *value.co_names)
+        return f"({' '.join(parts)})"
+    if isinstance(value, frozenset):  # its order differs in each process
+        return f"{{{' '.join(sorted(map(_text, value)))}}}"
+    if isinstance(value, tuple):
+        return f"[{' '.join(map(_text, value))}]"
+    return repr(value)
+
+
+def question(name: str) -> dict[str, Any]:
+    """What a person is asked, as a wait's request."""
+    return {
+        "title": f"The code of {name} has changed since its results were made. What shall become of them?",
+        "schema": ANSWER,
+    }
+
+
+class CodeChanges:
+    """Says each change once in the run's log."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def tell(self, name: str, words: str) -> None:
+        if name not in self._told:
+            self._told.add(name)
+            _log.warning("the code of %s has changed since its results were made: %s", name, words)
