@@ -58,7 +58,6 @@ _GRANT = decide.grant_run
 _EVOLVE = evolve.evolve_session
 _LINES = lines.step
 _SETTLE = opening.settle
-_UNBRAKED = sweeper.Sweeper._unbraked
 
 
 def _deaf_to_stored_lines(state: Any, given: Any) -> Any:
@@ -74,11 +73,6 @@ def _settle_forgetful(opening: Any, sessions: Any, attempts: Any) -> Any:
     return [*_SETTLE(opening, sessions, attempts), *([gone] if gone else [])]
 
 
-async def _let_go_at_once(self: Any, due: Any) -> Any:
-    self._braked.clear()
-    return await _UNBRAKED(self, due)
-
-
 BUGS: dict[str, Callable[[], Any]] = {
     "no margin on the agent's lease": lambda: _put(lease, "margin", lambda ttl: 0.0),
     "no fence check in admission": lambda: _put(draft, "admit", _admit_without_fence),
@@ -88,14 +82,8 @@ BUGS: dict[str, Callable[[], Any]] = {
     "no brake": lambda: _put(sweeper, "held_until", lambda *_: None),
     "granted without the shard's epoch": lambda: _put(decide, "grant_run", _grant_by_anybody),
     "acknowledged before the commit is known": lambda: _put(Lane, "_happened", _forget_unknown),
-    "a late Hello of an earlier process is taken": lambda: _put(
-        opening.Opening, "is_late", lambda *_: False
-    ),
     "a late Hello loses what its session began since": lambda: _put(
         handshake, "settle", _settle_forgetful
-    ),
-    "start deadlines pass as soon as the brake lets go": lambda: _put(
-        sweeper.Sweeper, "_unbraked", _let_go_at_once
     ),
     "what Welcome says of lines is not written down": lambda: _put(
         lines, "step", _deaf_to_stored_lines
