@@ -21,12 +21,12 @@ WAYS = {
 
 
 @pytest.mark.row(3)
-@pytest.mark.trials(1, 4)
+@pytest.mark.trials(1, 3)
 @pytest.mark.parametrize("way", WAYS)
 def test_postgresql_is_stopped_under_load(headway, trial, thorough, way, seed):
     rng = random.Random(f"{way}-{seed}")
     with load(headway, per_second=2.0, subscribers=2, seconds=0.03) as work:
-        for _ in range(3 if thorough else 1):
+        for _ in range(2 if thorough else 1):
             work.until_more_marks(rng.randrange(1, 30))
             postmaster = headway.part("postgres")
             postmaster.send_signal(WAYS[way])

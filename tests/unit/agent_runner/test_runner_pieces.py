@@ -24,7 +24,14 @@ from headway_agent.runner.environments import (
 from headway_agent.runner.processes import NOBODY, ProcessId
 from headway_agent.runner.template import child_env
 from headway_agent.spool.frames import create_with
-from headway_agent.spool.retention import LEAST_US, KeptRun, choose, delete_leftovers, delete_run, size_of
+from headway_agent.spool.retention import (
+    LEAST_US,
+    KeptRun,
+    choose,
+    delete_leftovers,
+    delete_run,
+    size_of,
+)
 from support.attempts import is_alive, wait_dead
 from support.runners import assignment
 
