@@ -37,7 +37,7 @@ from headway.version import __version__
 
 if TYPE_CHECKING:
     from headway.logs import get_run_logger
-    from headway.waits import sleep, sleep_until, suspend, wait_for_input
+    from headway.waits import sleep, sleep_until, suspend, wait_for_event, wait_for_input
 
 __all__ = [
     "AsyncRunner",
@@ -80,6 +80,7 @@ __all__ = [
     "task",
     "unmapped",
     "wait",
+    "wait_for_event",
     "wait_for_input",
 ]
 
@@ -89,6 +90,7 @@ _LAZY = {
     "sleep": "headway.waits",
     "sleep_until": "headway.waits",
     "suspend": "headway.waits",
+    "wait_for_event": "headway.waits",
     "wait_for_input": "headway.waits",
 }
 

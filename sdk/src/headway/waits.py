@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ SUSPEND_AFTER_S = 60.0
 LONGEST_S = 366 * 24 * 3600.0
 MOST_TITLE = 500
 MOST_NAME = 200
+MOST_KEY = 1000
 
 
 class WaitSpec(NamedTuple):
@@ -119,6 +121,49 @@ def wait_for_input(
     return _read(kind, name, over.value)
 
 
+@overload
+def wait_for_event(
+    name: str, *, key: str = "", kind: type[T], timeout: Duration | None = None
+) -> T: ...
+@overload
+def wait_for_event(
+    name: str,
+    *,
+    key: str = "",
+    kind: Mapping[str, Any] | None = None,
+    timeout: Duration | None = None,
+) -> Any: ...
+def wait_for_event(
+    name: str,
+    *,
+    key: str = "",
+    kind: type[Any] | Mapping[str, Any] | None = None,
+    timeout: Duration | None = None,
+) -> Any:
+    """Waits for an event from outside (`POST /events`, `headway events emit`) and gives its value. The run is suspended meanwhile.
+
+    An event reaches the runs that wait for it when it comes; its sender is told which. One that nobody waits for is not kept.
+
+    Args:
+        name: Of the event.
+        key: Which of the events of this name; events are matched by name and key.
+        kind: What the value must be, as for `wait_for_input`; it is read here, when it has come.
+        timeout: Seconds until it gives up; a run without waits for a week.
+
+    Raises:
+        WaitTimedOut: No such event came in time.
+        WrongInput: The value is no such thing.
+    """
+    call = _needed("wait_for_event")
+    seconds = None if timeout is None else _seconds("timeout", timeout)
+    topic = hashlib.sha256(f"{_name(name)}\0{_key(key)}".encode("utf-8", "replace")).hexdigest()
+    spec = WaitSpec("event", name, {"name": name, "key": key}, seconds, topic=topic)
+    over = call.engine.wait(call, spec)
+    if not over.answered:
+        raise WaitTimedOut(f"no event {name!r} came in time")
+    return _read(kind, name, over.value)
+
+
 def suspend(*, title: str = "", name: str = "go on", timeout: Duration | None = None) -> None:
     """Suspends the run until a person lets it go on (`headway runs resume`)."""
     wait_for_input(None, title=title or "Go on?", name=name, timeout=timeout)
@@ -164,6 +209,12 @@ def _name(name: object) -> str:
     if not isinstance(name, str) or not 0 < len(name) <= MOST_NAME or not name.isprintable():
         raise InvalidOption(f"name must be 1 to {MOST_NAME} printable characters, not {name!r}")
     return name
+
+
+def _key(key: object) -> str:
+    if not isinstance(key, str) or len(key) > MOST_KEY:
+        raise InvalidOption(f"key must be a text of at most {MOST_KEY} characters")
+    return key
 
 
 def _title(title: object) -> str:

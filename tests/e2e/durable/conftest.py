@@ -12,4 +12,5 @@ def headway(tmp_path_factory):
         running.deploy("waiting:sleeps", "sleeps")
         running.deploy("forking:pipeline", "pipeline")
         running.deploy("waiting:suspends", "suspends")
+        running.deploy("waiting:listens", "listens")
         yield running

@@ -109,5 +109,26 @@ def test_a_suspended_run_outlives_whatever_is_killed(headway: Stack, tmp_path: P
     assert steps(tmp_path / "log") == ["figures", "publish"]
 
 
+def test_events_reach_who_waits_for_them_and_nobody_else(headway: Stack):
+    assert headway.api("POST", "/events", {"name": "file arrived", "key": "1"}) == {"runs": []}
+    one, other = headway.start_run("listens", key="1"), headway.start_run("listens", key="2")
+    assert paused(headway, one)["reason_text"] == "waits for an event: file arrived"
+    paused(headway, other)
+    sent = headway.api("POST", "/events", {"name": "file arrived", "key": "1", "value": "a.csv"})
+    assert sent == {"runs": [one]}
+
+    def second() -> dict[str, Any] | None:
+        found = headway.api("GET", f"/runs/{one}")
+        return found if (found["state"], found["attempt"]) == ("paused", 2) else None
+
+    eventually(second, seconds=60, what="the run waits for its second event")
+    assert headway.headway("events", "emit", "nobody's").returncode == 1
+    emitted = headway.headway("events", "emit", "file arrived", "--key", "1", "-p", "path=b.csv")
+    assert emitted.stdout.split() == [one]
+    assert json.loads(headway.ended(one)["result"]["preview"]) == ["a.csv", {"path": "b.csv"}]
+    assert headway.api("GET", f"/runs/{other}")["state"] == "paused"
+    headway.api("POST", f"/runs/{other}/cancel")
+
+
 def test_nothing_was_broken(headway: Stack):
     assert headway.violations() == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from headway import flow, sleep, suspend, task, wait_for_input
+from headway import flow, sleep, suspend, task, wait_for_event, wait_for_input
 
 
 @dataclass
@@ -41,3 +41,8 @@ def sleeps(log: str, seconds: float, suspend_after: float = 0.0) -> str:
 @flow
 def suspends() -> None:
     suspend()
+
+
+@flow
+def listens(key: str) -> list[object]:
+    return [wait_for_event("file arrived", key=key), wait_for_event("file arrived", key=key)]

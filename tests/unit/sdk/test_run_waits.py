@@ -1,5 +1,7 @@
 """Waits of a flow: sat out, suspended, answered, and the same wait in the next attempt."""
 
+import hashlib
+
 import pytest
 
 from support.flow_process import Outcome, Project
@@ -246,3 +248,15 @@ def test_code_that_did_not_change_is_the_same_in_every_process(project: Project)
     [word] = waits(project.run(**NONE))
     outcome = project.run(**answer(word["call"], None))
     assert outcome.outcomes("step") == ["skipped"] * 2
+
+
+def test_an_event_is_known_by_the_digest_of_its_name_and_key(project: Project):
+    project.write("""
+    @flow
+    def main():
+        return wait_for_event("file arrived", key="1", kind=dict[str, int])
+    """)
+    [wait] = waits(project.run(**NONE))
+    assert (wait["kind"], wait["name"]) == ("event", "file arrived")
+    assert wait["topic"] == hashlib.sha256(b"file arrived" + bytes(1) + b"1").hexdigest()
+    assert project.run(**answer(wait["call"], {"a": 1})).ended["result"]["data"] == '{"a":1}'

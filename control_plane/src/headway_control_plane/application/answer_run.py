@@ -90,16 +90,21 @@ def _chosen(asked: Sequence[OpenWait], name: str, call: bytes) -> OpenWait:
 
 
 def _checked(wait: OpenWait, value: Any) -> bytes:
+    encoded = checked_value(value)
+    problems = value_problems(encode(wait.schema), value) if wait.schema is not None else []
+    if problems:
+        raise InvalidParameters("The answer does not fit what the run asks for.", problems=problems)
+    return encoded
+
+
+def checked_value(value: Any) -> bytes:
+    """Encode a value that can be stored and is not too large."""
     problems = list(problems_of(value, "value"))
     if problems:
         raise InvalidParameters("The answer cannot be stored.", problems=problems[:100])
     encoded = encode(value)
     if len(encoded) > MAX_BYTES:
         raise TooLarge(f"The answer takes {len(encoded):,} bytes; the limit is {MAX_BYTES:,}.")
-    if wait.schema is not None:
-        problems = value_problems(encode(wait.schema), value)
-    if problems:
-        raise InvalidParameters("The answer does not fit what the run asks for.", problems=problems)
     return encoded
 
 

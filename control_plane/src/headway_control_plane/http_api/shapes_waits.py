@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from pydantic import Field
 
@@ -24,6 +25,25 @@ class AnswerInput(Input):
         max_length=64,
         description="Which wait, by its call, where names are not enough.",
     )
+
+
+class EventInput(Input):
+    """An event from outside."""
+
+    name: str = Field(min_length=1, max_length=200, examples=["file arrived"])
+    key: str = Field(
+        default="",
+        max_length=1000,
+        description="Tells events of one name apart.",
+        examples=["2026-11-22"],
+    )
+    value: Any = Field(default=None, examples=[{"path": "s3://in/2026-11-22.csv"}])
+
+
+class EventReached(Shape):
+    """Whom the event reached: runs that waited for it when it came. It is not kept for later ones."""
+
+    runs: list[UUID]
 
 
 class WaitingShape(Shape):

@@ -9,10 +9,14 @@ from sqlalchemy import select
 
 from headway_control_plane.application.answer_run import OpenWait, read_request
 from headway_control_plane.application.ports import LogReader
+from headway_control_plane.db.queries import load_queries
 from headway_control_plane.db.run_json import load_answers, load_waits
 from headway_control_plane.db.tables import run
 from headway_control_plane.domain.run.events import Waiting
 from headway_control_plane.projections.reading import Reads, fetch
+
+MOST_REACHED = 10_000  # runs, by one event
+_SQL = load_queries("headway_control_plane.projections", "waits.sql")
 
 
 class RunWaits:
@@ -30,6 +34,21 @@ class RunWaits:
             return None
         answered = {call for call, _ in load_answers(rows[0]["answers"])}
         return await open_waits(self._reader, ws, load_waits(rows[0]["waits"]), answered)
+
+    async def waiting(self, ws: int, topic: bytes) -> Sequence[tuple[UUID, bytes]]:
+        """The open waits of a topic."""
+        key = {"ws": ws, "topic": topic.hex().encode(), "limit": MOST_REACHED}
+        async with self._reads.workspace(ws) as connection:
+            rows = await (await connection.execute(_SQL["waiting"], key)).fetchall()
+        found = []
+        for run_id, waits, answers in rows:
+            answered = {call for call, _ in load_answers(answers)}
+            found += [
+                (run_id, wait.call)
+                for wait in load_waits(waits)
+                if wait.kind == "event" and wait.topic == topic and wait.call not in answered
+            ]
+        return found
 
 
 async def open_waits(

@@ -4,8 +4,10 @@ import click
 
 from headway.cli import text
 from headway.cli.client import Client, Json
-from headway.cli.output import json_option, print_json_line
+from headway.cli.errors import CommandError
+from headway.cli.output import json_option, print_json, print_json_line
 from headway.cli.sse import Follow
+from headway.cli.verbs.run import read_value
 
 _NEWEST = 50
 
@@ -30,6 +32,36 @@ def tail(after: str, run_id: str, follow: bool, output: str) -> None:
     cursor = _print_stored(client, after, run, output)
     if follow:
         _follow(client, cursor, run, output)
+
+
+@events.command()
+@click.argument("name")
+@click.option("--key", default="", help="Tells events of one name apart.")
+@click.option("--value", help="Its value as JSON.")
+@click.option(
+    "-p",
+    "--param",
+    "params",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A field of its value; read as JSON, else as text. Repeatable.",
+)
+@json_option
+def emit(name: str, key: str, value: str | None, params: tuple[str, ...], output: str) -> None:
+    """Send an event NAME to the runs that wait for it, and print their ids.
+
+    It is not kept: exit code 1 says that nobody waited.
+    """
+    body = {"name": name, "key": key, "value": read_value(value, params)}
+    reached = Client.of_profile().post("/events", body)["runs"]
+    if output == "json":
+        print_json({"runs": reached})
+    for run in reached if output != "json" else ():
+        click.echo(run)
+    if not reached:
+        raise CommandError(
+            "No run waits for this event; it was not kept.", hint="headway runs ls --state paused"
+        )
 
 
 def _print_stored(client: Client, after: str, run: str, output: str) -> str:

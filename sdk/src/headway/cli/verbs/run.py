@@ -92,6 +92,24 @@ def parse_parameter(text: str) -> tuple[str, Any]:
         return name, value
 
 
+def read_value(value: str | None, params: tuple[str, ...]) -> Any:
+    """Read a value that is given whole as JSON, or field by field; None for neither."""
+    if value is None:
+        return dict(map(parse_parameter, params)) or None
+    if params:
+        raise CommandError(
+            "Give the value either whole (--value) or field by field (-p).", code=Exit.USAGE
+        )
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise CommandError(
+            f"--value is no JSON: {value[:60]!r}.",
+            hint="Texts stand in double quotes, for example --value '\"eu\"'.",
+            code=Exit.USAGE,
+        ) from None
+
+
 def _from_file(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}

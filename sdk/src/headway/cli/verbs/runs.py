@@ -1,6 +1,5 @@
 """`headway runs ...`: list, show, follow, cancel, release, answer, resume, retry, rerun."""
 
-import json
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -9,14 +8,12 @@ import click
 
 from headway.cli import run_text
 from headway.cli.client import Client, Json
-from headway.cli.errors import CommandError
-from headway.cli.exits import Exit
 from headway.cli.moments import instant, now
 from headway.cli.output import json_option, print_fields, print_json, print_json_line, print_table
 from headway.cli.progress import Watch
 from headway.cli.text import STYLES
 from headway.cli.verbs.forks import plan, rerun, resume, retry
-from headway.cli.verbs.run import parse_parameter
+from headway.cli.verbs.run import read_value
 from headway.cli.waiting import stay
 
 _STATES = (
@@ -178,25 +175,8 @@ def answer(run_id: str, name: str, value: str | None, params: tuple[str, ...], o
     if value is None and not params:
         _ask(client.get(f"/runs/{found}"), output)
         return
-    body = {"name": name, "value": _answer(value, params)}
+    body = {"name": name, "value": read_value(value, params)}
     _show_changed([client.post(f"/runs/{found}/input", body)], output)
-
-
-def _answer(value: str | None, params: tuple[str, ...]) -> Any:
-    if value is None:
-        return dict(map(parse_parameter, params))
-    if params:
-        raise CommandError(
-            "Give the answer either whole (--value) or field by field (-p).", code=Exit.USAGE
-        )
-    try:
-        return json.loads(value)
-    except ValueError:
-        raise CommandError(
-            f"--value is no JSON: {value[:60]!r}.",
-            hint="Texts stand in double quotes, for example --value '\"eu\"'.",
-            code=Exit.USAGE,
-        ) from None
 
 
 def _ask(run: Json, output: str) -> None:
