@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ Duration = float | timedelta
 SUSPEND_AFTER_S = 60.0
 LONGEST_S = 366 * 24 * 3600.0
 MOST_TITLE = 500
+MOST_REQUEST = 64 * 1024
 MOST_NAME = 200
 MOST_KEY = 1000
 
@@ -108,13 +110,10 @@ def wait_for_input(
     call = _needed("wait_for_input")
     schema = dict(kind) if isinstance(kind, Mapping) else schema_of(kind)
     seconds = None if timeout is None else _seconds("timeout", timeout)
-    spec = WaitSpec(
-        "input",
-        _name(name),
-        {"name": name},
-        seconds,
-        request={"title": _title(title), "schema": schema},
-    )
+    request = {"title": _title(title), "schema": schema}
+    if len(json.dumps(request)) > MOST_REQUEST:
+        raise InvalidOption(f"title and schema must fit into {MOST_REQUEST} bytes of JSON")
+    spec = WaitSpec("input", _name(name), {"name": name}, seconds, request=request)
     over = call.engine.wait(call, spec)
     if not over.answered:
         raise WaitTimedOut(f"nobody answered {name!r} in time")

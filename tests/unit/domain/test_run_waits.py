@@ -164,3 +164,10 @@ def test_a_question_that_nobody_answers_ends_the_run():
     ws.later(days=8)
     [failed] = fire(ws, DeadlineKind.HOLD)
     assert failed.cause == "held too long"
+
+
+def test_a_suspension_that_names_no_wait_can_be_released():
+    ws = suspended()
+    assert (ws.run.reason, ws.run.deadline.kind) == ("suspended", DeadlineKind.HOLD)
+    ws.when(ReleaseRun(RUN))
+    assert ws.run.status == "scheduled"

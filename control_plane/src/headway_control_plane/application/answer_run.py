@@ -112,7 +112,7 @@ def read_request(content: bytes | None) -> tuple[str, Mapping[str, Any] | None]:
     """The title of a question and its schema. Both come from an agent: what is no such thing counts as absent."""
     try:
         request = json.loads(content or b"null")
-    except ValueError:
+    except (ValueError, RecursionError):
         return "", None
     if not isinstance(request, dict):
         return "", None

@@ -109,6 +109,10 @@ def _paused(at: Circumstances) -> Reason:
     if at.reason == "died":
         text = "its process died and on_lost is hold: release or cancel it"
         return Reason("died", at.agent, text)
+    if at.reason == "suspended":
+        return Reason(
+            "suspended", "", "suspended, and its agent could not say for what: release or cancel it"
+        )
     if at.reason == "sleeping":
         until = min((wait.until for wait in at.waits if wait.until), default=None)
         told = f"sleeps until {_clock(until)}" if until else "sleeps"

@@ -211,7 +211,7 @@ def release_run(command: ReleaseRun, states: States, context: Context) -> list[D
         return _on(run.run, RunRescheduled(run.fence, "released", context.now))
     if run.status is not RunStatus.PAUSED:
         raise InvalidState(f"The run is not paused ({run.status}).", status=run.status)
-    if run.is_suspended:
+    if run.is_suspended and run.waits:
         raise InvalidState(
             f"The run goes on when its wait is over ({run.reason}).", status=run.status
         )

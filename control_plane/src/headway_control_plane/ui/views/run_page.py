@@ -173,7 +173,7 @@ def actions(run: RunView, *, parameters_known: bool) -> list[Action]:
         offered.append(
             Action("Run anywhere", f"{base}/release", effect, fields={"anywhere": "true"})
         )
-    if run.state is RunStatus.PAUSED and run.reason.code in {"lost", "died"}:
+    if run.state is RunStatus.PAUSED and run.reason.code in {"lost", "died", "suspended"}:
         offered.append(
             Action("Release", f"{base}/release", "The run is scheduled again", primary=True)
         )
@@ -262,6 +262,8 @@ def task_rows(tasks: Iterable[Task], now: datetime, base: str) -> list[TaskRow]:
 
 
 def _task_note(task: Task) -> str:
+    if task.is_cached:
+        return "from the cache"
     if task.status == "skipped":
         return "kept from an earlier attempt"
     if task.status == "interrupted":
