@@ -33,7 +33,7 @@ def errors(*statuses: int) -> Responses:
     """Document the errors of an operation; every operation can fail to authenticate or to reach the database."""
     return {
         status: {"model": ProblemShape, "description": _DESCRIPTIONS[status]}
-        for status in sorted({401, 503, *statuses})
+        for status in sorted({401, 429, 503, *statuses})
     }
 
 

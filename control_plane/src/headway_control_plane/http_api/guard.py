@@ -11,10 +11,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from headway_control_plane.http_api.quota import RETRY_AFTER, OverQuota, Quota, pause
 from headway_control_plane.http_api.services import Services
 from headway_control_plane.http_api.shapes import ProblemShape
 
 TOO_LARGE_HINT = "Put large data into a file or an object store and pass its name."
+_HELD_OPEN = "/stream"  # these have places of their own, by workspace
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 SECURITY_HEADERS: Mapping[str, str] = {
@@ -37,6 +39,7 @@ class Guard:
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self._app = app
         self._services = services
+        self._quota = Quota(services.options.requests_of_key)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -52,7 +55,18 @@ class Guard:
             await _answer(refusal)(scope, receive, dressed)
             return
         limited = _LimitedBody(receive, self._services.options.body_limit)
-        await self._app(scope, limited, dressed)
+        credential = headers.get("authorization")
+        if credential is None or scope["path"].endswith(_HELD_OPEN):
+            await self._app(scope, limited, dressed)
+            return
+        try:
+            with self._quota.place(credential):
+                await self._app(scope, limited, dressed)
+        except OverQuota:
+            await pause()
+            await _answer(_over_quota(request_id), {"Retry-After": str(RETRY_AFTER)})(
+                scope, receive, dressed
+            )
 
     def _name(self, headers: Headers) -> str:
         given = headers.get("x-request-id", "")
@@ -148,5 +162,18 @@ def _problem(status: int, code: str, detail: str, hint: str) -> ProblemShape:
     )
 
 
-def _answer(shape: ProblemShape) -> JSONResponse:
-    return JSONResponse(shape.model_dump(), shape.status, media_type="application/problem+json")
+def _over_quota(request_id: str) -> ProblemShape:
+    problem = _problem(
+        429,
+        "too_many_requests",
+        "This API key has as many requests under way as it may.",
+        "Send the next one when one is answered, or give independent programs keys of their own.",
+    )
+    problem.request_id = request_id
+    return problem
+
+
+def _answer(shape: ProblemShape, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(
+        shape.model_dump(), shape.status, headers, media_type="application/problem+json"
+    )

@@ -46,6 +46,7 @@ class HttpOptions:
         body_limit: Largest request body in bytes.
         heartbeat: Longest silence on an event stream.
         stream_age: When an event stream is ended, so that its client comes back with its cursor and is authenticated anew.
+        requests_of_key: Most requests of one API key under way at once, event streams apart.
         streams_of_workspace: Most event streams of one workspace at once.
         freshness_timeout: How long a read waits for a projection to reach `min_offset`.
     """
@@ -54,6 +55,7 @@ class HttpOptions:
     body_limit: int = 1024 * 1024
     heartbeat: timedelta = timedelta(seconds=15)
     stream_age: timedelta = timedelta(minutes=15)
+    requests_of_key: int = 64
     streams_of_workspace: int = 200
     freshness_timeout: timedelta = timedelta(seconds=5)
 

@@ -200,7 +200,7 @@ async def _http_server(core: Core, engine: ProjectionEngine) -> AsyncIterator[Ht
         clock=core.sources.clock,
         entropy=core.sources.entropy,
         sessions=sessions,
-        options=HttpOptions(hosts=_host_names(settings)),
+        options=HttpOptions(hosts=_host_names(settings), requests_of_key=settings.requests_of_key),
         closing=closing,
         is_ready=lambda: core.database.answers(Role.APP, _ANSWER_SECONDS),
     )
