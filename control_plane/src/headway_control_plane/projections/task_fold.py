@@ -27,6 +27,13 @@ _OUTCOMES = {
     facts.CALL_OUTCOME_CANCELLED: "cancelled",
     facts.CALL_OUTCOME_SKIPPED: "skipped",
 }
+CACHED = "cached"
+"""The cause of a skip, and where its result is `from`: the cache, and not an earlier attempt."""
+_KINDS = {
+    facts.CALL_KIND_FLOW: "flow",
+    facts.CALL_KIND_TASK: "task",
+    facts.CALL_KIND_TRANSACTION: "transaction",
+}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Facts come from agents, so their numbers are not trusted: years that no calendar knows must not stop a projection.
 _LATEST_US = int((datetime(9000, 1, 1, tzinfo=UTC) - _EPOCH) / timedelta(microseconds=1))
@@ -195,6 +202,8 @@ def _end(row: CallRow, event: Recorded, fact: facts.CallEnded) -> None:
     row.error_class = _text(fact.error.error_class)
     row.error_text = fact.error.text_digest
     row.result = _result(fact.result) if fact.HasField("result") else None
+    if row.result is not None and fact.cause == CACHED:
+        row.result["from"] = CACHED
 
 
 def _interrupt(row: CallRow, at: datetime) -> None:
@@ -204,9 +213,7 @@ def _interrupt(row: CallRow, at: datetime) -> None:
 
 
 def _kind(kind: int) -> str:
-    return (
-        "flow" if kind == facts.CALL_KIND_FLOW else "task" if kind == facts.CALL_KIND_TASK else ""
-    )
+    return _KINDS.get(kind, "")
 
 
 def _text(value: str) -> str:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from headway_control_plane.db.pool import Connection, Row
 from headway_control_plane.db.queries import load_queries
-from headway_control_plane.projections.task_fold import Retry
+from headway_control_plane.projections.task_fold import CACHED, Retry
 from headway_control_plane.projections.task_timeline import retry_from_json
 
 SQL = load_queries("headway_control_plane.projections", "tasks.sql")
@@ -63,6 +63,11 @@ class Task:
     error_class: str
     error_text: bytes  # digest
     result: dict[str, Any] | None
+
+    @property
+    def is_cached(self) -> bool:
+        """Skipped for a result in the cache; other skipped calls were completed by an earlier attempt."""
+        return self.status == "skipped" and (self.result or {}).get("from") == CACHED
 
 
 @dataclass(frozen=True, slots=True)

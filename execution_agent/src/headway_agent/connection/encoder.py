@@ -111,6 +111,7 @@ _KIND = _choice(
         "task": facts.CALL_KIND_TASK,
         "flow": facts.CALL_KIND_FLOW,
         "wait": facts.CALL_KIND_WAIT,
+        "transaction": facts.CALL_KIND_TRANSACTION,
     },
 )
 _WAIT_KIND = _choice("kind", {kind: kind for kind in ("sleep", "input", "event")})
@@ -156,6 +157,7 @@ _CAUSES = (
 )
 # A cause is one of our own words: free text in its place would be a way out for anything.
 _CAUSE = _choice("cause", {cause: cause for cause in _CAUSES})
+_SKIP_CAUSE = _choice("cause", {"cached": "cached"})
 
 
 def _error_class(error: Frame) -> str | None:
@@ -197,6 +199,7 @@ FACTS: Mapping[str, tuple[type[Message], Mapping[str, Getter]]] = {
             "started_at_us": _integer("started_at_us"),
             "outcome": _CALL_OUTCOME,
             "tries": _integer("tries", 32),
+            "cause": _SKIP_CAUSE,
         },
     ),
     "attempt.ended": (facts.AttemptEnded, {"outcome": _ATTEMPT_OUTCOME}),

@@ -56,6 +56,8 @@ class _CallKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumT
     CALL_KIND_FLOW: _CallKind.ValueType  # 2
     CALL_KIND_WAIT: _CallKind.ValueType  # 3
     """A sleep, or a wait for a person or an event."""
+    CALL_KIND_TRANSACTION: _CallKind.ValueType  # 4
+    """The calls of a `with transaction()`."""
 
 class CallKind(_CallKind, metaclass=_CallKindEnumTypeWrapper):
     """What a call runs."""
@@ -65,6 +67,8 @@ CALL_KIND_TASK: CallKind.ValueType  # 1
 CALL_KIND_FLOW: CallKind.ValueType  # 2
 CALL_KIND_WAIT: CallKind.ValueType  # 3
 """A sleep, or a wait for a person or an event."""
+CALL_KIND_TRANSACTION: CallKind.ValueType  # 4
+"""The calls of a `with transaction()`."""
 global___CallKind = CallKind
 
 class _AttemptOutcome:
@@ -305,6 +309,7 @@ class CallEnded(google.protobuf.message.Message):
     TRIES_FIELD_NUMBER: builtins.int
     RESULT_FIELD_NUMBER: builtins.int
     ERROR_FIELD_NUMBER: builtins.int
+    CAUSE_FIELD_NUMBER: builtins.int
     call: builtins.bytes
     parent: builtins.bytes
     kind: global___CallKind.ValueType
@@ -313,6 +318,8 @@ class CallEnded(google.protobuf.message.Message):
     outcome: global___CallOutcome.ValueType
     tries: builtins.int
     """0 for a skipped call."""
+    cause: builtins.str
+    """Why a call was skipped: '' (an earlier attempt completed it) or 'cached' (another run, or another call, made its result)."""
     @property
     def result(self) -> global___Result: ...
     @property
@@ -329,9 +336,10 @@ class CallEnded(google.protobuf.message.Message):
         tries: builtins.int = ...,
         result: global___Result | None = ...,
         error: global___Error | None = ...,
+        cause: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["error", b"error", "result", b"result"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["call", b"call", "error", b"error", "kind", b"kind", "name", b"name", "outcome", b"outcome", "parent", b"parent", "result", b"result", "started_at_us", b"started_at_us", "tries", b"tries"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["call", b"call", "cause", b"cause", "error", b"error", "kind", b"kind", "name", b"name", "outcome", b"outcome", "parent", b"parent", "result", b"result", "started_at_us", b"started_at_us", "tries", b"tries"]) -> None: ...
 
 global___CallEnded = CallEnded
 

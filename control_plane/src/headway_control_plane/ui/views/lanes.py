@@ -96,7 +96,7 @@ def call_lane(task: Task, axis: Axis, now: datetime, base: str) -> Lane:
     if task.error_class and task.status == "failed":
         note += f" · {task.error_class}"
     if task.status == "skipped":
-        note = "kept from an earlier attempt"
+        note = "from the cache" if task.is_cached else "kept from an earlier attempt"
     if task.status == "interrupted":
         note += " · its attempt ended"
     return Lane(
