@@ -47,6 +47,7 @@ from headway_control_plane.projections.deployments import find_deployment
 from headway_control_plane.projections.forks import list_forks
 from headway_control_plane.projections.head import head
 from headway_control_plane.projections.run_filters import RunFilter, prefix_range
+from headway_control_plane.projections.run_view import view_of_new
 from headway_control_plane.projections.waits import RunWaits, open_waits
 
 router = APIRouter(prefix="/runs", tags=["runs"])
@@ -118,7 +119,7 @@ async def create(
         return shown.model_copy(update={"cursor": str(accepted.cursor)})
     # As it was accepted, without a look at the rows: whoever follows from here hears all that came after.
     return RunShape.whole(
-        runs.view_of_new(accepted.new),
+        view_of_new(accepted.new),
         parameters=json.loads(accepted.parameters.content or b"null"),
         error=None,
         result=None,

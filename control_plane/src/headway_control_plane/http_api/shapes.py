@@ -16,7 +16,7 @@ from pydantic import (
     field_validator,
 )
 
-from headway_control_plane.projections.runs import Named
+from headway_control_plane.projections.run_view import Named
 
 Item = TypeVar("Item")
 

@@ -22,7 +22,7 @@ from headway_control_plane.projections.attempts import (
     WaitView,
 )
 from headway_control_plane.projections.logs import LogLine
-from headway_control_plane.projections.runs import RunView
+from headway_control_plane.projections.run_view import RunView
 from headway_control_plane.projections.tasks import Task, TaskCounts
 
 

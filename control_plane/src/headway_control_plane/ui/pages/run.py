@@ -32,7 +32,8 @@ from headway_control_plane.projections.logs import (
     read_lines,
     read_tail,
 )
-from headway_control_plane.projections.runs import RunView, get_run
+from headway_control_plane.projections.run_view import RunView
+from headway_control_plane.projections.runs import get_run
 from headway_control_plane.projections.tasks import TaskCounts, TaskPage
 from headway_control_plane.projections.waits import open_waits
 from headway_control_plane.ui import words

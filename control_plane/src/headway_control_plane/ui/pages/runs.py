@@ -16,14 +16,8 @@ from headway_control_plane.domain.run.state import RunStatus
 from headway_control_plane.projections import checkpoints
 from headway_control_plane.projections.deployments import find_deployment
 from headway_control_plane.projections.run_filters import RunFilter
-from headway_control_plane.projections.runs import (
-    COUNT_CAP,
-    RunView,
-    StateCounts,
-    count_by_state,
-    list_runs,
-    load_runs,
-)
+from headway_control_plane.projections.run_view import RunView, load_runs
+from headway_control_plane.projections.runs import COUNT_CAP, StateCounts, count_by_state, list_runs
 from headway_control_plane.ui import words
 from headway_control_plane.ui.pages.site import PROJECTION, Site
 from headway_control_plane.ui.services import Viewer

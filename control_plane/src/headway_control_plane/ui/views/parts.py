@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlencode
 from uuid import UUID
 
-from headway_control_plane.projections.runs import RunView
+from headway_control_plane.projections.run_view import RunView
 from headway_control_plane.ui.words import Moment, duration, moment
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headway_control_plane.domain.fork import CallFacts, Plan, Verb
-from headway_control_plane.projections.runs import RunView
+from headway_control_plane.projections.run_view import RunView
 from headway_control_plane.ui import words
 from headway_control_plane.ui.views.lanes import WITHHELD
 from headway_control_plane.ui.views.parts import Fact

@@ -12,7 +12,7 @@ from headway_control_plane.domain.run.state import RunStatus
 from headway_control_plane.projections.attempts import AttemptView, ErrorView, ResultView
 from headway_control_plane.projections.events import EventView
 from headway_control_plane.projections.logs import LogLine
-from headway_control_plane.projections.runs import RunView
+from headway_control_plane.projections.run_view import RunView
 from headway_control_plane.projections.tasks import Task
 from headway_control_plane.ui import words
 from headway_control_plane.ui.views.lanes import WITHHELD

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from headway_control_plane.projections.attempts import AttemptView
-from headway_control_plane.projections.runs import RunView
+from headway_control_plane.projections.run_view import RunView
 from headway_control_plane.ui.views.axis import Axis, Tick, make_axis, percent
 from headway_control_plane.ui.words import clock_time, duration
 
