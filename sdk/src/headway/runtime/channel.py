@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -56,11 +55,11 @@ class Channel:
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: Wire,
         cancellation: Cancellation,
         on_lost: Callable[[], None] = _end_process,
     ) -> None:
-        self._sock: Wire = sock
+        self._sock = sock
         self._cancellation = cancellation
         self._on_lost = on_lost
         # Reentrant, for a finalizer that logs may run inside `send`; each sendall is one step, so frames stay whole.

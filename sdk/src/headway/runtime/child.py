@@ -33,6 +33,7 @@ from headway.runtime.failures import ErrorDescriber
 from headway.runtime.journal import Journal
 from headway.runtime.limits import timed_out
 from headway.runtime.loghook import FrameHandler
+from headway.runtime.pace import REAL, Pace
 from headway.runtime.reporter import Reporter
 from headway.runtime.results import ResultWriter
 from headway.runtime.told import run_hooks, run_hooks_async
@@ -113,6 +114,7 @@ class Attempt:
         self, start: dict[str, Any], reporter: Reporter, cancellation: Cancellation
     ) -> None:
         self._start = start
+        self._pace: Pace = REAL
         self._report = reporter
         self._cancellation = cancellation
         self._engine: JournalEngine | None = None
@@ -123,7 +125,7 @@ class Attempt:
         """Executes and reports. Only what is no outcome of the flow (a bug here, a lost disk) leaves it as an error."""
         try:
             self._cancellation.install()
-            flow = load_flow(self._start["entrypoint"])
+            flow = self._load()
             value = self._execute(flow)
             self._cancellation.retire()
         except BaseException as error:  # noqa: BLE001 - reported whole; the process ends after it
@@ -139,6 +141,13 @@ class Attempt:
         engine = self._make_engine(flow, Journal.load((), ""))
         self._root, self._flow = self._make_root(engine, flow), flow
         self._tell(state, message=message)
+
+    def _load(self) -> Flow[..., Any]:
+        return load_flow(self._start["entrypoint"])
+
+    def _journal(self) -> Journal:
+        start = self._start
+        return Journal.load(start.get("journal", ()), start.get("store", ""), start.get("cuts", ()))
 
     def _make_engine(self, flow: Flow[..., Any], journal: Journal) -> JournalEngine:
         return JournalEngine(
@@ -160,19 +169,13 @@ class Attempt:
         start = self._start
         values = validate(flow, start["parameters"])
         args, kwargs = apply(flow, values)
-        journal = Journal.load(
-            start.get("journal", ()), start.get("store", ""), start.get("cuts", ())
-        )
-        engine = self._engine = self._make_engine(flow, journal)
-        engine.limits.install()
+        engine = self._engine = self._make_engine(flow, self._journal())
         root = self._make_root(engine, flow)
         root.log_prints = bool(flow.log_prints)
         if root.log_prints:
             engine.hear_prints()
         set_root(root)
-        engine.use(flow.task_runner.open())
-        if isinstance(flow.task_runner, AsyncRunner):
-            engine.use_loop(flow.task_runner.max_workers)
+        self._open(engine, flow)
         if flow.timeout is not None:
             self._cancellation.expect_timeout(flow.timeout)
         self._report.attempt_started(
@@ -183,7 +186,7 @@ class Attempt:
         self._tell("running")
         try:
             value = resolve(engine.run_root(root, flow, args, kwargs))
-            warn_of_threads()
+            self._look_back()
             return value
         except SystemExit as ended:
             if ended.code in (None, 0):
@@ -191,6 +194,17 @@ class Attempt:
             raise
         finally:
             engine.close()
+
+    def _open(self, engine: JournalEngine, flow: Flow[..., Any]) -> None:
+        """What the engine needs of this process."""
+        engine.limits.install()
+        engine.use(flow.task_runner.open())
+        if isinstance(flow.task_runner, AsyncRunner):
+            engine.use_loop(flow.task_runner.max_workers)
+
+    def _look_back(self) -> None:
+        """The flow has returned."""
+        warn_of_threads()
 
     def _facts(self, flow: Flow[..., Any]) -> dict[str, Any]:
         start = self._start
@@ -238,6 +252,6 @@ class Attempt:
         if state != "running":
             set_root(None)
         if flow.is_async:
-            asyncio.run(run_hooks_async(root, flow, state, value, error, message))
+            self._pace.run(run_hooks_async(root, flow, state, value, error, message))
         else:
             run_hooks(root, flow, state, value, error, message)

@@ -12,7 +12,6 @@ import contextvars
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from random import Random
-from time import monotonic
 from typing import Any, Literal, TypeVar, cast
 
 from headway import pool
@@ -32,6 +31,7 @@ from headway.runtime.journal import Journal, Kept
 from headway.runtime.limits import Limits, OutOfTime, timed_out
 from headway.runtime.loops import LoopThread
 from headway.runtime.opaque import OpaqueResults
+from headway.runtime.pace import REAL, Pace
 from headway.runtime.reporter import CallFailure, Reporter
 from headway.runtime.told import listen_to_prints, name_call, run_hooks, run_hooks_async
 from headway.runtime.waiting import Answers, Waits, digest_of
@@ -68,8 +68,10 @@ class JournalEngine:
         *,
         answers: Answers | None = None,
         on_code_change: str = "trust",
+        pace: Pace = REAL,
     ) -> None:
         self.facts = facts
+        self._pace = pace
         self._report = reporter
         self._journal = journal
         self._cancellation = cancellation
@@ -83,7 +85,7 @@ class JournalEngine:
         self._interrupts = Interrupts()
         self._opaque = OpaqueResults()
         self._hears_prints = False
-        self.limits = Limits()
+        self.limits = Limits(pace)
         self._waits = Waits(journal, answers, reporter)
         self._on_code_change = on_code_change
         self._code_changes = CodeChanges()
@@ -154,7 +156,7 @@ class JournalEngine:
         token = enter(root)
         try:
             if target.is_async:
-                return asyncio.run(self._root_on_loop(root, target, args, kwargs))
+                return self._pace.run(self._root_on_loop(root, target, args, kwargs))
             return self._body(root, target, args, kwargs)
         finally:
             leave(token)
@@ -205,7 +207,7 @@ class JournalEngine:
         self._handles.clear()
         self._random.seed()
         self._interrupts = Interrupts()
-        self.limits = Limits()
+        self.limits = Limits(self._pace)
         self.limits.install()
         self._cancellation.install()
 
@@ -290,8 +292,8 @@ class JournalEngine:
         )
 
     def _sit_out(self, parent: Call, seconds: float) -> None:
-        self._cancellation.wait(_until(parent.deadline, round(seconds * 1e6)))
-        _check_time(parent)
+        self._cancellation.wait(self._until(parent.deadline, round(seconds * 1e6)))
+        self._check_time(parent)
 
     @property
     def waits(self) -> list[dict[str, Any]]:
@@ -306,7 +308,7 @@ class JournalEngine:
         """A submitted call, in a thread of the pool."""
         self._cancellation.check()
         if target.is_async:
-            return asyncio.run(self._on_own_loop(call, target, args, kwargs, after))
+            return self._pace.run(self._on_own_loop(call, target, args, kwargs, after))
         if call.deadline is None or call.remote:
             return self._perform(call, target, args, kwargs, after)
         return self.limits.run(
@@ -358,14 +360,14 @@ class JournalEngine:
     ) -> Any:
         """One try under a time limit."""
         around = call.deadline
-        own = monotonic() + timeout
+        own = self._pace.monotonic() + timeout
         call.deadline = own if around is None else min(own, around)
         try:
             if call.remote:
                 return self._body(call, target, args, kwargs)
             return self.limits.run(call.deadline, lambda: self._body(call, target, args, kwargs))
         except OutOfTime:
-            if _is_others(own, around):
+            if self._is_others(own, around):
                 raise
             raise timed_out(target.name, timeout) from None
         finally:
@@ -412,7 +414,7 @@ class JournalEngine:
         self._handles.add(handle)
         try:
             self._cancellation.check()
-            left = None if call.deadline is None else max(0.0, call.deadline - monotonic())
+            left = None if call.deadline is None else max(0.0, self._left(call.deadline))
             if not handle.wait(left):
                 handle.cancel(force=True)
                 handle.wait(None)
@@ -423,11 +425,30 @@ class JournalEngine:
 
     def _cancellable_wait(self, call: Call, started_us: int, delay_us: int) -> None:
         try:
-            self._cancellation.wait(_until(call.deadline, delay_us))
-            _check_time(call)
+            self._cancellation.wait(self._until(call.deadline, delay_us))
+            self._check_time(call)
         except Cancelled as error:
             self._report.failed(call, "cancelled", started_us, error, call.try_number)
             raise
+
+    # Time
+
+    def _left(self, deadline: float) -> float:
+        return deadline - self._pace.monotonic()
+
+    def _until(self, deadline: float | None, delay_us: int) -> float:
+        """Seconds to wait: no longer than there is time."""
+        delay = delay_us / 1e6
+        return delay if deadline is None else max(0.0, min(delay, self._left(deadline)))
+
+    def _check_time(self, call: Call) -> None:
+        if call.deadline is not None and self._left(call.deadline) <= 0:
+            raise OutOfTime
+
+    def _is_others(self, own: float, around: float | None) -> bool:
+        """Whether it is not this limit that is up, or not this alone: then the wider one's call is what took too long."""
+        now = self._pace.monotonic()
+        return now < own or (around is not None and now >= around)
 
     # Async
 
@@ -476,14 +497,18 @@ class JournalEngine:
         self, call: Call, target: Target, seconds: float, args: Args, kwargs: Kwargs
     ) -> Any:
         around = call.deadline
-        own = monotonic() + seconds
+        own = self._pace.monotonic() + seconds
         call.deadline = own if around is None else min(own, around)
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
                 return await self._body_async(call, target, args, kwargs)
         except (TimeoutError, OutOfTime) as error:
-            late = not _is_others(own, around) if isinstance(error, OutOfTime) else limit.expired()
+            late = (
+                not self._is_others(own, around)
+                if isinstance(error, OutOfTime)
+                else limit.expired()
+            )
             if not late:
                 raise
             raise timed_out(target.name, seconds) from None
@@ -504,7 +529,7 @@ class JournalEngine:
     async def _on_own_loop(
         self, call: Call, target: Target, args: Args, kwargs: Kwargs, after: Sequence[Any]
     ) -> Any:
-        limit = asyncio.timeout(None if call.deadline is None else call.deadline - monotonic())
+        limit = asyncio.timeout(None if call.deadline is None else self._left(call.deadline))
         with self._interrupts.listening(_canceller()):
             try:
                 async with limit:
@@ -643,23 +668,6 @@ class _Submitted:
 def _logs_prints() -> bool:
     call = current_call()
     return call is not None and call.log_prints
-
-
-def _is_others(own: float, around: float | None) -> bool:
-    """Whether it is not this limit that is up, or not this alone: then the wider one's call is what took too long."""
-    now = monotonic()
-    return now < own or (around is not None and now >= around)
-
-
-def _until(deadline: float | None, delay_us: int) -> float:
-    """Seconds to wait: no longer than there is time."""
-    delay = delay_us / 1e6
-    return delay if deadline is None else max(0.0, min(delay, deadline - monotonic()))
-
-
-def _check_time(call: Call) -> None:
-    if call.deadline is not None and monotonic() >= call.deadline:
-        raise OutOfTime
 
 
 def _wait_for(call: Call) -> None:

@@ -93,6 +93,14 @@ class Journal:
         reader = ResultReader([path.parent for path in reversed(paths)], store)
         return cls(loading.entries, reader, loading.cut, loading.waits)
 
+    @classmethod
+    def of(cls, facts: Iterable[bytes], reader: ResultReader) -> Journal:
+        """Of facts in memory, oldest attempt first."""
+        loading = _Loading(())
+        for fact in facts:
+            loading.take(fact, fact)
+        return cls(loading.entries, reader, loading.cut, loading.waits)
+
     def __len__(self) -> int:
         return len(self._entries)
 
@@ -138,40 +146,43 @@ class _Loading:
     def read(self, path: Path) -> None:
         try:
             for record in read_from(path):
-                if b'"call.' in record.raw:
-                    self._call(path, record)
-                elif b'"waits"' in record.raw:
-                    self._attempt(parse(record.raw) or {})
+                self.take(record.raw, _fact(path, record))
         except FileNotFoundError:
             return
+
+    def take(self, raw: bytes, fact: bytes | Place) -> None:
+        """One fact, and as what it is remembered."""
+        if b'"call.' in raw:
+            self._call(raw, fact)
+        elif b'"waits"' in raw:
+            self._attempt(parse(raw) or {})
 
     def cut_after(self, count: int) -> None:
         for cut in self._cuts:
             if cut.logs == count:
                 self._apply(cut)
 
-    def _call(self, path: Path, record: Record) -> None:
+    def _call(self, raw: bytes, fact: bytes | Place) -> None:
         if not self._cuts:
-            self._unread(path, record)
+            self._unread(raw, fact)
             return
-        frame = parse(record.raw) or {}
+        frame = parse(raw) or {}
         call, parent = frame.get("call"), frame.get("parent")
         if not isinstance(call, str) or not isinstance(parent, str):
             return
         self._parents[call] = parent
         if _is_kept(frame):
-            self.entries[call] = Entry(_fact(path, record), parent, self._executed_at(frame, call))
+            self.entries[call] = Entry(fact, parent, self._executed_at(frame, call))
 
-    def _unread(self, path: Path, record: Record) -> None:
+    def _unread(self, raw: bytes, fact: bytes | Place) -> None:
         """Where nothing is cut, a fact need not be understood before it is asked for: that is most of a load's time.
 
         What these patterns find cannot stand in a text, whose quotes have backslashes; `find` reads the whole.
         """
-        raw = record.raw
         if b'"call.ended"' in raw and _KEPT_END.search(raw) and not _NOT_KEPT.search(raw):
             key = _CALL.search(raw)
             if key is not None:
-                self.entries[key[1].decode()] = Entry(_fact(path, record), "", 0)
+                self.entries[key[1].decode()] = Entry(fact, "", 0)
 
     def _executed_at(self, frame: Mapping[str, Any], call: str) -> int:
         """Of a skipped call: when the attempt that completed it began it."""

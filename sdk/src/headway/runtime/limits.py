@@ -12,11 +12,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
-from time import monotonic
 from typing import Any, TypeVar
 
 from headway.errors import Cancelled, TimedOut
 from headway.runtime.interrupts import raise_in
+from headway.runtime.pace import REAL, Pace
 
 T = TypeVar("T")
 SIGNAL = signal.SIGURG
@@ -35,10 +35,10 @@ class OutOfTime(Cancelled):
 class Zone:
     """One thread and the limits in force on it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, by_signal: bool) -> None:
         self.limits: list[Limit] = []
         self._thread = threading.get_ident()
-        self._is_main = threading.current_thread() is threading.main_thread()
+        self._is_main = by_signal and threading.current_thread() is threading.main_thread()
         self._lock = threading.Lock()
         self._in_user_code = False
         self._struck = False
@@ -118,7 +118,9 @@ class Limit:
 class Limits:
     """The limits of one run."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace: Pace = REAL) -> None:
+        self._pace = pace
+        self._by_signal = False
         self._local = threading.local()
         self._condition = threading.Condition()
         self._order = count()
@@ -129,6 +131,7 @@ class Limits:
     def install(self) -> None:
         """Lets limits reach the main thread. Main thread only."""
         signal.signal(SIGNAL, self._handle)
+        self._by_signal = True
 
     def zone(self) -> Zone | None:
         """The present thread, if a limit is in force on it."""
@@ -150,7 +153,7 @@ class Limits:
     def _own_zone(self) -> Zone:
         zone: Zone | None = getattr(self._local, "zone", None)
         if zone is None:
-            zone = self._local.zone = Zone()
+            zone = self._local.zone = Zone(by_signal=self._by_signal)
         return zone
 
     def _watch(self, limit: Limit) -> None:
@@ -191,10 +194,10 @@ class Limits:
             return []
 
     def _is_due(self) -> bool:
-        return self._waiting[0][0] <= monotonic()
+        return self._waiting[0][0] <= self._pace.monotonic()
 
     def _left(self) -> float | None:
-        return max(0.0, self._waiting[0][0] - monotonic()) if self._waiting else None
+        return max(0.0, self._waiting[0][0] - self._pace.monotonic()) if self._waiting else None
 
     def _handle(self, _number: int, _frame: Any) -> None:
         zone = self.zone()

@@ -82,13 +82,17 @@ def _lines(texts: tuple[Any, ...], sep: str) -> Iterator[str]:
     yield from sep.join(map(str, texts)).splitlines()
 
 
-def listen_to_prints(is_logged: Callable[[], bool]) -> None:
-    """Makes `print` log where `is_logged()` says so. Other files than stdout, and sys.stdout.write, are as ever."""
+def listen_to_prints(is_logged: Callable[[], bool], stdout: Any = None) -> None:
+    """Makes `print` log where `is_logged()` says so. Other files than stdout, and sys.stdout.write, are as ever.
+
+    `stdout`: what counts as that; by default the process's own.
+    """
     import builtins  # noqa: PLC0415 - who never logs prints changes nothing
     import sys  # noqa: PLC0415
 
     plain_print = builtins.print
     logger = logging.getLogger("headway.print")
+    own = sys.__stdout__ if stdout is None else stdout
 
     def print(  # noqa: A001 - it stands for the builtin, signature and all
         *texts: Any,
@@ -98,7 +102,7 @@ def listen_to_prints(is_logged: Callable[[], bool]) -> None:
         flush: bool = False,
     ) -> None:
         # A stdout that somebody has put in its place (redirect_stdout) gets what it was put there for.
-        is_own = sys.stdout is sys.__stdout__ and (file is None or file is sys.stdout)
+        is_own = sys.stdout is own and (file is None or file is sys.stdout)
         if is_own and is_logged():
             for line in _lines(texts, " " if sep is None else sep):
                 logger.info("%s", line)
