@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Hashable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -101,28 +101,29 @@ class Frames(Target):
         return self._judge(run_dir)
 
     def _supervise(self, run_dir: Path, script: Script) -> None:
-        ours, theirs = socket.socketpair()
-        pipes = [os.pipe(), os.pipe()]
-        flow = FlowProcess(self._living_child(), ours, *(read_end for read_end, _ in pipes))
-        ours.settimeout(0)
-        writer = Writer.create(run_dir / "frames.log")
-        writer.append([encode_frame({"type": "attempt.starting", "pid": 1, "start_time": 1})])
-        wake = Wake("", "")
-        store = Store(run_dir, writer, wake, no_faults)
-        supervisor = Supervisor({}, flow, store, 0)
-        try:
-            _speak(supervisor, flow, theirs, b"".join(map(_framed, script)))
-            theirs.close()
-            for _, write_end in pipes:
-                os.close(write_end)
+        with ExitStack() as stack:
+            ours, theirs = (stack.enter_context(end) for end in socket.socketpair())
+            streams = [os.pipe(), os.pipe()]
+            for read_end, _ in streams:
+                stack.callback(os.close, read_end)
+            ours.settimeout(0)
+            flow = FlowProcess(self._living_child(), ours, *(read_end for read_end, _ in streams))
+            wake = Wake("", "")
+            stack.callback(wake._socket.close)
+            writer = Writer.create(run_dir / "frames.log")
+            writer.append([encode_frame({"type": "attempt.starting", "pid": 1, "start_time": 1})])
+            store = Store(run_dir, writer, wake, no_faults)
+            supervisor = Supervisor({}, flow, store, 0, _no_child)
+            stack.callback(supervisor._selector.close)
+            supervisor._listen_to(flow)
+            try:
+                _speak(supervisor, theirs, b"".join(map(_framed, script)))
+            finally:
+                theirs.close()
+                for _, write_end in streams:
+                    os.close(write_end)
+            supervisor._drain()
             supervisor._finish(0)
-        finally:
-            supervisor._selector.close()
-            wake._socket.close()
-            ours.close()
-            theirs.close()
-            for read_end, _ in pipes:
-                os.close(read_end)
 
     def _judge(self, run_dir: Path) -> Hashable:
         facts = FactLog(run_dir / "frames.log")
@@ -163,7 +164,11 @@ class Frames(Target):
             self._child = None
 
 
-def _speak(supervisor: Supervisor, flow: FlowProcess, theirs: socket.socket, data: bytes) -> None:
+def _no_child(_start: dict[str, Any], _sock: socket.socket) -> int:
+    raise AssertionError("nothing is started here")
+
+
+def _speak(supervisor: Supervisor, theirs: socket.socket, data: bytes) -> None:
     """Feeds it as a flow process does, a socket's fill at a time, in turns as the supervisor's loop takes them."""
     theirs.setblocking(False)
     for _ in range(TURNS):
@@ -172,6 +177,8 @@ def _speak(supervisor: Supervisor, flow: FlowProcess, theirs: socket.socket, dat
         if not supervisor._read_frames() or not data:
             break
         now = clock.monotonic()
+        supervisor._step_cancel(now)
+        supervisor._timeout(now)
         supervisor._store.writer.append(supervisor._held.due(now))
         supervisor._save(now)
     else:
