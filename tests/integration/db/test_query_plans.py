@@ -46,6 +46,7 @@ FILES = {
     "projections/overview.sql": Role.APP,
     "projections/task_timeline.sql": Role.PROJECTOR,
     "projections/tasks.sql": Role.APP,
+    "projections/waits.sql": Role.APP,
 }
 OFFLINE = {
     "log/epochs.sql": "once after a restore, over every workspace",
