@@ -16,7 +16,6 @@ from headway.runtime.decisions import (
     TIMED_OUT,
     CancelEvent,
     Cancelling,
-    HeldStarts,
     Signal,
     cancel_step,
     decide_exit,
@@ -24,24 +23,16 @@ from headway.runtime.decisions import (
 )
 from headway.runtime.flow_process import Child, FlowProcess, start_flow
 from headway.runtime.frames_log import MAX_FRAME, Writer, encode_frame, sync_directory
-from headway.runtime.framing import FrameSplitter, FrameTooLarge, pack, parse
-from headway.runtime.output import LineSplitter, cut_text
+from headway.runtime.framing import FrameSplitter, FrameTooLarge, pack
+from headway.runtime.intake import Intake
+from headway.runtime.output import LineSplitter
 from headway.runtime.start import PROTOCOL, Faults
 from headway.runtime.store import Store, Wake
 
-FACTS = frozenset(
-    {"attempt.started", "call.started", "call.retrying", "call.ended", "attempt.ended"}
-)
-OUTCOMES = ("completed", "failed", "cancelled", "refused", "suspended")
-MOST_WORD = 255  # characters of what stands beside a line's text
 READ = 64 * 1024  # what a pipe holds; a larger buffer would be mapped and unmapped for each read
-# Facts that others follow soon, in a short attempt its last one: together they are one sync, one hint, one batch.
-FOLLOWED = frozenset({"attempt.started", "attempt.ended"})
-TOGETHER = 0.02
 LAST_KILL = 10.0
 KILL_ROUND = 0.05
 HOOKS_S = 30.0
-MOST_TIMEOUT_US = 400 * 24 * 3600 * 1_000_000  # beyond, no timer of the system would take it
 
 
 def announce(start: dict[str, Any], writer: Writer, sdk: str, fault: Faults) -> None:
@@ -98,25 +89,18 @@ class Supervisor:
     ) -> None:
         self._start = start
         self._child = child
-        self._hooks: frozenset[str] = frozenset()
         self._flow = flow
         self._store = store
-        self._started_at_us = started_at_us
-        self._held = HeldStarts()
+        self._intake = Intake(store, started_at_us)
         self._frames = FrameSplitter()
         self._cancel = Cancelling(
             start.get("cancel_grace_us", 5_000_000) / 1e6,
             start.get("kill_grace_us", 5_000_000) / 1e6,
         )
-        self._timeout_s = 0.0
-        self._time_up_at: float | None = None
         self._timed_out = False
         self._asked = 0
         self._kill_asked = False
         self._status: int | None = None
-        self._ended: dict[str, Any] = {}
-        self._to_confirm: list[str] = []
-        self._save_at: float | None = None
         self._selector = selectors.DefaultSelector()
         self._splitters = {"stdout": LineSplitter(), "stderr": LineSplitter()}
         self._sources: dict[int, Callable[[], bool]] = {}
@@ -182,9 +166,8 @@ class Supervisor:
             self._read(key.fd)
         now = clock.monotonic()
         self._step_cancel(now)
-        due = self._held.due(now)
-        self._store.writer.append(due)
-        if due or self._save_at is None or now >= self._save_at:
+        due = self._intake.let_starts_go(now)
+        if due or self._intake.save_at is None or now >= self._intake.save_at:
             self._save(now)
 
     def _read(self, fd: int) -> None:
@@ -206,11 +189,11 @@ class Supervisor:
 
     def _timeout(self, now: float) -> float | None:
         deadlines = (
-            self._held.deadline(),
+            self._intake.next_start_at(),
             self._cancel.next_at,
             self._store.look_at,
-            self._time_up_at,
-            self._save_at,
+            self._intake.time_up_at,
+            self._intake.save_at,
         )
         nearest = min((at for at in deadlines if at is not None), default=None)
         return None if nearest is None else max(0.0, nearest - now)
@@ -235,10 +218,10 @@ class Supervisor:
 
     def _time_is_up(self, now: float) -> bool:
         """Once, at the attempt's own deadline; it is then stopped as a cancel stops it."""
-        if self._time_up_at is None or now < self._time_up_at:
+        if self._intake.time_up_at is None or now < self._intake.time_up_at:
             return False
-        self._time_up_at = None
-        self._timed_out = not self._cancel.asked and not self._ended
+        self._intake.time_up_at = None
+        self._timed_out = not self._cancel.asked and not self._intake.ended
         return self._timed_out
 
     # Taking in. A reader returns False when its source has ended.
@@ -252,59 +235,13 @@ class Supervisor:
         except ConnectionError:
             return False
         except FrameTooLarge as error:
-            self._note(f"The flow process was ended: it sent {error}.")
+            self._intake.note(f"The flow process was ended: it sent {error}.")
             processes.signal_group(self._flow.pid, signal.SIGKILL)
             return False
         now = clock.monotonic()
         for raw in frames:
-            self._take(raw, now)
+            self._intake.take(raw, now)
         return bool(data)
-
-    def _take(self, raw: bytes, now: float) -> None:
-        frame = parse(raw)
-        if frame is None:
-            self._note(
-                "A frame of the flow process was not a JSON object with a type; it was left out."
-            )
-            return
-        kind = frame["type"]
-        if kind == "log":
-            self._take_log(frame)
-        elif kind == "attempt.ended" and frame.get("outcome") not in OUTCOMES:
-            # It decides what becomes of the run: without a word that everybody knows it would decide nothing.
-            self._note("A frame of the flow process did not say how the flow ended; left out.")
-        elif kind in FACTS:
-            self._take_fact(kind, frame)
-            self._append(kind, self._held.pass_on(now, frame, raw), now)
-
-    def _append(self, kind: str, facts: list[bytes], now: float) -> None:
-        self._store.writer.append(facts)
-        if facts:
-            until = now + TOGETHER if kind in FOLLOWED else now
-            self._save_at = until if self._save_at is None else min(until, self._save_at)
-
-    def _take_fact(self, kind: str, frame: dict[str, Any]) -> None:
-        if kind == "attempt.started":
-            self._started_at_us = _instant(frame) or self._started_at_us
-            self._hooks = frozenset(filter(_is_text, frame.get("hooks") or ()))
-            timeout_us = frame.get("timeout_us")
-            if type(timeout_us) is int and 0 < timeout_us <= MOST_TIMEOUT_US:
-                self._timeout_s = timeout_us / 1e6
-                self._time_up_at = clock.monotonic() + self._timeout_s
-        elif kind == "attempt.ended":
-            self._ended = frame
-        elif frame.get("durable") == "sync":
-            self._to_confirm.append(frame.get("call", ""))
-
-    def _take_log(self, frame: dict[str, Any]) -> None:
-        self._store.output.add(
-            at_us=_instant(frame),
-            source="log",
-            level=str(frame.get("level", "INFO"))[:MOST_WORD],
-            call=str(frame.get("call", ""))[:MOST_WORD],
-            text=cut_text(str(frame.get("text", ""))),
-            logger=str(frame.get("logger", ""))[:MOST_WORD],
-        )
 
     def _reader_of(self, name: str, fd: int) -> Callable[[], bool]:
         def read() -> bool:
@@ -312,33 +249,19 @@ class Supervisor:
                 data = os.read(fd, READ)
             except BlockingIOError:
                 return True
-            self._print(name, self._splitters[name].feed(data))
+            self._intake.lines(name, self._splitters[name].feed(data))
             return bool(data)
 
         return read
 
-    def _print(self, source: str, lines: list[str]) -> None:
-        now_us = clock.now_us()
-        for text in lines:
-            self._store.output.add(at_us=now_us, source=source, level="INFO", text=text)
-
-    def _note(self, text: str) -> None:
-        self._store.output.add(
-            at_us=clock.now_us(),
-            source="log",
-            level="ERROR",
-            text=text,
-            logger="headway.supervisor",
-        )
-
     def _save(self, now: float, *, ending: bool = False) -> bool:
-        self._save_at = None
+        self._intake.save_at = None
         saved = self._store.save(now, clock.now_us(), ending=ending)
-        if saved and self._to_confirm:
-            for call in self._to_confirm:
+        if saved and self._intake.to_confirm:
+            for call in self._intake.to_confirm:
                 with contextlib.suppress(OSError):  # nobody listens any more
                     self._flow.sock.send(pack({"type": "durable", "call": call}))
-            self._to_confirm.clear()
+            self._intake.to_confirm.clear()
         return saved
 
     # The end: nothing of the attempt lives on, nothing it said is lost.
@@ -356,9 +279,9 @@ class Supervisor:
     def _run_hooks(self, code: int) -> None:
         """Starts one more process for the flow's hooks, if its own died before it could run them."""
         outcome, _ = decide_exit(
-            self._ended.get("outcome"), code, self._cancel, timed_out=self._timed_out
+            self._intake.ended.get("outcome"), code, self._cancel, timed_out=self._timed_out
         )
-        if outcome not in self._hooks or outcome == self._ended.get("outcome"):
+        if outcome not in self._intake.hooks or outcome == self._intake.ended.get("outcome"):
             return
         for fd in (self._flow.sock.fileno(), self._flow.stdout, self._flow.stderr):
             if self._sources.pop(fd, None) is not None:
@@ -367,7 +290,7 @@ class Supervisor:
         try:
             flow = start_flow({**self._start, "hooks": told}, self._child, self._store.writer.close)
         except OSError as error:
-            self._note(f"The hooks for {outcome} could not be run: {error}.")
+            self._intake.note(f"The hooks for {outcome} could not be run: {error}.")
             return
         self._flow, self._status, self._asked = flow, None, 0
         self._frames = FrameSplitter()
@@ -379,7 +302,7 @@ class Supervisor:
         while self._status is None and not self._asked and not self._kill_asked:
             left = deadline - clock.monotonic()
             if left <= 0:
-                self._note(
+                self._intake.note(
                     f"The hooks for {outcome} took longer than {HOOKS_S:g} s, and were ended."
                 )
                 break
@@ -393,7 +316,8 @@ class Supervisor:
         # Lines first: the last fact tells how many there are.
         self._store.output.write(clock.now_us(), room=True)
         self._store.output.sync()
-        self._store.writer.append([*self._held.release_all(), _encode_last(self._exited(code))])
+        self._intake.let_all_starts_go()
+        self._store.writer.append([_encode_last(self._exited(code))])
         while not self._save(clock.monotonic(), ending=True):
             # Facts wait for room however long it takes: an exit that is not told would be asked for for ever.
             self._selector.select(1.0)
@@ -415,10 +339,11 @@ class Supervisor:
                 self._read(key.fd)
             rounds += 1
         for name, splitter in self._splitters.items():
-            self._print(name, splitter.finish())
+            self._intake.lines(name, splitter.finish())
 
     def _exited(self, code: int) -> dict[str, Any]:
-        ended = self._ended.get("outcome")
+        told = self._intake.ended
+        ended = told.get("outcome")
         outcome, cause = decide_exit(ended, code, self._cancel, timed_out=self._timed_out)
         frame = {
             "type": "attempt.exited",
@@ -426,32 +351,17 @@ class Supervisor:
             "outcome": outcome,
             "cause": cause,
             "lines": self._store.output.lines,
-            "started_at_us": self._started_at_us,
+            "started_at_us": self._intake.started_at_us,
         }
         frame |= {"signal": -code} if code < 0 else {"exit_code": code}
         if self._store.output.dropped:  # not even their marker found room
             frame["dropped_lines"] = self._store.output.dropped
         if outcome == ended:  # this fact alone decides what becomes of the run
-            frame |= {
-                name: self._ended[name]
-                for name in ("result", "error", "waits")
-                if name in self._ended
-            }
+            frame |= {name: told[name] for name in ("result", "error", "waits") if name in told}
         elif cause == TIMED_OUT:  # the flow itself could not tell it any more
-            message = (
-                f"the flow took longer than its timeout of {self._timeout_s:g} s, and was stopped"
-            )
+            message = f"the flow took longer than its timeout of {self._intake.timeout_s:g} s, and was stopped"
             frame["error"] = {"class": "headway.TimedOut", "message": message, "traceback": []}
         return frame
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _instant(frame: dict[str, Any]) -> int:
-    at_us = frame.get("at_us")
-    return at_us if type(at_us) is int and 0 <= at_us < 1 << 63 else 0
 
 
 def _encode_last(exited: dict[str, Any]) -> bytes:

@@ -1,0 +1,127 @@
+"""What a supervisor takes in: the flow's frames become facts and lines, and what they say of the attempt is remembered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headway.runtime import clock
+from headway.runtime.decisions import HeldStarts
+from headway.runtime.framing import parse
+from headway.runtime.output import cut_text
+from headway.runtime.store import Store
+
+FACTS = frozenset(
+    {"attempt.started", "call.started", "call.retrying", "call.ended", "attempt.ended"}
+)
+OUTCOMES = ("completed", "failed", "cancelled", "refused", "suspended")
+MOST_WORD = 255  # characters of what stands beside a line's text
+# Facts that others follow soon, in a short attempt its last one: together they are one sync, one hint, one batch.
+FOLLOWED = frozenset({"attempt.started", "attempt.ended"})
+TOGETHER = 0.02
+MOST_TIMEOUT_US = 400 * 24 * 3600 * 1_000_000  # beyond, no timer of the system would take it
+
+
+class Intake:
+    """Hands facts and lines to the store. Times are of the monotonic clock, in seconds, but where a name says otherwise.
+
+    `ended` is the flow's own word of its end, empty until it comes; `hooks` the outcomes that it has hooks for;
+    `time_up_at` when the time of the attempt is up; `save_at` when facts that were taken in should be made durable;
+    `to_confirm` the calls that wait for that.
+    """
+
+    def __init__(self, store: Store, started_at_us: int) -> None:
+        self._store = store
+        self._held = HeldStarts()
+        self.started_at_us = started_at_us
+        self.hooks: frozenset[str] = frozenset()
+        self.ended: dict[str, Any] = {}
+        self.timeout_s = 0.0
+        self.time_up_at: float | None = None
+        self.save_at: float | None = None
+        self.to_confirm: list[str] = []
+
+    def take(self, raw: bytes, now: float) -> None:
+        """One frame. What is none, or says what nobody knows, is noted and left out."""
+        frame = parse(raw)
+        if frame is None:
+            self.note(
+                "A frame of the flow process was not a JSON object with a type; it was left out."
+            )
+            return
+        kind = frame["type"]
+        if kind == "log":
+            self._take_log(frame)
+        elif kind == "attempt.ended" and frame.get("outcome") not in OUTCOMES:
+            # It decides what becomes of the run: without a word that everybody knows it would decide nothing.
+            self.note("A frame of the flow process did not say how the flow ended; left out.")
+        elif kind in FACTS:
+            self._take_fact(kind, frame, now)
+            self._append(kind, self._held.pass_on(now, frame, raw), now)
+
+    def lines(self, source: str, lines: list[str]) -> None:
+        """What the flow printed."""
+        now_us = clock.now_us()
+        for text in lines:
+            self._store.output.add(at_us=now_us, source=source, level="INFO", text=text)
+
+    def note(self, text: str) -> None:
+        """A word of the supervisor's own, among the attempt's lines."""
+        self._store.output.add(
+            at_us=clock.now_us(),
+            source="log",
+            level="ERROR",
+            text=text,
+            logger="headway.supervisor",
+        )
+
+    def next_start_at(self) -> float | None:
+        """When a call's start that is held back becomes a fact."""
+        return self._held.deadline()
+
+    def let_starts_go(self, now: float) -> bool:
+        """Makes facts of the starts that were held back for long enough; whether there were any."""
+        due = self._held.due(now)
+        self._store.writer.append(due)
+        return bool(due)
+
+    def let_all_starts_go(self) -> None:
+        self._store.writer.append(self._held.release_all())
+
+    def _append(self, kind: str, facts: list[bytes], now: float) -> None:
+        self._store.writer.append(facts)
+        if facts:
+            until = now + TOGETHER if kind in FOLLOWED else now
+            self.save_at = until if self.save_at is None else min(until, self.save_at)
+
+    def _take_fact(self, kind: str, frame: dict[str, Any], now: float) -> None:
+        if kind == "attempt.started":
+            self.started_at_us = instant(frame) or self.started_at_us
+            self.hooks = frozenset(filter(_is_text, frame.get("hooks") or ()))
+            timeout_us = frame.get("timeout_us")
+            if type(timeout_us) is int and 0 < timeout_us <= MOST_TIMEOUT_US:
+                self.timeout_s = timeout_us / 1e6
+                self.time_up_at = now + self.timeout_s
+        elif kind == "attempt.ended":
+            self.ended = frame
+        elif frame.get("durable") == "sync":
+            self.to_confirm.append(frame.get("call", ""))
+
+    def _take_log(self, frame: dict[str, Any]) -> None:
+        self._store.output.add(
+            at_us=instant(frame),
+            source="log",
+            level=str(frame.get("level", "INFO"))[:MOST_WORD],
+            call=str(frame.get("call", ""))[:MOST_WORD],
+            text=cut_text(str(frame.get("text", ""))),
+            logger=str(frame.get("logger", ""))[:MOST_WORD],
+        )
+
+
+def instant(frame: dict[str, Any]) -> int:
+    """A frame's time in microseconds since 1970; 0 where it tells none."""
+    at_us = frame.get("at_us")
+    return at_us if type(at_us) is int and 0 <= at_us < 1 << 63 else 0
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
