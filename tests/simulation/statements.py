@@ -75,10 +75,13 @@ class Statements:
                             deadline.kind.value,
                             deadline.at,
                             now,
+                            state.session if deadline.kind == "start" else None,
                         )
                     )
                 if stream.kind is StreamKind.SESSION and _expired(state, now):
-                    leases.append((row.ws, 5, stream.id, row.shard, "lease", state.expires_at, now))
+                    leases.append(
+                        (row.ws, 5, stream.id, row.shard, "lease", state.expires_at, now, None)
+                    )
         timers.sort(key=lambda r: r[5])
         leases.sort(key=lambda r: r[5])
         return timers[: p["most"]] + leases[: p["most"]]

@@ -21,7 +21,7 @@ from headway_control_plane.domain.deployment.events import DeploymentDeployed
 from headway_control_plane.domain.policy import Policy
 from headway_control_plane.domain.run.events import OnLost
 from headway_control_plane.domain.states import States
-from headway_control_plane.domain.streams import Blob, Context, Decided
+from headway_control_plane.domain.streams import Blob, Context, Decided, Stream, StreamKind
 
 POOL, DEPLOYMENT, AGENT, OTHER_AGENT, SESSION, OTHER_SESSION, RUN, REPLICA = (
     UUID(int=n) for n in range(1, 9)
@@ -69,6 +69,13 @@ class Workspace:
 
     def later(self, **duration) -> None:
         self.now += timedelta(**duration)
+
+    def renewed(self, session: UUID = SESSION) -> None:
+        """Renew a lease, which is done beside the log."""
+        state = self.states.session(session)
+        assert state is not None
+        lease = replace(state, expires_at=self.now + self.policy.lease_ttl)
+        self.states.put(Stream(StreamKind.SESSION, session), lease)
 
     def ready(self, **spec) -> Workspace:
         """A pool, a deployment, an agent with an open session."""

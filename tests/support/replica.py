@@ -129,7 +129,12 @@ def seconds(value: float) -> timedelta:
     return timedelta(seconds=value)
 
 
-FAST = Policy(lease_ttl=seconds(1.0), renew_interval=seconds(0.3), reassign_after=seconds(1.5))
+FAST = Policy(
+    lease_ttl=seconds(1.0),
+    renew_interval=seconds(0.3),
+    reconnect_grace=seconds(0.5),
+    reassign_after=seconds(1.5),
+)
 
 
 def fast_settings(
@@ -151,7 +156,6 @@ def fast_settings(
         sweeper=SweeperSettings(
             policy=policy,
             interval=seconds(0.05),
-            grace=seconds(0.5),
             brake_hold=seconds(60),
             orphan_interval=seconds(1),
         ),

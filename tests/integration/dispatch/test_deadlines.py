@@ -8,7 +8,15 @@ from headway_api.agent.v1 import agent_service_pb2 as pb
 from headway_control_plane.domain.commands import CancelRun
 from headway_control_plane.domain.run.events import OnLost
 from support.fake_agent import exited, started, starting
-from support.replica import FAST, fast_settings, new_world, open_replica, seconds, until
+from support.replica import (
+    FAST,
+    fast_settings,
+    new_world,
+    open_replica,
+    seconds,
+    until,
+    until_async,
+)
 
 pytestmark = pytest.mark.postgres
 
@@ -25,6 +33,35 @@ async def test_an_attempt_that_never_begins_is_given_again(database) -> None:
         assert late.verdict == pb.VERDICT_FENCED
         await agent.complete(second)
         await world.until_status(run, "completed")
+
+
+async def test_a_start_that_fell_into_a_cut_is_not_repeated(database) -> None:
+    # The agent is lost when the deadline passes, and back before its loss means anything.
+    patient = replace(FAST, start_timeout=seconds(1.5), reassign_after=seconds(60))
+    async with (
+        open_replica(database.url, fast_settings(patient)) as replica,
+        new_world(replica) as world,
+    ):
+        agent, heir = await world.agent(), await world.agent()
+        await agent.connect(renew_every=0.2)
+        run = await world.create_run()
+        await agent.assigned(run)
+        await agent.cut()
+        await heir.connect(renew_every=0.2)
+        overdue = (
+            "SELECT FROM headway.timer JOIN headway.session ON session.status = 'lost'"
+            " WHERE timer.kind = 'start' AND timer.due_at < clock_timestamp() - interval '0.5 s'"
+        )
+
+        async def passed() -> bool:
+            with database.connect() as connection:
+                return connection.execute(overdue).fetchone() is not None
+
+        await until_async(passed, what="a start deadline that passed while its agent was away")
+        await agent.connect((run, 1, 2, True), renew_every=0.2)
+        await agent.report(run, 1, 1, [starting(), started(), exited()])
+        await world.until_status(run, "completed")
+        assert not heir.heard("assign")
 
 
 async def test_a_cancel_whose_death_nobody_sees_ends_all_the_same(database) -> None:

@@ -39,7 +39,8 @@ async def test_a_start_that_fell_into_our_absence_is_not_repeated(database) -> N
         await agent.cut()
     with database.connect() as connection:
         connection.execute("UPDATE headway.timer SET due_at = clock_timestamp() - interval '1 s'")
-    long_rest = replace(SETTINGS, sweeper=replace(SETTINGS.sweeper, grace=seconds(60)))
+    patient = replace(SETTINGS.sweeper.policy, reconnect_grace=seconds(60))
+    long_rest = replace(SETTINGS, sweeper=replace(SETTINGS.sweeper, policy=patient))
     async with open_replica(database.url, long_rest) as back:
         world = at(back, world)
         try:

@@ -38,7 +38,7 @@ class World:
         name, self.rows = NAMES[first], []
         now = NOW + timedelta(seconds=self.at)
         if name == "due" and SHARD not in second["resting"]:
-            self.rows = [(WS, 6, RUN, SHARD, "start", now - timedelta(seconds=1), now)]
+            self.rows = [(WS, 6, RUN, SHARD, "start", now - timedelta(seconds=1), now, None)]
         if name == "losses":
             self.rows = [(SHARD, 3 - self.lost, [now] * self.lost)]
         return self

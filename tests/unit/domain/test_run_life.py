@@ -306,8 +306,39 @@ def test_a_grant_that_never_begins_is_given_away():
     ws.created()
     ws.when(GrantRun(RUN, SESSION, 1))
     ws.later(minutes=6)
-    (event,) = ws.when(FireDeadline(RUN_STREAM, DeadlineKind.START, ws.now))
+    ws.renewed()
+    (event,) = ws.when(FireDeadline(RUN_STREAM, DeadlineKind.START, ws.now, SESSION))
     assert event == RunRescheduled(1, "start deadline", ws.now)
+
+
+def test_a_start_deadline_counts_once_its_agent_could_have_spoken():
+    ws = Workspace().ready()
+    ws.created()
+    ws.when(GrantRun(RUN, SESSION, 1))
+    fire = FireDeadline(RUN_STREAM, DeadlineKind.START, ws.now, SESSION)
+    ws.later(minutes=6)
+    assert ws.when(fire) == [], "its lease has run out; nobody has noted it yet"
+    ws.when(LoseSession(SESSION))
+    assert ws.when(fire) == [], "it is away, and may have begun the run in silence"
+    ws.when(ResumeSession(SESSION, REPLICA, 4))
+    assert ws.when(fire) == [], "it is back this very moment"
+    ws.later(seconds=44)
+    ws.renewed()
+    ws.when(ResumeSession(SESSION, REPLICA, 5))
+    assert ws.when(fire) == []
+    ws.later(seconds=1)
+    assert ws.when(fire) == [RunRescheduled(1, "start deadline", ws.now)]
+
+
+@pytest.mark.parametrize("handover", [True, False])
+def test_a_start_deadline_waits_for_an_agent_that_said_it_will_be_back(handover):
+    ws = Workspace().ready()
+    ws.created()
+    ws.when(GrantRun(RUN, SESSION, 1))
+    ws.when(CloseSession(SESSION, "restart", handover))
+    ws.later(minutes=6)
+    fired = ws.when(FireDeadline(RUN_STREAM, DeadlineKind.START, ws.now, SESSION))
+    assert fired == ([] if handover else [RunRescheduled(1, "start deadline", ws.now)])
 
 
 class TestCancel:

@@ -44,11 +44,10 @@ class HeldShards(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SweeperSettings:
-    """`grace`: what everybody gets beyond a lease to come back after we were away. `orphan_interval`: the safety net."""
+    """`orphan_interval`: the safety net."""
 
     policy: Policy = field(default_factory=Policy)
     interval: timedelta = timedelta(seconds=1)
-    grace: timedelta = timedelta(seconds=15)
     brake_hold: timedelta = HOLD
     orphan_interval: timedelta = timedelta(seconds=10)
     most: int = 500
@@ -64,11 +63,12 @@ class Due:
     kind: str
     due_at: datetime
     now: datetime
+    session: UUID | None = None  # of a run that was never heard to start
 
     def command(self) -> Command:
         if self.kind == _LEASE:
             return LoseSession(self.stream.id)
-        return FireDeadline(self.stream, DeadlineKind(self.kind), self.due_at)
+        return FireDeadline(self.stream, DeadlineKind(self.kind), self.due_at, self.session)
 
 
 class Sweeper:
@@ -102,11 +102,6 @@ class Sweeper:
     def interval(self) -> float:
         return self._settings.interval.total_seconds()
 
-    @property
-    def _extension(self) -> timedelta:
-        """A lease and a reconnect's grace."""
-        return self._settings.policy.lease_ttl + self._settings.grace
-
     def rests(self, shard: int) -> bool:
         """Whether nothing of this shard is reassigned at present."""
         return self._resting.get(shard, float("-inf")) > self._clock.monotonic()
@@ -138,10 +133,10 @@ class Sweeper:
         return max(len(due), lost) >= self._settings.most
 
     async def _push_leases(self, gained: set[int]) -> None:
-        parameters = {"shards": list(gained), "extension": self._extension}
+        parameters = {"shards": list(gained), "extension": self._settings.policy.hearing}
         async with self._database.statements(Role.DISPATCHER) as connection:
             await connection.execute(_SQL["push_leases"], parameters)
-        until = self._clock.monotonic() + self._extension.total_seconds()
+        until = self._clock.monotonic() + self._settings.policy.hearing.total_seconds()
         self._resting |= dict.fromkeys(gained, until)
         self._gained -= gained
 
@@ -152,8 +147,8 @@ class Sweeper:
             "due", held, resting=list(self._resting), most=self._settings.most
         )
         return [
-            Due(ws, Stream(StreamKind(kind), id_), shard, what, due_at, at)
-            for ws, kind, id_, shard, what, due_at, at in rows
+            Due(ws, Stream(StreamKind(kind), id_), shard, what, due_at, at, session)
+            for ws, kind, id_, shard, what, due_at, at, session in rows
             # What a newer version of us wrote is left to it.
             if what in _KINDS and kind in _STREAMS
         ]
@@ -183,7 +178,9 @@ class Sweeper:
             elif shard in self._braked:
                 # Who has just come back gets the time to say what it holds and has begun.
                 self._braked.discard(shard)
-                self._resting[shard] = self._clock.monotonic() + self._extension.total_seconds()
+                self._resting[shard] = (
+                    self._clock.monotonic() + self._settings.policy.hearing.total_seconds()
+                )
         return [
             item
             for item in due

@@ -4,7 +4,9 @@
 -- Deadlines that have passed and leases that ran out, of our shards; the oldest first. `resting` are shards where nothing is reassigned now:
 -- neither what a lost session holds, nor what nobody was heard to start, for its agent may have and could not say so. `aside` are streams
 -- that failed in an unforeseen way a moment ago; without them, enough of those would hide all others.
-(SELECT ws, stream_kind, stream_id, shard, kind, due_at, headway_now() AS now FROM timer
+(SELECT ws, stream_kind, stream_id, shard, kind, due_at, headway_now() AS now,
+   CASE kind WHEN 'start' THEN (SELECT session FROM run WHERE run.ws = timer.ws AND run.run = timer.stream_id) END
+ FROM timer
  WHERE due_at <= headway_now() AND shard = ANY (%(shards)s::smallint[])
    AND NOT (kind IN ('reassign', 'start', 'home') AND shard = ANY (%(resting)s::smallint[]))
    -- A run waits on for an agent that is there, however busy it is.
@@ -14,7 +16,7 @@
    AND NOT stream_id = ANY (%(aside)s::uuid[])
  ORDER BY due_at LIMIT %(most)s)
 UNION ALL
-(SELECT ws, 5, session, shard, 'lease', expires_at, headway_now() FROM session
+(SELECT ws, 5, session, shard, 'lease', expires_at, headway_now(), NULL FROM session
  WHERE status = 'open' AND expires_at <= headway_now() AND shard = ANY (%(shards)s::smallint[])
    AND NOT session = ANY (%(aside)s::uuid[])
  ORDER BY expires_at LIMIT %(most)s)

@@ -222,6 +222,7 @@ session = _table(
     boolean handover
     timestamptz expires_at?
     bigint incarnation
+    timestamptz resumed_at?
     """,
 )
 run = _table(

@@ -243,15 +243,21 @@ class AnswerRun:
 
 @dataclass(frozen=True, slots=True)
 class FireDeadline:
-    """The sweeper saw this deadline pass. Does nothing when the stream has moved on."""
+    """The sweeper saw this deadline pass. Does nothing when the stream has moved on.
+
+    `session`: that holds the run of a start deadline, which counts for an agent that could have spoken.
+    """
 
     stream: Stream
     kind: DeadlineKind
     due_at: datetime
+    session: UUID | None = None
 
     @property
     def needs(self) -> tuple[Stream, ...]:
-        return (self.stream,)
+        if self.session is None:
+            return (self.stream,)
+        return self.stream, Stream(StreamKind.SESSION, self.session)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ class Policy:
 
     lease_ttl: timedelta = timedelta(seconds=30)
     renew_interval: timedelta = timedelta(seconds=10)
+    reconnect_grace: timedelta = timedelta(seconds=15)  # an agent's longest pause between two dials
     reassign_after: timedelta = timedelta(seconds=90)
     start_timeout: timedelta = timedelta(minutes=5)
     hold_timeout: timedelta = timedelta(days=7)
@@ -19,6 +20,11 @@ class Policy:
         minutes=15
     )  # a run waits so long for the agent with its journal
     deaths_max: int = 5  # process deaths of one run before it counts as crashed for good
+
+    @property
+    def hearing(self) -> timedelta:
+        """How long whoever is back, or should be, gets to say what it holds and has begun."""
+        return self.lease_ttl + self.reconnect_grace
 
 
 DEFAULT_POLICY = Policy()

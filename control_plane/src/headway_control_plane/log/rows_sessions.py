@@ -21,6 +21,7 @@ _COLUMNS = {
     "slots": "int4",
     "opened_at": "instant",
     "lost_at": "instant",
+    "resumed_at": "instant",
     "closed_at": "instant",
     "closed_reason": "text",
     "handover": "bool",

@@ -148,7 +148,6 @@ def _sweeper_settings(settings: Settings) -> SweeperSettings:
     return SweeperSettings(
         policy=make_policy(settings),
         interval=timedelta(seconds=settings.sweep_interval),
-        grace=timedelta(seconds=settings.reconnect_cap),
         brake_hold=timedelta(seconds=settings.brake_limit),
     )
 

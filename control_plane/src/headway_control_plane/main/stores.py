@@ -56,5 +56,6 @@ def make_policy(settings: Settings) -> Policy:
     return Policy(
         lease_ttl=timedelta(seconds=settings.lease_ttl),
         renew_interval=timedelta(seconds=settings.renew_interval),
+        reconnect_grace=timedelta(seconds=settings.reconnect_cap),
         reassign_after=timedelta(seconds=settings.reassign_after),
     )

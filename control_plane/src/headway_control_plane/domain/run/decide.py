@@ -230,6 +230,8 @@ def fire_deadline(command: FireDeadline, states: States, context: Context) -> li
         return []
     match command.kind:
         case DeadlineKind.START:
+            if not _was_heard_out(states, run, context):
+                return []  # looked at again; a session that stays away loses the run by other rules
             return _on(run.run, _lost(run, "start deadline", context))
         case DeadlineKind.CANCEL:
             return _on(run.run, RunCancelled(run.fence, "death unconfirmed"))
@@ -322,6 +324,18 @@ def _still_there(states: States, heard: Heard) -> bool:
     if session is None or session.status is not SessionStatus.OPEN:
         return False
     return session.replica == heard.replica
+
+
+def _was_heard_out(states: States, run: RunState, context: Context) -> bool:
+    """Whether the run's agent has been there long enough to say that it began the run: one that was away may have, in silence."""
+    session = states.session(run.session) if run.session is not None else None
+    if session is None:
+        return False
+    if session.status is SessionStatus.CLOSED:
+        return not session.handover
+    if not _takes_work(session, context):
+        return False
+    return session.resumed_at is None or session.resumed_at + context.policy.hearing <= context.now
 
 
 def _takes_work(session: SessionState | None, context: Context) -> bool:

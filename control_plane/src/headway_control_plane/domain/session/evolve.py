@@ -44,6 +44,7 @@ def evolve_session(
                 moved,
                 status=SessionStatus.OPEN,
                 lost_at=None,
+                resumed_at=_resumed_at(state, event, at),
                 replica=event.replica,
                 slots=event.slots,
                 expires_at=at + policy.lease_ttl,
@@ -60,6 +61,12 @@ def evolve_session(
             )
         case _:
             assert_never(event)
+
+
+def _resumed_at(state: SessionState, event: SessionResumed, at: datetime) -> datetime | None:
+    """A session that only changed its slots was there all the time."""
+    was_here = (state.status, state.replica) == (SessionStatus.OPEN, event.replica)
+    return state.resumed_at if was_here else at
 
 
 def _opened(session: UUID, event: SessionOpened, at: datetime, policy: Policy) -> SessionState:

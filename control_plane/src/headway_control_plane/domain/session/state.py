@@ -34,4 +34,5 @@ class SessionState:
     handover: bool
     deadline: Deadline | None
     incarnation: int = 0
+    resumed_at: datetime | None = None  # from lost, or from another replica
     expires_at: datetime | None = None  # the lease, read with the row, never folded
