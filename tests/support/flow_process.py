@@ -92,6 +92,12 @@ class FlowProcess:
             VALIDATOR.validate(frame)
         return Outcome(self.process.returncode, self.frames, out, err)
 
+    def finish_and_keep(self, project: "Project") -> "Outcome":
+        """As the supervisor of a run that is not the test's main one: the next attempt does not see its journal unasked."""
+        outcome = self.finish()
+        project.keep(outcome.frames)
+        return outcome
+
 
 class Outcome:
     """What an attempt left behind."""

@@ -7,6 +7,7 @@ recorded, and a new attempt skips what has completed.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from headway.caching import FLOW_PARAMETERS, INPUTS, SOURCE, CachePolicy
 from headway.context import RunContext, run_context
 from headway.errors import (
     Cancelled,
@@ -40,7 +41,11 @@ if TYPE_CHECKING:
     from headway.waits import sleep, sleep_until, suspend, wait_for_event, wait_for_input
 
 __all__ = [
+    "FLOW_PARAMETERS",
+    "INPUTS",
+    "SOURCE",
     "AsyncRunner",
+    "CachePolicy",
     "Cancelled",
     "EntrypointError",
     "EntrypointNotFound",

@@ -68,6 +68,7 @@ class Call:
         "deadline",
         "engine",
         "first_ordinal",
+        "held",
         "key",
         "kind",
         "log_prints",
@@ -95,6 +96,8 @@ class Call:
         self.first_ordinal = 0
         self.run_name = ""
         self.log_prints = False
+        self.held: tuple[str, ...] = ()
+        """Keys in the cache whose results are being made by this call and those around it."""
         self.remote = False
         """Its body is executed by the run's task runner, not here."""
         # By the monotonic clock: when the time of this try, or of a call around it, is up.

@@ -10,6 +10,7 @@ from headway.errors import InvalidOption
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from headway.caching import CacheKey, CachePolicy
     from headway.hooks import Hook
     from headway.runners import TaskRunner
 
@@ -64,6 +65,9 @@ class TaskOptions(CommonOptions, total=False):
     key: JournalKey | None
     durable: Durable
     result: ResultCodec
+    cache: CachePolicy | CacheKey | None
+    cache_expires: float | timedelta | None
+    refresh_cache: bool | None
 
 
 class FlowOptions(CommonOptions, total=False):
@@ -99,6 +103,9 @@ TASK_DEFAULTS: Final[dict[str, Any]] = {
     "key": None,
     "durable": "group",
     "result": "json",
+    "cache": None,
+    "cache_expires": None,
+    "refresh_cache": None,
 }
 FLOW_DEFAULTS: Final[dict[str, Any]] = {
     **_COMMON,
@@ -210,6 +217,16 @@ def clean_timeout(value: object) -> float | None:
     length = seconds("timeout", value)
     if not 0 < length <= TIMEOUT_MAX_S:
         raise InvalidOption(f"timeout must be more than 0 and at most a year, not {value!r}")
+    return length
+
+
+def clean_expiry(value: object) -> float | None:
+    """Seconds after which a cached result counts no more; None: never."""
+    if value is None:
+        return None
+    length = seconds("cache_expires", value)
+    if length == 0:
+        raise InvalidOption("cache_expires must be more than 0; without a cache there is no option")
     return length
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from headway import pool
+from headway.caching import CachePolicy
 from headway.context import current_call
 from headway.errors import InvalidOption
 from headway.futures import Future
@@ -49,6 +50,10 @@ class Target:
     key: JournalKey | None = None
     durable: str = "group"
     result: str = "json"
+    cache: CachePolicy | None = None
+    cache_expires: float | None = None
+    """Seconds."""
+    refresh_cache: bool = False
     # Filled by the engine on the first call in a run.
     binding: Any = None
     code: str = ""

@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
+from headway.caching import clean_cache
 from headway.futures import Future, Futures, allow_failure, unmapped
-from headway.options import TASK_DEFAULTS, Retries, TaskOptions, choice, merged
+from headway.options import (
+    TASK_DEFAULTS,
+    Retries,
+    TaskOptions,
+    choice,
+    clean_expiry,
+    clean_flag,
+    merged,
+)
 from headway.targets import Kind, Target
 
 if TYPE_CHECKING:
@@ -35,6 +44,9 @@ class Task(Target, Generic[P, R_co]):
         self.key = options["key"]
         self.durable = choice("durable", options["durable"], ("group", "sync"))
         self.result = choice("result", options["result"], ("json", "pickle"))
+        self.refresh_cache = bool(clean_flag("refresh_cache", options["refresh_cache"]))
+        self.cache_expires = clean_expiry(options["cache_expires"])
+        self.cache = clean_cache(options["cache"], self.cache_expires, self.refresh_cache)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Calls the function. In a run: skipped if an earlier attempt completed the equal call, retried as the options say."""
@@ -167,6 +179,11 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
               task with `result="pickle"`, stand by their call and need no key. Futures are waited for before it is asked.
             - `durable`: `sync` has the supervisor write the result to disk before anything after it, so that even a
               power cut does not repeat the call; `group` (the default) writes together what ends within milliseconds.
+            - `cache`: What a result stands by beyond this run: `INPUTS`, `SOURCE`, `FLOW_PARAMETERS`, a function of the
+              bound arguments that gives a string (or None: not this call), or several with `+`. A call that is equal
+              by all of it is skipped, in any run on the agent's machine; of several at a time one is executed.
+            - `cache_expires`: Seconds or a timedelta after which a cached result counts no more; never by default.
+            - `refresh_cache`: Execute, and put the result in the place of the cached one.
             - `result`: `pickle` keeps results that plain data and registered codecs cannot express.
 
     A result that cannot be kept does not fail the call: the flow gets it, a warning tells what to do, and the next

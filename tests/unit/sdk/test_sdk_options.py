@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headway import Flow, InvalidOption, ProcessRunner, Task, ThreadRunner, exponential, flow, task
+from headway import (
+    INPUTS,
+    SOURCE,
+    Flow,
+    InvalidOption,
+    ProcessRunner,
+    Task,
+    ThreadRunner,
+    exponential,
+    flow,
+    task,
+)
 from headway.options import RETRY_DELAY_MAX_S, Retries
 
 
@@ -165,7 +176,7 @@ def test_a_retry_can_depend_on_the_error(on, wanted):
 
 
 def test_an_unknown_option_is_refused_by_name():
-    with pytest.raises(TypeError, match="no option 'retrys'; there are: description"):
+    with pytest.raises(TypeError, match="no option 'retrys'; there are: cache, "):
         task(retrys=3)
 
 
@@ -224,3 +235,25 @@ def test_a_method_is_no_task_but_a_static_one_is():
     assert task("".join)(["a"]) == "a", "bound methods know their object"
     assert Taken.work(1) == 2
     assert Taken().work(1) == 2
+
+
+def test_cache_options_that_cannot_work_are_refused():
+    for options, words in (
+        ({"cache": "INPUTS"}, "cache must be INPUTS, SOURCE"),
+        ({"cache_expires": 60}, "add cache=INPUTS"),
+        ({"refresh_cache": True}, "add cache=INPUTS"),
+        ({"cache": INPUTS, "cache_expires": 0}, "cache_expires must be more than 0"),
+        ({"cache": INPUTS, "cache_expires": -1}, "cache_expires must be a number"),
+        ({"cache": INPUTS, "refresh_cache": 1}, "refresh_cache must be True or False"),
+    ):
+        with pytest.raises(InvalidOption, match=words):
+            task(**options)(plain)
+    with pytest.raises(InvalidOption, match='INPUTS - "debug"'):
+        SOURCE - "debug"
+    with pytest.raises(TypeError):
+        INPUTS + 3
+    assert repr(INPUTS + SOURCE - "debug") == "INPUTS + SOURCE - 'debug'"
+
+
+def plain(day):
+    return day

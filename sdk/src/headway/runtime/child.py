@@ -26,6 +26,8 @@ from headway.parameters import apply, validate
 from headway.pool import Pool
 from headway.runners import AsyncRunner
 from headway.runtime import forks
+from headway.runtime.binding import bind
+from headway.runtime.cache import Cache
 from headway.runtime.cancellation import Cancellation
 from headway.runtime.channel import Channel
 from headway.runtime.engine import JournalEngine
@@ -160,7 +162,14 @@ class Attempt:
             self._start.get("salt") or ROOT,
             answers=self._start.get("answers"),
             on_code_change=flow.on_code_change,
+            cache=self._cache(),
         )
+
+    def _cache(self) -> Cache:
+        start = self._start
+        run_dir, clock = Path(start["run_dir"]), self._report.clock
+        store, root = start.get("store", ""), start["root"]
+        return Cache(store, run_dir, root, start["run"], clock)
 
     def _make_root(self, engine: JournalEngine, flow: Flow[..., Any]) -> Call:
         return Call(engine, ROOT, ROOT, "flow", flow.name, on_loop=flow.is_async)
@@ -170,6 +179,7 @@ class Attempt:
         values = validate(flow, start["parameters"])
         args, kwargs = apply(flow, values)
         engine = self._engine = self._make_engine(flow, self._journal())
+        engine.cache.parameters = bind(flow, args, kwargs)
         root = self._make_root(engine, flow)
         root.log_prints = bool(flow.log_prints)
         if root.log_prints:

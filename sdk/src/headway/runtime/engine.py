@@ -11,6 +11,7 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
 from random import Random
 from typing import Any, Literal, TypeVar, cast
 
@@ -22,6 +23,7 @@ from headway.futures import Future, resolve, running_loop, settled_after, worker
 from headway.pool import Pool
 from headway.runners import Handle, Session, Work
 from headway.runtime.binding import bind
+from headway.runtime.cache import Cache, Hit, Lookup
 from headway.runtime.cancellation import Cancellation
 from headway.runtime.changed_code import RERUN, CodeChanges, code_of, question
 from headway.runtime.channel import Channel, Wire
@@ -68,6 +70,7 @@ class JournalEngine:
         *,
         answers: Answers | None = None,
         on_code_change: str = "trust",
+        cache: Cache | None = None,
         pace: Pace = REAL,
     ) -> None:
         self.facts = facts
@@ -89,6 +92,7 @@ class JournalEngine:
         self._waits = Waits(journal, answers, reporter)
         self._on_code_change = on_code_change
         self._code_changes = CodeChanges()
+        self.cache = cache or Cache("", Path(), "", "", reporter.clock)
 
     def call(self, parent: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
         if parent.deadline is None:
@@ -204,6 +208,7 @@ class JournalEngine:
         """In a fork of the flow's process: what is reported goes over this wire, and threads are its own."""
         self.channel.move(wire)
         self._session = None
+        self.cache.in_worker = True
         self._handles.clear()
         self._random.seed()
         self._interrupts = Interrupts()
@@ -225,6 +230,7 @@ class JournalEngine:
         key = call_key(above, target.name, digest, ordinal)
         call = Call(self, key, parent.key, target.kind, target.name, on_loop=target.is_async)
         call.deadline = parent.deadline
+        call.held = parent.held
         call.log_prints = parent.log_prints if target.log_prints is None else target.log_prints
         if call.log_prints:
             self.hear_prints()
@@ -321,14 +327,43 @@ class JournalEngine:
         try:
             settled_after(after)
             args, kwargs = resolve(args), resolve(kwargs)
+            lookup = None if target.cache is None else self._look_up(call, target, args, kwargs)
         except BaseException as error:
             self._never_began(call, error)
             raise
+        if lookup is None:
+            return self._run(call, target, args, kwargs)
+        try:
+            if lookup.hit is not None:
+                return self._from_cache(call, lookup, lookup.hit)
+            return self._run(call, target, args, kwargs, lookup)
+        finally:
+            lookup.close()
+
+    def _look_up(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Lookup:
+        lookup = self._lookup(call, target, args, kwargs)
+        try:
+            while (pause := lookup.step()) is not None:
+                self._cancellation.wait(self._until(call.deadline, round(pause * 1e6)))
+                self._check_time(call)
+        except BaseException:
+            lookup.close()
+            raise
+        return lookup
+
+    def _run(
+        self,
+        call: Call,
+        target: Target,
+        args: Args,
+        kwargs: Kwargs,
+        lookup: Lookup | None = None,
+    ) -> Any:
         started_us = self._begin(call, target, args, kwargs)
         token = enter(call)
         try:
             value = self._tries(call, target, args, kwargs, started_us)
-            self._completed(call, target, started_us, value)
+            self._completed(call, target, started_us, value, lookup)
             if target.hooks:
                 run_hooks(call, target, "completed", value)
             return value
@@ -459,14 +494,47 @@ class JournalEngine:
             await pool.settle_arguments(args, kwargs, after)
             settled_after(after)
             args, kwargs = resolve(args), resolve(kwargs)
+            lookup = None
+            if target.cache is not None:
+                lookup = await self._look_up_async(call, target, args, kwargs)
         except BaseException as error:
             self._never_began(call, error)
             raise
+        if lookup is None:
+            return await self._run_async(call, target, args, kwargs)
+        try:
+            if lookup.hit is not None:
+                return self._from_cache(call, lookup, lookup.hit)
+            return await self._run_async(call, target, args, kwargs, lookup)
+        finally:
+            lookup.close()
+
+    async def _look_up_async(
+        self, call: Call, target: Target, args: Args, kwargs: Kwargs
+    ) -> Lookup:
+        lookup = self._lookup(call, target, args, kwargs)
+        try:
+            while (pause := lookup.step()) is not None:
+                await asyncio.sleep(self._until(call.deadline, round(pause * 1e6)))
+                self._check_time(call)
+        except BaseException:
+            lookup.close()
+            raise
+        return lookup
+
+    async def _run_async(
+        self,
+        call: Call,
+        target: Target,
+        args: Args,
+        kwargs: Kwargs,
+        lookup: Lookup | None = None,
+    ) -> Any:
         started_us = self._begin(call, target, args, kwargs)
         token = enter(call)
         try:
             value = await self._tries_async(call, target, args, kwargs, started_us)
-            self._completed(call, target, started_us, value)
+            self._completed(call, target, started_us, value, lookup)
             if target.hooks:
                 await run_hooks_async(call, target, "completed", value)
             return value
@@ -621,10 +689,27 @@ class JournalEngine:
             _log.exception("%s is not tried again: its retry option failed", call.name)
         return None
 
-    def _completed(self, call: Call, target: Target, started_us: int, value: Any) -> None:
-        result = self._report.completed(call, target, started_us, value)
+    def _completed(
+        self, call: Call, target: Target, started_us: int, value: Any, lookup: Lookup | None
+    ) -> None:
+        told = None if lookup is None else lookup.told()
+        result = self._report.completed(call, target, started_us, value, told)
         if result["codec"] == "pickle":
             self._opaque.remember(value, call.ref)
+        if lookup is not None:
+            lookup.keep(result)
+
+    # The cache
+
+    def _lookup(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Lookup:
+        arguments = bind(target, args, kwargs)
+        return self.cache.lookup(call, target, arguments, anew=self._journal.had(call.key))
+
+    def _from_cache(self, call: Call, lookup: Lookup, hit: Hit) -> Any:
+        result = self._report.cached(call, hit, lookup.told())
+        if result["codec"] == "pickle":
+            self._opaque.remember(hit.value, call.ref)
+        return hit.value
 
     def _never_began(self, call: Call, error: BaseException) -> None:
         """A call that one of its arguments fails: tried no times."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from headway import payloads
 from headway.context import Call
 from headway.errors import UnserializableResult
+from headway.runtime.cache import Hit
 from headway.runtime.changed_code import code_of
 from headway.runtime.channel import Channel
 from headway.runtime.failures import ErrorDescriber
@@ -83,7 +84,14 @@ class Reporter:
             {**frame, "try": call.try_number, "error": self.describe(error), "delay_us": delay_us}
         )
 
-    def completed(self, call: Call, target: Target, started_us: int, value: Any) -> dict[str, Any]:
+    def completed(
+        self,
+        call: Call,
+        target: Target,
+        started_us: int,
+        value: Any,
+        cache: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
         """Gives the `result` it has sent; under `durable="sync"` once it is on disk."""
         result = self._result(
             value,
@@ -94,6 +102,8 @@ class Reporter:
         frame = self._ended(call, started_us, "completed", call.try_number)
         frame["result"] = result
         frame["code"] = code_of(target)
+        if cache is not None:
+            frame["cache"] = cache
         if target.durable == "sync":
             frame["durable"] = "sync"
         self._send(frame)
@@ -132,6 +142,16 @@ class Reporter:
         if kept.code:
             frame["code"] = kept.code
         self._send(frame)
+
+    def cached(self, call: Call, hit: Hit, told: dict[str, Any]) -> dict[str, Any]:
+        """A call that another run, or another call of this one, has made: gives the `result` it has sent."""
+        frame = self._ended(call, self.clock(), "skipped", 0)
+        frame["result"] = self._write_result.take(hit.payload, hit.file)
+        frame["cause"] = "cached"
+        frame["cache"] = told
+        self._send(frame)
+        result: dict[str, Any] = frame["result"]
+        return result
 
     def log(self, level: str, call: str, text: str, logger: str) -> None:
         self._send(

@@ -44,6 +44,14 @@ class ResultWriter:
         ):  # there already, or in a store on another disk: the digest still leads to it
             os.link(file, self._folder / file.name)
 
+    def take(self, payload: Payload, file: Path | None) -> dict[str, Any]:
+        """As a call, for a value that lies in `file` already: that gets one more name instead of being written again."""
+        if file is not None and len(payload.data) > INLINE_MAX:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            with suppress(OSError):  # on another disk, or there already: what is missing is written
+                os.link(file, self._folder / payload.digest)
+        return self(payload)
+
     def _keep(self, payload: Payload) -> None:
         """Whole and durable under its name, or not there: readers never see half a file."""
         target = self._folder / payload.digest

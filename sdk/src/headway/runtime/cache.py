@@ -1,0 +1,301 @@
+"""Results across runs: whether the cache has one for a call, who makes it if not, and what is kept of it.
+
+Whatever is in doubt is a miss: an entry that is damaged, of another format, too old, or of an age that the clock cannot
+tell; a value whose codec or class is gone; an argument without a stable digest.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from time import monotonic
+from typing import Any, NamedTuple
+
+from headway import payloads
+from headway.caching import CacheKey
+from headway.context import Call
+from headway.digests import explicit_digest, stable_digest
+from headway.futures import worker
+from headway.payloads import Payload
+from headway.runtime.cache_store import FOLDER, CacheStore, Entry, Lock
+from headway.runtime.changed_code import code_of
+from headway.runtime.results import ResultReader
+from headway.targets import Target
+
+PATIENCE_S = 10.0
+"""How long a call waits for another one's result where the two might wait for each other."""
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.25
+_log = logging.getLogger("headway")
+_inline = ResultReader((), "")
+
+
+class NoKey(Exception):
+    """The call has no key in the cache. Its message says why, and what would help."""
+
+
+def scope_of(target: Target, root: str) -> str:
+    """Digest of which task it is."""
+    where = f"{Path(root).resolve()}\0{task_path(target)}\0{target.name}"
+    return sha256(where.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def task_path(target: Target) -> str:
+    return f"{target.__module__}:{getattr(target, '__qualname__', target.name)}"
+
+
+def parts_of(
+    target: Target, arguments: Mapping[str, Any], root: str, parameters: Mapping[str, Any]
+) -> dict[str, str]:
+    """What a call's key is made of: digests by name. Raises NoKey.
+
+    `arguments` are bound, and hold no futures; `parameters` are those of the run.
+    """
+    policy = target.cache
+    assert policy is not None
+    parts = {"task": scope_of(target, root)}
+    if unknown := policy.omitted - arguments.keys():
+        raise NoKey(f"the policy takes away {min(unknown)!r}, which is none of its arguments")
+    if "inputs" in policy.parts:
+        for name in arguments.keys() - policy.omitted:
+            parts[f"inputs.{name}"] = _digest(f"its argument {name!r}", {name: arguments[name]})
+    if "source" in policy.parts:
+        parts["source"] = _source(target)
+    if "flow_parameters" in policy.parts:
+        parts["flow_parameters"] = _digest("a parameter of the run", dict(parameters))
+    for number, function in enumerate(policy.functions):
+        parts[f"function.{number}"] = _by_function(function, arguments)
+    return parts
+
+
+def key_of(parts: Mapping[str, str]) -> str:
+    text = "\n".join(f"{name}={parts[name]}" for name in sorted(parts))
+    return sha256(f"headway cache 1\n{text}".encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def _digest(what: str, value: dict[str, Any]) -> str:
+    digest = stable_digest(value)
+    if digest is None:
+        raise NoKey(
+            f"{what} has no stable digest: register a codec for its type, or use a function as the policy"
+        )
+    return digest
+
+
+def _source(target: Target) -> str:
+    if target.version:
+        return code_of(target)
+    if getattr(target.fn, "__code__", None) is None:
+        raise NoKey("its function is not written in Python: give it a version")
+    return f"{code_of(target)} {sys.implementation.cache_tag}"
+
+
+def _by_function(function: CacheKey, arguments: Mapping[str, Any]) -> str:
+    try:
+        key = function(arguments)
+    except Exception as error:
+        # Code of the user's, which may raise anything.
+        raise NoKey(f"the function in its policy raised {error!r}") from error
+    if key is None:
+        raise NoKey("the function in its policy gave None")
+    if not isinstance(key, str):
+        raise NoKey(f"the function in its policy must give a string or None, not {key!r}")
+    return explicit_digest(key)
+
+
+class Hit(NamedTuple):
+    """A result from the cache."""
+
+    value: Any
+    payload: Payload
+    file: Path | None
+    """Where a large one lies."""
+
+
+class Cache:
+    """The cache of one attempt. Without a store directory every call is a miss."""
+
+    def __init__(
+        self, store: str, run_dir: Path, root: str, run: str, clock: Callable[[], int]
+    ) -> None:
+        self.store = CacheStore(Path(store) / FOLDER) if store else None
+        self.results = run_dir / "results"
+        self.root = root
+        self.run = run
+        self.clock = clock
+        self.parameters: Mapping[str, Any] = {}
+        """Of the run."""
+        self.in_worker = False
+        """What holds the locks of the calls around is in another process, unseen."""
+        self.stuck: set[str] = set()
+        """Keys of calls in this process that may need a thread of the pool to come to their end."""
+        self._warned: set[str] = set()
+
+    def lookup(
+        self, call: Call, target: Target, arguments: Mapping[str, Any], *, anew: bool
+    ) -> Lookup:
+        """A call's way to its result; the arguments hold no futures. `anew`: a person, or changed code, wants it made again."""
+        lookup = Lookup(self, call, target)
+        if self.store is None:
+            lookup.reason = "this agent keeps no cache"
+            return lookup
+        try:
+            lookup.parts = parts_of(target, arguments, self.root, self.parameters)
+        except NoKey as error:
+            lookup.reason = str(error)
+            self.warn(f"{target.name} does not use the cache: {error}")
+            return lookup
+        lookup.key = key_of(lookup.parts)
+        if target.refresh_cache:
+            lookup.refreshing = "refresh_cache is set"
+        elif anew:
+            lookup.refreshing = "it is to be executed again in this run"
+        return lookup
+
+    def warn(self, text: str) -> None:
+        """Ten thousand calls of one map have one reason."""
+        if text not in self._warned:
+            self._warned.add(text)
+            _log.warning("%s", text)
+
+
+class Lookup:
+    """One call: `step` until it gives None; then there is a `hit`, or the call is to be executed and its result kept.
+
+    `close` in any case.
+    """
+
+    def __init__(self, cache: Cache, call: Call, target: Target) -> None:
+        self.key = ""
+        self.parts: Mapping[str, str] = {}
+        self.reason = ""
+        """Why there is a hit, or none."""
+        self.refreshing = ""
+        self.hit: Hit | None = None
+        self._cache = cache
+        self._call = call
+        self._target = target
+        self._lock: Lock | None = None
+        self._pause = 0.0
+        self._give_up = float("inf")
+
+    def told(self) -> dict[str, Any]:
+        """As the call's end tells it."""
+        return {"key": self.key, "reason": self.reason, "parts": dict(self.parts)}
+
+    def step(self) -> float | None:
+        """Seconds to wait before the next step, for another call is making this result; None: decided."""
+        store = self._cache.store
+        if store is None or not self.key or self.hit is not None or self._find(store):
+            return None
+        try:
+            self._lock = store.try_lock(self.key, self._cache.run)
+        except OSError as error:
+            self._cache.warn(f"calls with equal keys are not kept from running at once: {error}")
+            return None
+        if self._lock is not None:
+            self._call.held = (*self._call.held, self.key)
+            if not self._can_go_on_alone():
+                self._cache.stuck.add(self.key)
+            # Between the look and the lock somebody may have made it.
+            self._find(store)
+            return None
+        return self._wait(store)
+
+    def keep(self, result: Mapping[str, Any]) -> None:
+        """Puts the result, as recorded in the call's end, into the cache. A full disk is a warning, and no failure."""
+        store = self._cache.store
+        if store is None or not self.key or result["codec"] == "none":
+            return
+        payload = self._cache.results / str(result["file"]) if "file" in result else None
+        entry = Entry(
+            key=self.key,
+            task=task_path(self._target),
+            name=self._target.name,
+            parts=self.parts,
+            made_at_us=self._cache.clock(),
+            run=self._cache.run,
+            call=self._call.key,
+            result=result,
+        )
+        try:
+            store.write(entry, payload)
+        except OSError as error:
+            self._cache.warn(f"results of {self._target.name} cannot be put in the cache: {error}")
+
+    def close(self) -> None:
+        """The call has ended, or will not begin: others may go on."""
+        if self._lock is not None:
+            self._cache.stuck.discard(self.key)
+            self._lock.release()
+            self._lock = None
+
+    def _find(self, store: CacheStore) -> bool:
+        if self.refreshing:
+            self.reason = self.refreshing
+            return False
+        entry = store.read(self.key)
+        self.reason = self._why_not(entry)
+        if entry is None or self.reason:
+            return False
+        try:
+            self.hit = self._read(store, entry)
+        except Exception as error:  # noqa: BLE001 - a file or a class is gone, a codec unknown, a text foreign: all are misses
+            self.reason = f"the kept value cannot be read: {type(error).__name__}: {error}"
+            return False
+        self.reason = f"made by run {entry.run}"
+        return True
+
+    def _why_not(self, entry: Entry | None) -> str:
+        """Empty where the entry may be used."""
+        if entry is None:
+            return "nothing is kept under this key"
+        if entry.result["codec"] == "pickle" and self._target.result != "pickle":
+            return 'the kept value is pickled, and the task has no result="pickle"'
+        limit_s = self._target.cache_expires
+        if limit_s is None:
+            return ""
+        age_s = (self._cache.clock() - entry.made_at_us) / 1e6
+        if age_s < 0:
+            return "by this machine's clock the kept value is not made yet, so nobody knows its age"
+        return f"the kept value is {age_s:.0f} s old, and expired" if age_s >= limit_s else ""
+
+    def _read(self, store: CacheStore, entry: Entry) -> Hit:
+        result = dict(entry.result)
+        if "file" not in result:
+            found = _inline(result)
+            if found is None:
+                raise ValueError("it is not what was written")
+            return Hit(payloads.decode(found.payload), found.payload, None)
+        file = store.payload_path(entry)
+        payload = Payload(result["codec"], file.read_bytes())
+        if payload.digest != result["digest"]:
+            raise ValueError("it is not what was written")
+        return Hit(payloads.decode(payload), payload, file)
+
+    def _wait(self, store: CacheStore) -> float | None:
+        if not self._pause:
+            holder = store.holder(self.key) or "another call"
+            _log.info("%s waits for its result, which run %s is making", self._call.name, holder)
+            if self._may_be_waited_for():
+                self._give_up = monotonic() + PATIENCE_S
+        elif monotonic() >= self._give_up:
+            self.reason = "another call was making the result for too long"
+            return None
+        self._pause = min(max(_FIRST_PAUSE_S, self._pause * 1.5), _LONGEST_PAUSE_S)
+        return self._pause
+
+    def _may_be_waited_for(self) -> bool:
+        """Whether the call that has the lock may in turn wait for this one: then nobody must wait for ever."""
+        in_pool = getattr(worker, "active", False)
+        return (
+            bool(self._call.held)
+            or self._cache.in_worker
+            or (in_pool and self.key in self._cache.stuck)
+        )
+
+    def _can_go_on_alone(self) -> bool:
+        """Sync calls in threads of the pool execute what they wait for themselves."""
+        return getattr(worker, "active", False) and not self._target.is_async
