@@ -16,7 +16,7 @@ from headway_agent.runner.launch import Launcher, LaunchOptions
 from headway_agent.runner.settle import Settler
 from headway_agent.runner.state_dir import StateDir
 from headway_agent.runner.wake import WakeSocket, socket_path
-from headway_agent.spool import records, retention
+from headway_agent.spool import cache_files, records, retention
 from headway_agent.spool.agent_db import AgentDb
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ class RunnerOptions:
     sweep_every: float = 1.0
     keep_us: int = retention.KEEP_US
     keep_bytes: int = retention.KEEP_BYTES
+    cache_bytes: int = cache_files.KEEP_BYTES
 
 
 class Runner:
@@ -210,6 +211,8 @@ class Runner:
             self._sizes.pop(run, None)
             for attempt in by_run[run]:
                 self._attempts.pop(attempt.key, None)
+        cache_bytes = 0 if is_low else self._options.cache_bytes
+        await asyncio.to_thread(cache_files.trim, self._dir.store, now_us, keep_bytes=cache_bytes)
         return chosen
 
     def _kept(self, run: str, attempts: list[Attempt]) -> retention.KeptRun:

@@ -16,6 +16,9 @@ _VERBS = {
         "headway.cli.verbs.agents:agents", "List agents, make tokens to enrol them."
     ),
     "pools": LazyVerb("headway.cli.verbs.pools:pools", "List and create pools."),
+    "cache": LazyVerb(
+        "headway.cli.verbs.cache:cache", "Look into and clear results that tasks share."
+    ),
     "login": LazyVerb("headway.cli.verbs.login:login", "Choose the control plane to talk to."),
     "whoami": LazyVerb("headway.cli.verbs.login:whoami", "Show where you are logged in."),
 }

@@ -245,6 +245,7 @@ class Lookup:
         except Exception as error:  # noqa: BLE001 - a file or a class is gone, a codec unknown, a text foreign: all are misses
             self.reason = f"the kept value cannot be read: {type(error).__name__}: {error}"
             return False
+        store.used(self.key)
         self.reason = f"made by run {entry.run}"
         return True
 

@@ -78,6 +78,11 @@ class CacheStore:
             raise
         self._delete_payloads(entry.key, but=self.payload_path(entry) if payload else None)
 
+    def used(self, key: str) -> None:
+        """The agent deletes first what was used longest ago."""
+        with suppress(OSError):  # deleted meanwhile
+            os.utime(self.entry_path(key))
+
     def delete(self, key: str) -> None:
         self.entry_path(key).unlink(missing_ok=True)
         self._delete_payloads(key, but=None)

@@ -1,0 +1,64 @@
+"""Says, as one line of JSON on stdout, under which key a call of a task is cached; run by the user's own Python.
+
+python -m headway.runtime.cache_key package.module:task --root DIR < {"arguments": {...}, "parameters": {...}}
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from headway.entrypoints import use_root
+from headway.runtime.binding import bind
+from headway.runtime.cache import NoKey, key_of, parts_of, scope_of
+from headway.targets import Target
+
+FAILED = 1
+
+
+def describe(task: str, root: str, given: dict[str, Any]) -> dict[str, Any]:
+    """`key`, `parts`, `expires_s`, `scope` (what entries of the same task have in common). Raises what the import raises."""
+    use_root(root)
+    module, _, name = task.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    if not isinstance(found, Target) or found.kind != "task":
+        raise TypeError(f"{task} is no task: name a function that has @task")
+    if found.cache is None:
+        raise NoKey(f"{task} does not use the cache: it has no option cache")
+    arguments = bind(found, (), given["arguments"])
+    parts = parts_of(found, arguments, root, given["parameters"])
+    return {
+        "key": key_of(parts),
+        "parts": parts,
+        "scope": scope_of(found, root),
+        "expires_s": found.cache_expires,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. Gives the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m headway.runtime.cache_key")
+    parser.add_argument("task")
+    parser.add_argument("--root", default=".")
+    options = parser.parse_args(arguments)
+    code = 0
+    try:
+        # What the module prints at import must not end up in the JSON.
+        with contextlib.redirect_stdout(sys.stderr):
+            answer = describe(options.task, options.root, json.load(sys.stdin))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's module may raise anything; all is told
+        answer = {"error": str(error) or type(error).__name__}
+        code = FAILED
+    sys.stdout.write(json.dumps(answer) + "\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
