@@ -131,7 +131,7 @@ def test_a_failed_run_answers_before_anything_else(window, history):
     card = page.locator(".card.error")
     expect(card).to_contain_text("RuntimeError: expected 14 columns, found 15: region")
     expect(card).to_contain_text("flows.py:25 in optional_check")
-    expect(card).to_contain_text("run again with the same parameters")
+    expect(card).to_contain_text("resume it")
     assert card.bounding_box()["y"] < 200
     timeline = page.locator(".timeline").bounding_box()
     assert timeline["y"] + timeline["height"] < 900, "the picture is seen without scrolling"

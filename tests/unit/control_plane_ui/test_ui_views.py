@@ -1,6 +1,7 @@
 """What pages show, from plain values: rows of the timeline, axis, form fields, search words."""
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,7 +17,7 @@ from headway_control_plane.ui.views.lanes import (
     group_lane,
     lanes_of_tasks,
 )
-from headway_control_plane.ui.views.timeline import call_shapes
+from headway_control_plane.ui.views.timeline import attempt_state, call_shapes
 
 START = datetime(2026, 11, 22, 16, tzinfo=UTC)
 
@@ -239,3 +240,12 @@ def test_search_words():
 
 def test_unknown_keys_are_text():
     assert read_search("http://x:5432 foo:bar").text == "http://x:5432 foo:bar"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "shown"),
+    [("completed", "completed"), ("suspended", "paused"), ("lost", "crashed")],
+)
+def test_an_attempt_bears_the_sign_of_how_it_ended(outcome, shown):
+    ended = SimpleNamespace(ended_at=after(1), started_at=after(0), outcome=outcome)
+    assert attempt_state(ended) == shown

@@ -103,9 +103,9 @@ def next_step(run: RunView) -> str:
             return "Its agent was lost. See whether the agent is back, then run again; or deploy with on_lost=retry."
         case RunStatus.FAILED:
             tried = f"All {words.plural(run.fence, 'attempt')} failed. " if run.fence > 1 else ""
-            return f"{tried}Put the code right and deploy, then run again with the same parameters."
+            return f"{tried}Put the code right and deploy, then resume it: what has completed is not executed again."
         case RunStatus.CRASHED:
-            return "The process ended without an error of Python: out of memory, a signal, an exit. The end of the log shows what it did last; then run again."
+            return "The process ended without an error of Python: out of memory, a signal, an exit. The end of the log shows what it did last; then resume it."
         case _:
             return "Run again with the same parameters."
 

@@ -177,6 +177,8 @@ def attempt_state(attempt: AttemptView) -> str:
     """Return the state whose colour and sign an attempt bears."""
     if attempt.ended_at is None:
         return "running" if attempt.started_at else "pending"
+    if attempt.outcome == "suspended":
+        return "paused"  # it ended as it should, and goes on in the next attempt
     known = {"completed", "failed", "crashed", "cancelled"}
     return attempt.outcome if attempt.outcome in known else "crashed"
 
