@@ -20,6 +20,7 @@ from headway import (
     unmapped,
     wait,
 )
+from headway.testing import harness
 
 
 @task
@@ -95,3 +96,8 @@ async def asynchronous(day: str) -> str:
 assert_type(main("2026-09-21"), list[int])
 assert_type(main.with_options(timeout=60)("2026-09-21"), list[int])
 main(5)  # wrong
+
+with harness() as h:
+    assert_type(h.run(main, day="2026-09-21").result(), list[int])
+    assert_type(h.run(asynchronous, {"day": "2026-09-21"}).again().result(), str)
+    h.run(double)  # wrong
