@@ -38,8 +38,9 @@ class Settings:
 
     http_host: Annotated[str, "Address of the REST API and the UI."] = "127.0.0.1"
     http_port: Annotated[int, "Port of the REST API and the UI; 0 takes any free one."] = 4200
-    requests_of_key: Annotated[
-        int, "Most requests of one API key under way at once; beyond, the API answers 429."
+    requests_of_workspace: Annotated[
+        int,
+        "Most API requests of one workspace under way at once; beyond, the API answers 429.",
     ] = 64
     http_request_timeout: Annotated[
         float, "How long a request may take to arrive whole; then its connection is closed."

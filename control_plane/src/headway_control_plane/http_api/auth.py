@@ -46,6 +46,7 @@ async def authenticate(
         principal = await verify_api_key(
             services.credentials, services.clock, presented.credentials
         )
+        request.state.ws = principal.ws
         return Caller(principal.ws, principal.actor, principal.name)
     visitor = await services.sessions.viewer(request) if services.sessions else None
     if visitor is None:

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from headway_control_plane.http_api.quota import RETRY_AFTER, OverQuota, Quota, pause
+from headway_control_plane.http_api.quota import RETRY_AFTER, OverQuota, Quota
 from headway_control_plane.http_api.services import Services
 from headway_control_plane.http_api.shapes import ProblemShape
 
@@ -39,7 +39,9 @@ class Guard:
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self._app = app
         self._services = services
-        self._quota = Quota(services.options.requests_of_key)
+        self._quota = Quota(
+            services.options.requests_of_workspace, services.options.requests_at_once
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -60,10 +62,11 @@ class Guard:
             await self._app(scope, limited, dressed)
             return
         try:
-            with self._quota.place(credential):
+            async with self._quota.place(credential):
                 await self._app(scope, limited, dressed)
+                self._quota.learn(credential, scope["state"].get("ws"))
         except OverQuota:
-            await pause()
+            await self._quota.pause()
             await _answer(_over_quota(request_id), {"Retry-After": str(RETRY_AFTER)})(
                 scope, receive, dressed
             )
@@ -166,8 +169,8 @@ def _over_quota(request_id: str) -> ProblemShape:
     problem = _problem(
         429,
         "too_many_requests",
-        "This API key has as many requests under way as it may.",
-        "Send the next one when one is answered, or give independent programs keys of their own.",
+        "This workspace has as many requests under way as it may.",
+        "Send the next one when one is answered.",
     )
     problem.request_id = request_id
     return problem

@@ -46,7 +46,9 @@ class HttpOptions:
         body_limit: Largest request body in bytes.
         heartbeat: Longest silence on an event stream.
         stream_age: When an event stream is ended, so that its client comes back with its cursor and is authenticated anew.
-        requests_of_key: Most requests of one API key under way at once, event streams apart.
+        requests_of_workspace: Most requests of one workspace's API keys under way at once, event streams apart.
+        requests_at_once: How many of them are worked on at a time, the others wait for their turn: fewer than there are database
+            connections.
         streams_of_workspace: Most event streams of one workspace at once.
         freshness_timeout: How long a read waits for a projection to reach `min_offset`.
     """
@@ -55,7 +57,8 @@ class HttpOptions:
     body_limit: int = 1024 * 1024
     heartbeat: timedelta = timedelta(seconds=15)
     stream_age: timedelta = timedelta(minutes=15)
-    requests_of_key: int = 64
+    requests_of_workspace: int = 64
+    requests_at_once: int = 4
     streams_of_workspace: int = 200
     freshness_timeout: timedelta = timedelta(seconds=5)
 

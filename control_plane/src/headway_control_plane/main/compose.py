@@ -199,7 +199,11 @@ async def _http_server(core: Core, engine: ProjectionEngine) -> AsyncIterator[Ht
         clock=core.sources.clock,
         entropy=core.sources.entropy,
         sessions=sessions,
-        options=HttpOptions(hosts=_host_names(settings), requests_of_key=settings.requests_of_key),
+        options=HttpOptions(
+            hosts=_host_names(settings),
+            requests_of_workspace=settings.requests_of_workspace,
+            requests_at_once=settings.pool_size // 2,
+        ),
         closing=closing,
         is_ready=lambda: core.database.answers(Role.APP, _ANSWER_SECONDS),
     )
