@@ -9,7 +9,7 @@ from headway_api.agent.v1 import agent_service_pb2 as pb
 from headway_api.common.v1 import data_class_pb2
 from headway_control_plane.grpc_api.ledger import ENDED_KNOWN, Differences, Ledger, OpenAttempt
 from headway_control_plane.grpc_api.outbox import Outbox, Overflow
-from headway_control_plane.grpc_api.pacing import TokenBucket
+from headway_control_plane.grpc_api.pacing import Gate, TokenBucket
 from headway_control_plane.grpc_api.server import is_loopback
 from headway_control_plane.grpc_api.wire import permitted_classes
 
@@ -114,6 +114,27 @@ def test_a_bucket_lets_a_burst_through_and_then_its_rate() -> None:
     assert bucket.wait_for(0.0) == pytest.approx(0.3)
     assert bucket.take(0.4) == 0.0
     assert [bucket.take(100.0) for _ in range(4)] == [0.0, 0.0, 0.0, pytest.approx(0.1)]
+
+
+def test_a_gate_has_so_many_places_and_gets_them_back() -> None:
+    gate = Gate(2, shortest=2.0, longest=7.0)
+    gate.enter()
+    assert not gate.is_full
+    gate.enter()
+    assert gate.is_full
+    gate.leave(0.1)
+    assert not gate.is_full
+
+
+def test_turns_follow_each_other_as_fast_as_places_become_free() -> None:
+    gate = Gate(2, shortest=2.0, longest=7.0)
+    for _ in range(50):
+        gate.enter()
+        gate.leave(4.0)
+    # Two places, each taken for about four seconds.
+    assert [gate.turn(0.0) for _ in range(4)] == pytest.approx([4.0, 6.0, 7.0, 7.0], abs=0.1)
+    assert gate.turn(3.0) == pytest.approx(6.0, abs=0.1)
+    assert gate.turn(100.0) == pytest.approx(4.0, abs=0.1)
 
 
 def test_a_clock_that_goes_back_gives_no_tokens() -> None:

@@ -77,6 +77,7 @@ DEFECT = Refusal(
 )
 SHUTDOWN = Refusal(_Code.UNAVAILABLE, "This replica is shutting down. Reconnect.")
 NO_HELLO = Refusal(_Code.DEADLINE_EXCEEDED, "No Hello came in time.")
+NOT_OPENED = Refusal(_Code.DEADLINE_EXCEEDED, "The session could not be opened in time. Reconnect.")
 
 
 def new_epoch(epoch: int) -> Refusal:
@@ -94,6 +95,14 @@ def outage_refusal(outage: Exception) -> Refusal:
     else:
         why, retry_after = "The control plane's database does not answer.", _RETRY_AFTER_OUTAGE
     return Refusal(_Code.UNAVAILABLE, why, (retry_after_metadata(retry_after),))
+
+
+def crowded(wait: timedelta) -> Refusal:
+    return Refusal(
+        _Code.RESOURCE_EXHAUSTED,
+        "Too many agents connect at once; this one's turn comes later.",
+        (retry_after_metadata(wait),),
+    )
 
 
 def retry_after_metadata(wait: timedelta) -> tuple[str, str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from random import Random
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import grpc
 import grpc.aio
@@ -23,15 +24,15 @@ from headway_control_plane.domain.errors import Refused
 from headway_control_plane.grpc_api.assertion import BadAssertion
 from headway_control_plane.grpc_api.auth import AgentIdentity, Authenticator
 from headway_control_plane.grpc_api.core import Rotation
-from headway_control_plane.grpc_api.pacing import TokenBucket
+from headway_control_plane.grpc_api.pacing import Gate, TokenBucket
 from headway_control_plane.grpc_api.refusals import (
     DEFECT,
     SHUTDOWN,
     UNREADABLE,
     CallRefused,
     Refusal,
+    crowded,
     outage_refusal,
-    retry_after_metadata,
     time_metadata,
 )
 from headway_control_plane.grpc_api.store import SessionStore
@@ -40,6 +41,8 @@ from headway_control_plane.ids import IdSource
 
 _log = logging.getLogger(__name__)
 _LONGEST_HANDSHAKE_WAIT = 2.0
+# Told with up to as much again, and then no longer than an agent pauses by itself.
+_LONGEST_TURN = 7.5
 _ROTATION_JITTER = 0.1
 
 _meter = metrics.get_meter("headway.agents")
@@ -51,6 +54,7 @@ _refusals = _meter.create_counter(
 )
 
 Context = grpc.aio.ServicerContext[Any, Any]
+Answer = TypeVar("Answer")
 
 
 class AgentService(AgentServiceServicer):
@@ -65,7 +69,8 @@ class AgentService(AgentServiceServicer):
         ids: IdSource,
         random: Random,
     ) -> None:
-        rate = services.settings.limits.handshakes_per_second
+        limits = services.settings.limits
+        rate = limits.handshakes_per_second
         self._services = services
         self._authenticator = authenticator
         self._credentials = credentials
@@ -73,40 +78,24 @@ class AgentService(AgentServiceServicer):
         self._ids = ids
         self._random = random
         self._handshakes = TokenBucket(rate, burst=rate)
+        self._gate = Gate(
+            limits.handshakes_in_flight,
+            shortest=_LONGEST_HANDSHAKE_WAIT,
+            longest=_LONGEST_TURN,
+        )
         self._open: dict[AgentStream, None] = {}  # oldest first
         self._stopping = False
 
     async def Enrol(  # noqa: N802 - the name of the wire
         self, request: pb.EnrolRequest | None, context: Context
     ) -> pb.EnrolResponse:
-        try:
-            await self._pace()
-            return await self._enrol(request)
-        except CallRefused as refused:
-            await self._abort(context, refused.refusal)
-        except OUTAGES as outage:
-            _log.warning("%s", outage)
-            await self._abort(context, outage_refusal(outage))
-        except Exception:  # noqa: BLE001 - a defect; logged, and told without its details
-            _log.exception("enrolment failed")
-            await self._abort(context, DEFECT)
+        return await self._guard(self._enrol(request), context)
 
     # The generated base knows streaming handlers as generators alone; this one writes to its context.
     async def Session(  # type: ignore[override]  # noqa: N802 - the name of the wire
         self, request_iterator: AsyncIterator[pb.SessionRequest | None], context: Context
     ) -> None:
-        try:
-            await self._pace()
-            identity = await self._authenticate(context)
-            await self._serve(identity, request_iterator, context)
-        except CallRefused as refused:
-            await self._abort(context, refused.refusal)
-        except OUTAGES as outage:
-            _log.warning("%s", outage)
-            await self._abort(context, outage_refusal(outage))
-        except Exception:  # noqa: BLE001 - a defect; logged, and told without its details
-            _log.exception("an agent stream failed")
-            await self._abort(context, DEFECT)
+        await self._guard(self._serve(request_iterator, context), context)
 
     def drain(self, after: timedelta) -> None:
         """Take no new streams and ask the open ones to move."""
@@ -118,13 +107,27 @@ class AgentService(AgentServiceServicer):
     def open_streams(self) -> int:
         return len(self._open)
 
+    async def _guard(self, work: Awaitable[Answer], context: Context) -> Answer:
+        """Do the work of a call, or end it with a refusal."""
+        try:
+            return await work
+        except CallRefused as refused:
+            refusal = refused.refusal
+        except OUTAGES as outage:
+            _log.warning("%s", outage)
+            refusal = outage_refusal(outage)
+        except Exception:  # noqa: BLE001 - a defect; logged, and told without its details
+            _log.exception("a call of an agent failed")
+            refusal = DEFECT
+        # An agent that does not read holds this up. Here the error is gone, and with it the stream and all that it had to send.
+        return await self._abort(context, refusal)
+
     async def _serve(
-        self,
-        identity: AgentIdentity,
-        requests: AsyncIterator[pb.SessionRequest | None],
-        context: Context,
+        self, requests: AsyncIterator[pb.SessionRequest | None], context: Context
     ) -> None:
-        stream = AgentStream(self._services, identity, self._rotation())
+        await self._pace()
+        identity = await self._authenticate(context)
+        stream = AgentStream(self._services, identity, self._rotation(), self._place)
         self._open[stream] = None
         _streams.add(1)
         try:
@@ -143,21 +146,33 @@ class AgentService(AgentServiceServicer):
         return Rotation(drain_at, after=self._random.random() * grace, grace=grace)
 
     async def _pace(self) -> None:
+        """Let a call in at the rate, and none while all places are taken: refusing it later would cost more."""
         if self._stopping:
             raise CallRefused(SHUTDOWN)
         now = self._services.clock.monotonic()
+        if self._gate.is_full:
+            raise self._crowded(self._gate.turn(now))
         wait = self._handshakes.wait_for(now)
         if wait > _LONGEST_HANDSHAKE_WAIT:
-            # Spread over the time that the queue needs, so that they do not all come back together.
-            later = timedelta(seconds=wait * (1 + self._random.random()))
-            raise CallRefused(
-                Refusal(
-                    grpc.StatusCode.RESOURCE_EXHAUSTED,
-                    "Too many agents connect at once; this one's turn comes later.",
-                    (retry_after_metadata(later),),
-                )
-            )
+            raise self._crowded(wait)
         await asyncio.sleep(self._handshakes.take(now))
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """Take a place for the work of a handshake. Who says nothing takes none."""
+        clock = self._services.clock
+        since = clock.monotonic()
+        if self._gate.is_full:
+            raise self._crowded(self._gate.turn(since))
+        self._gate.enter()
+        try:
+            yield
+        finally:
+            self._gate.leave(clock.monotonic() - since)
+
+    def _crowded(self, wait: float) -> CallRefused:
+        # Spread over the time that the queue needs, so that they do not all come back together.
+        return CallRefused(crowded(timedelta(seconds=wait * (1 + self._random.random()))))
 
     async def _authenticate(self, context: Context) -> AgentIdentity:
         metadata = dict(context.invocation_metadata() or ())
@@ -171,6 +186,11 @@ class AgentService(AgentServiceServicer):
     async def _enrol(self, request: pb.EnrolRequest | None) -> pb.EnrolResponse:
         if request is None:
             raise CallRefused(UNREADABLE)
+        await self._pace()
+        with self._place():
+            return await self._enrolled(request)
+
+    async def _enrolled(self, request: pb.EnrolRequest) -> pb.EnrolResponse:
         try:
             enrolled = await enrol_agent(
                 self._services.log,

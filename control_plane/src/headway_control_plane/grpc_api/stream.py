@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import NoReturn
 from uuid import UUID
@@ -29,6 +29,7 @@ from headway_control_plane.grpc_api.refusals import (
     DEFECT,
     ENDINGS,
     NO_HELLO,
+    NOT_OPENED,
     OVERFLOW,
     UNREADABLE,
     CallRefused,
@@ -41,6 +42,8 @@ from headway_control_plane.grpc_api.settings import AgentServerSettings
 from headway_control_plane.grpc_api.wire import Facts, Hello, Lines, milliseconds
 
 _log = logging.getLogger(__name__)
+
+_LONGEST_END = 5.0
 
 Write = Callable[[pb.SessionResponse], Awaitable[None]]
 
@@ -64,8 +67,13 @@ class AgentStream:
     """A live session. `run` returns when the agent ended the stream, and raises CallRefused when we do."""
 
     def __init__(
-        self, services: Services, identity: AgentIdentity, rotation: core.Rotation
+        self,
+        services: Services,
+        identity: AgentIdentity,
+        rotation: core.Rotation,
+        place: Callable[[], AbstractContextManager[None]],
     ) -> None:
+        """`place`: for the work of opening; raises CallRefused when all are taken."""
         limits = services.settings.limits
         self._services = services
         self._core = core.Stream(limits, rotation)
@@ -74,6 +82,8 @@ class AgentStream:
         self._work: set[asyncio.Task[None]] = set()
         self._line_order = asyncio.Lock()
         self._answered = asyncio.Event()
+        self._place = place
+        self._opened = asyncio.Event()  # Welcome was written
         self._unsaid: list[UUID] = []
         self._timer: asyncio.TimerHandle | None = None
         self._session: UUID | None = None
@@ -90,7 +100,7 @@ class AgentStream:
     async def run(self, requests: AsyncIterator[pb.SessionRequest | None], write: Write) -> None:
         """Serve the stream to its end."""
         patience = self._services.settings.hello_timeout.total_seconds()
-        self._timer = asyncio.get_running_loop().call_later(patience, self._end, NO_HELLO)
+        self._timer = asyncio.get_running_loop().call_later(patience, self._give_up)
         reader = asyncio.create_task(self._read(requests), name="agent stream reader")
         writer = asyncio.create_task(self._write(write), name="agent stream writer")
         try:
@@ -143,7 +153,10 @@ class AgentStream:
 
     async def _write(self, write: Write) -> None:
         while True:
-            await write(await self._outbox.get())
+            message = await self._outbox.get()
+            await write(message)
+            if message.HasField("welcome"):
+                self._opened.set()
 
     async def _wait_for_room(self) -> None:
         """Stop reading while much is unanswered; HTTP/2's own flow control then slows the agent down."""
@@ -194,13 +207,21 @@ class AgentStream:
             case core.AskToMove():
                 drain = pb.Drain(reconnect_after_ms=int(effect.after * 1000))
                 self._answer(pb.SessionResponse(drain=drain))
-                self._set_timer()
+                if self._opened.is_set():
+                    self._set_timer()
             case core.Close():
                 self._end(Refusal(ENDINGS[effect.why], effect.message))
             case _:
                 raise AssertionError(f"{type(effect).__name__} must be waited for")
 
     async def _open(self, hello: Hello) -> None:
+        with self._place():
+            await self._welcome(hello)
+            # What is queued alone, an agent may wait for in vain: until it is written, the deadline of the opening holds.
+            await self._opened.wait()
+        self._set_timer()
+
+    async def _welcome(self, hello: Hello) -> None:
         services = self._services
         self._session, self._slots = hello.session, hello.slots
         # Entered first: a stream that this session had here before ends now and can answer nothing more.
@@ -215,7 +236,6 @@ class AgentStream:
             self.forget(run)
         # What was granted meanwhile, and what the agent was given once and never got.
         services.delivery.look_at(self)
-        self._set_timer()
 
     async def _set_slots(self, slots: int) -> None:
         self._slots = slots
@@ -301,6 +321,10 @@ class AgentStream:
                 await self._execute(CloseSession(self.key[1], "revoked"))
         raise CallRefused(refusal)
 
+    def _give_up(self) -> None:
+        """Hello, opening and Welcome have one deadline together; behind it the agent had better dial again."""
+        self._end(NO_HELLO if self._session is None else NOT_OPENED)
+
     def _end(self, refusal: Refusal) -> None:
         if not self._refusal.done():
             self._refusal.set_result(refusal)
@@ -319,4 +343,8 @@ async def _cancel(*tasks: asyncio.Task[None]) -> None:
     for task in tasks:
         task.cancel()
     # Their results were looked at, or are of no use to a stream that has ended.
-    await asyncio.gather(*tasks, return_exceptions=True)
+    ended = asyncio.gather(*tasks, return_exceptions=True)
+    # A statement on a connection that hangs does not end at once; the agent must not wait for it with us.
+    _, late = await asyncio.wait({ended}, timeout=_LONGEST_END)
+    if late:
+        _log.error("work of an agent's stream does not end: %s", [t for t in tasks if not t.done()])
