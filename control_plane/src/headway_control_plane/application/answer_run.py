@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +15,7 @@ from headway_control_plane.application.errors import (
     Problem,
     TooLarge,
 )
-from headway_control_plane.application.json_values import encode, problems_of
+from headway_control_plane.application.json_values import encode, problems_of, read_foreign
 from headway_control_plane.application.parameters import MAX_BYTES, check_schema, value_problems
 from headway_control_plane.application.ports import Cursor, Log
 from headway_control_plane.domain.commands import AnswerRun
@@ -111,8 +110,8 @@ def checked_value(value: Any) -> bytes:
 def read_request(content: bytes | None) -> tuple[str, Mapping[str, Any] | None]:
     """The title of a question and its schema. Both come from an agent: what is no such thing counts as absent."""
     try:
-        request = json.loads(content or b"null")
-    except (ValueError, RecursionError):
+        request = read_foreign(content or b"null")
+    except ValueError:
         return "", None
     if not isinstance(request, dict):
         return "", None

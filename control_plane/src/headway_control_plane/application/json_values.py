@@ -10,6 +10,24 @@ from headway_control_plane.application.errors import Problem
 MAX_DEPTH = 100
 
 
+def read_foreign(content: bytes | str) -> Any:
+    """Decode what somebody else wrote and nobody checked, an agent for one.
+
+    Raises:
+        ValueError: It is no JSON, or is nested more deeply than can be followed.
+    """
+    try:
+        value = json.loads(content)
+        marked = content if isinstance(content, str) else content.decode(errors="replace")
+        if "\\ud" in marked.lower():
+            # Half of a surrogate pair is no text that anybody could be sent.
+            whole = json.dumps(value, ensure_ascii=False).encode(errors="replace")
+            value = json.loads(whole)
+    except RecursionError:
+        raise ValueError("The JSON is nested too deeply.") from None
+    return value
+
+
 def encode(value: Any) -> bytes:
     """Encode a value that `problems_of` found nothing wrong with."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import and_, select
 
+from headway_control_plane.application.json_values import read_foreign
 from headway_control_plane.application.ports import LogReader, Recorded
 from headway_control_plane.db.pool import Connection
 from headway_control_plane.db.tables import agent, attempt, late_fact, run_wait, session
@@ -184,7 +184,12 @@ def view_error(error_class: str, text: bytes, contents: Mapping[bytes, bytes]) -
     if not error_class and not text:
         return None
     told = _error_text(contents.get(text))
-    return ErrorView(error_class, told.get("message"), told.get("traceback"))
+    message, traceback = told.get("message"), told.get("traceback")
+    return ErrorView(
+        error_class,
+        message if isinstance(message, str) else None,
+        traceback if _are_frames(traceback) else None,
+    )
 
 
 def _error_text(content: bytes | None) -> Mapping[str, Any]:
@@ -192,10 +197,14 @@ def _error_text(content: bytes | None) -> Mapping[str, Any]:
     if content is None:
         return {}
     try:
-        told = json.loads(content)
+        told = read_foreign(content)
     except ValueError:
         told = None
     return told if isinstance(told, dict) else {"message": content.decode(errors="replace")}
+
+
+def _are_frames(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(frame, dict) for frame in value)
 
 
 def _attempt(row: Mapping[str, Any]) -> AttemptView:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from uuid import UUID
 import zstandard
 from sqlalchemy import Select, func, select
 
+from headway_control_plane.application.json_values import read_foreign
 from headway_control_plane.db.pool import Connection
 from headway_control_plane.db.tables import log_chunk
 from headway_control_plane.projections.reading import fetch
@@ -154,7 +154,7 @@ def _unpack(chunk: _Chunk) -> Iterator[LogLine]:
         if len(unpacked) > UNPACKED_MAX:
             yield _marker(chunk.first_line, f"[{chunk.lines:,} lines are too large to show]")
             return
-        rows = [json.loads(line) for line in unpacked.splitlines() if line]
+        rows = [read_foreign(line) for line in unpacked.splitlines() if line]
     except (zstandard.ZstdError, ValueError):
         yield _marker(chunk.first_line, f"[{chunk.lines:,} lines cannot be read]")
         return

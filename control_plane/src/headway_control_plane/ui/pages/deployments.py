@@ -140,7 +140,7 @@ def _parameters(view: DeploymentView, posted: Mapping[str, str]) -> dict[str, An
     text = posted["parameters"].strip() or "{}"
     try:
         values = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise NotJson("parameters", text) from None
     if not isinstance(values, dict):
         raise NotJson("parameters", text)

@@ -61,7 +61,7 @@ def _parameters(text: str) -> dict[str, Any]:
         return {}
     try:
         values = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise NotJson("parameters", text) from None
     if not isinstance(values, dict):
         raise NotJson("parameters", text)

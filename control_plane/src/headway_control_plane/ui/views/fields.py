@@ -129,7 +129,7 @@ def _parse(name: str, text: str, kind: str, definition: Mapping[str, Any]) -> An
         return text
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise NotJson(name, text) from None
 
 

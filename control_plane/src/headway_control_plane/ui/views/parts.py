@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 from uuid import UUID
 
+from headway_control_plane.application.json_values import read_foreign
 from headway_control_plane.projections.run_view import RunView
 from headway_control_plane.ui.words import Moment, duration, moment
 
@@ -59,7 +59,7 @@ def first_lines(contents: Mapping[bytes, bytes]) -> dict[bytes, str]:
     lines = {}
     for digest, content in contents.items():
         try:
-            told = json.loads(content)
+            told = read_foreign(content)
         except ValueError:
             continue  # the run's own page shows what it is
         message = told.get("message") if isinstance(told, dict) else None

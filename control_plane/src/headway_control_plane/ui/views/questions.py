@@ -78,5 +78,5 @@ def answer_of(wait: OpenWait, posted: Mapping[str, str]) -> Any:
         return None
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise NotJson("answer", text) from None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from headway_control_plane.application.json_values import read_foreign
 from headway_control_plane.domain.run.state import RunStatus
 from headway_control_plane.projections.attempts import AttemptView, ErrorView, ResultView
 from headway_control_plane.projections.events import EventView
@@ -277,7 +278,7 @@ def _task_note(task: Task) -> str:
 def pretty_json(content: bytes) -> str:
     """Return JSON with indents; what is none is shown as it is."""
     try:
-        return json.dumps(json.loads(content), indent=2, ensure_ascii=False)
+        return json.dumps(read_foreign(content), indent=2, ensure_ascii=False)
     except ValueError:
         return content.decode(errors="replace")
 
