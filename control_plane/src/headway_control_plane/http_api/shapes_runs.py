@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -207,6 +207,11 @@ class RunShape(RunItem):
         )
 
 
+def microseconds(length: timedelta | None) -> int | None:
+    """No less than none: the two ends of a length may come from two clocks."""
+    return None if length is None else max(0, length // timedelta(microseconds=1))
+
+
 def _common(view: RunView) -> dict[str, Any]:
     return {
         "id": view.id,
@@ -228,7 +233,7 @@ def _common(view: RunView) -> dict[str, Any]:
         "due_at": view.due_at,
         "started_at": view.started_at,
         "ended_at": view.ended_at,
-        "duration_us": round(view.duration.total_seconds() * 1_000_000) if view.duration else None,
+        "duration_us": microseconds(view.duration),
         "error": ErrorShape(error_class=view.error_class) if view.error_class else None,
         "tasks": TaskSums.of(view.tasks),
     }

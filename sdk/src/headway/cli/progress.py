@@ -123,14 +123,15 @@ class Watch:
             return
 
     def _settle(self, progress: Progress) -> None:
-        """The sums of tasks come from a view that may lag behind the end that is known: have the last ones."""
+        """The sums of tasks come from a view that may lag behind the end that is known: have the last ones, or say so."""
+        path = f"/runs/{self._run['id']}/tasks"
         try:
-            page = self._client.get(
-                f"/runs/{self._run['id']}/tasks", limit=1, min_offset=progress.run["cursor"]
-            )
+            page = self._client.get(path, limit=1, min_offset=progress.run["cursor"])
         except CommandError:
-            return  # a view that stands still, or nobody there: the sums at hand must do
-        progress.run["tasks"] = page["counts"]
+            # A view that lags by more than the server waits for, or nobody there: the sums at hand must do.
+            progress.run["tasks_behind"] = True
+        else:
+            progress.run["tasks"] = page["counts"]
 
     def _take(self, news: Frame | Exception | bool, events: list[Json]) -> None:
         match news:

@@ -84,6 +84,8 @@ def error_lines(error: Mapping[str, Any] | None) -> list[str]:
 def verdict(run: Mapping[str, Any]) -> str:
     """The line that ends a wait: the state, how long it took, why, how many tasks."""
     tasks = tasks_words(run["tasks"])
+    if tasks and run.get("tasks_behind"):
+        tasks += " so far: counting goes on"
     reason = f": {text.printable(run['reason_text'])}" if run["reason_text"] else ""
     took = f" after {text.duration(run['duration_us'])}" if run["started_at"] else ""
     return f"{run['state']}{took}{reason}" + (f" · {tasks}" if tasks else "")
