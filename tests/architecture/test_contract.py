@@ -36,7 +36,7 @@ def test_every_field_has_a_data_class(field):
 def test_free_text_is_never_control():
     """CONTROL always passes the agent's encoder, so nothing that people write may stand under it."""
     own_words = {
-        "AttemptExited.cause", "AttemptStarted.python", "AttemptStarting.sdk", "Fact.type", "FactDropped.type", "FactDropped.reason", "Result.codec",
+        "AttemptExited.cause", "CallEnded.cause", "AttemptStarted.python", "AttemptStarting.sdk", "Fact.type", "FactDropped.type", "FactDropped.reason", "Result.codec",
         "Hello.agent_version", "Hello.capabilities", "AttemptAck.reason", "Goodbye.reason", "Cancel.reason",
         "Wait.kind", "PoolCreated.name", "PoolCreated.permits", "PoolChanged.permits",
     }  # fmt: skip

@@ -167,7 +167,7 @@ def main():
         ("flows.py", "deep"),
     ]
     assert user[-1]["code"] == 'raise Broken("no rows")'
-    assert any(not step["user"] and "engine.py" in step["file"] for step in error["traceback"])
+    assert any(not step["user"] and "sync_calls.py" in step["file"] for step in error["traceback"])
 
 
 def test_a_caught_failure_does_not_fail_the_flow(project: Project):

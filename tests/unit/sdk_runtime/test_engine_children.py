@@ -4,7 +4,7 @@ from typing import Any, cast
 
 from headway.context import Call, Engine
 from headway.futures import Future
-from headway.runtime.engine import _raise_unseen
+from headway.runtime.base_calls import raise_unseen
 
 
 def test_children_may_leave_while_they_are_looked_at() -> None:
@@ -19,5 +19,5 @@ def test_children_may_leave_while_they_are_looked_at() -> None:
             return super().unseen_error()
 
     call.children = {Leaves() for _ in range(10)}
-    _raise_unseen(call)
+    raise_unseen(call)
     assert not call.children

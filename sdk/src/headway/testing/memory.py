@@ -26,7 +26,8 @@ from headway.futures import Future, futures_in
 from headway.payloads import Payload
 from headway.runtime.channel import Channel
 from headway.runtime.child import Attempt
-from headway.runtime.engine import Args, JournalEngine, Kwargs
+from headway.runtime.base_calls import Args, Kwargs
+from headway.runtime.engine import JournalEngine
 from headway.runtime.failures import ErrorDescriber
 from headway.runtime.framing import pack
 from headway.runtime.journal import Journal

@@ -1,0 +1,170 @@
+"""Executes sync calls: in the caller's thread, or by the flow's task runner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from headway.context import Call, enter, leave
+from headway.errors import Cancelled
+from headway.futures import resolve, settled_after, worker
+from headway.runners import Work
+from headway.runtime.base_calls import Args, BaseCalls, Kwargs, raise_unseen
+from headway.runtime.cache import Lookup
+from headway.runtime.limits import OutOfTime, timed_out
+from headway.runtime.told import run_hooks
+from headway.targets import Target
+
+
+class SyncCalls(BaseCalls):
+    """The way of a sync call: its arguments, the cache, tries, the function, what it submitted."""
+
+    def _perform(
+        self, call: Call, target: Target, args: Args, kwargs: Kwargs, after: Sequence[Any] = ()
+    ) -> Any:
+        try:
+            settled_after(after)
+            args, kwargs = resolve(args), resolve(kwargs)
+            lookup = None if target.cache is None else self._look_up(call, target, args, kwargs)
+        except BaseException as error:
+            self._never_began(call, error)
+            raise
+        if lookup is None:
+            return self._run(call, target, args, kwargs)
+        try:
+            if lookup.hit is not None:
+                return self._from_cache(call, lookup, lookup.hit)
+            return self._run(call, target, args, kwargs, lookup)
+        finally:
+            lookup.close()
+
+    def _look_up(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Lookup:
+        lookup = self._lookup(call, target, args, kwargs)
+        try:
+            while (pause := lookup.step()) is not None:
+                self._cancellation.wait(self._until(call.deadline, round(pause * 1e6)))
+                self._check_time(call)
+        except BaseException:
+            lookup.close()
+            raise
+        return lookup
+
+    def _run(
+        self,
+        call: Call,
+        target: Target,
+        args: Args,
+        kwargs: Kwargs,
+        lookup: Lookup | None = None,
+    ) -> Any:
+        started_us = self._begin(call, target, args, kwargs)
+        token = enter(call)
+        try:
+            value = self._tries(call, target, args, kwargs, started_us)
+            self._completed(call, target, started_us, value, lookup)
+            if target.hooks:
+                run_hooks(call, target, "completed", value)
+            return value
+        finally:
+            leave(token)
+
+    def _tries(
+        self, call: Call, target: Target, args: Args, kwargs: Kwargs, started_us: int
+    ) -> Any:
+        while True:
+            try:
+                self._began(call, started_us)
+                if target.hooks:
+                    run_hooks(call, target, "running")
+                if target.timeout is None:
+                    return self._body(call, target, args, kwargs)
+                return self._limited(call, target, target.timeout, args, kwargs)
+            except BaseException as error:
+                verdict = self._judge(call, target, started_us, error)
+                if isinstance(verdict, str):
+                    if target.hooks and verdict != "suspended":
+                        run_hooks(call, target, verdict, error=error)
+                    raise
+            self._cancellable_wait(call, started_us, verdict)
+            call.try_number += 1
+
+    def _limited(
+        self, call: Call, target: Target, timeout: float, args: Args, kwargs: Kwargs
+    ) -> Any:
+        """One try under a time limit."""
+        around = call.deadline
+        own = self._pace.monotonic() + timeout
+        call.deadline = own if around is None else min(own, around)
+        try:
+            if call.remote:
+                return self._body(call, target, args, kwargs)
+            return self.limits.run(call.deadline, lambda: self._body(call, target, args, kwargs))
+        except OutOfTime:
+            if self._is_others(own, around):
+                raise
+            raise timed_out(target.name, timeout) from None
+        finally:
+            call.deadline = around
+
+    def _body(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
+        """One try: the function, then the calls it submitted and left behind."""
+        try:
+            value = self._user_code(call, target, args, kwargs)
+            _wait_for(call)
+        except BaseException as error:
+            self._give_up(call, error)
+            _wait_for(call)
+            raise
+        raise_unseen(call)
+        return value
+
+    def _user_code(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
+        if call.remote:
+            return self._hand_over(call, target, args, kwargs)
+        zone = None if call.deadline is None else self.limits.zone()
+        if zone is not None:
+            return zone.user_code(lambda: self._own_code(target.fn, args, kwargs))
+        return self._own_code(target.fn, args, kwargs)
+
+    def _own_code(self, fn: Callable[..., Any], args: Args, kwargs: Kwargs) -> Any:
+        if getattr(worker, "active", False):
+            return self._interrupts.run(fn, args, kwargs)
+        return fn(*args, **kwargs)  # in the main thread the signal itself interrupts
+
+    def _hand_over(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
+        """Has the task runner execute it. Raises OutOfTime once the time is up, when the work is dead."""
+        assert self._session is not None
+        work = Work(
+            cast("Callable[..., Any]", target),
+            args,
+            kwargs,
+            call.key,
+            call.name,
+            call.try_number,
+            call.log_prints,
+        )
+        handle = self._session.submit(work)
+        self._handles.add(handle)
+        try:
+            self._cancellation.check()
+            left = None if call.deadline is None else max(0.0, self._left(call.deadline))
+            if not handle.wait(left):
+                handle.cancel(force=True)
+                handle.wait(None)
+                raise OutOfTime
+            return handle.result()
+        finally:
+            self._handles.discard(handle)
+
+    def _cancellable_wait(self, call: Call, started_us: int, delay_us: int) -> None:
+        try:
+            self._cancellation.wait(self._until(call.deadline, delay_us))
+            self._check_time(call)
+        except Cancelled as error:
+            self._report.failed(call, "cancelled", started_us, error, call.try_number)
+            raise
+
+
+def _wait_for(call: Call) -> None:
+    for child in list(call.children or ()):
+        child.wait()
