@@ -21,6 +21,7 @@ from headway.errors import (
     NotInRun,
     ParameterError,
     Problem,
+    RolledBack,
     Suspended,
     TimedOut,
     UnserializableResult,
@@ -34,6 +35,7 @@ from headway.hooks import StateChange
 from headway.options import exponential
 from headway.runners import AsyncRunner, ProcessRunner, TaskRunner, ThreadRunner
 from headway.tasks import Task, task
+from headway.transactions import Transaction, TransactionStep, transaction
 from headway.version import __version__
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ __all__ = [
     "ParameterError",
     "Problem",
     "ProcessRunner",
+    "RolledBack",
     "RunContext",
     "StateChange",
     "Suspended",
@@ -68,6 +71,8 @@ __all__ = [
     "TaskRunner",
     "ThreadRunner",
     "TimedOut",
+    "Transaction",
+    "TransactionStep",
     "UnserializableResult",
     "WaitTimedOut",
     "WorkerDied",
@@ -83,6 +88,7 @@ __all__ = [
     "sleep_until",
     "suspend",
     "task",
+    "transaction",
     "unmapped",
     "wait",
     "wait_for_event",

@@ -11,7 +11,9 @@ from headway.errors import NotInRun
 
 if TYPE_CHECKING:
     from headway.futures import Future
+    from headway.runtime.transactions import Scope, Step
     from headway.targets import Target
+    from headway.transactions import Transaction
     from headway.waits import Over, WaitSpec
 
 
@@ -48,6 +50,15 @@ class Engine(Protocol):
     def wait(self, parent: Call, spec: WaitSpec) -> Over:
         """The end of a wait; raises Suspended where it lies beyond this attempt."""
 
+    def open_transaction(self, parent: Call, transaction: Transaction) -> Scope:
+        """Makes a node for the calls that follow here."""
+
+    def close_transaction(self, scope: Scope, error: BaseException | None) -> None:
+        """Waits for its calls, then commits or rolls back. Raises what keeps it from being committed."""
+
+    async def close_transaction_async(self, scope: Scope, error: BaseException | None) -> None:
+        """As `close_transaction`, on a loop."""
+
     def submit(
         self,
         parent: Call,
@@ -72,12 +83,15 @@ class Call:
         "key",
         "kind",
         "log_prints",
+        "may_wait",
         "name",
         "on_loop",
         "parent",
         "ref",
         "remote",
         "run_name",
+        "scope",
+        "step",
         "try_number",
     )
 
@@ -90,12 +104,18 @@ class Call:
         self.ref = key
         """What stands for its result in the keys of calls that take it unread."""
         self.kind = kind
+        self.may_wait = kind == "flow"
+        """Waits stand in the body of a flow, also inside a transaction there."""
         self.name = name
         self.on_loop = on_loop
         self.try_number = 1
         self.first_ordinal = 0
         self.run_name = ""
         self.log_prints = False
+        self.scope: Scope | None = None
+        """Of a transaction's node."""
+        self.step: Step | None = None
+        """Of a task that was called in a transaction."""
         self.held: tuple[str, ...] = ()
         """Keys in the cache whose results are being made by this call and those around it."""
         self.remote = False

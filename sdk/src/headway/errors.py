@@ -41,6 +41,13 @@ class WaitTimedOut(HeadwayError, TimeoutError):
     """Nobody answered, or no event came, in time."""
 
 
+class RolledBack(HeadwayError, RuntimeError):
+    """An earlier attempt died while it rolled a transaction back; this one has finished that. The next begins it anew."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"an earlier attempt was rolling this transaction back, for {why}")
+
+
 class NotInFlow(HeadwayError, RuntimeError):
     """A wait stands in the body of a flow, not in a task: a task is executed again as a whole."""
 
@@ -113,6 +120,7 @@ for _public in (
     Suspended,
     WaitTimedOut,
     WrongInput,
+    RolledBack,
     NotInFlow,
     TimedOut,
     WorkerDied,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from headway.caching import CacheKey, CachePolicy
     from headway.hooks import Hook
     from headway.runners import TaskRunner
+    from headway.transactions import TransactionHook
 
 RETRY_DELAY_MAX_S = 366 * 24 * 3600.0
 TIMEOUT_MAX_S = RETRY_DELAY_MAX_S
@@ -68,6 +69,8 @@ class TaskOptions(CommonOptions, total=False):
     cache: CachePolicy | CacheKey | None
     cache_expires: float | timedelta | None
     refresh_cache: bool | None
+    on_commit: TransactionHook | Sequence[TransactionHook]
+    on_rollback: TransactionHook | Sequence[TransactionHook]
 
 
 class FlowOptions(CommonOptions, total=False):
@@ -106,6 +109,8 @@ TASK_DEFAULTS: Final[dict[str, Any]] = {
     "cache": None,
     "cache_expires": None,
     "refresh_cache": None,
+    "on_commit": (),
+    "on_rollback": (),
 }
 FLOW_DEFAULTS: Final[dict[str, Any]] = {
     **_COMMON,

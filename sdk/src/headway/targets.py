@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
 
 from headway import pool
 from headway.caching import CachePolicy
@@ -23,6 +24,9 @@ from headway.options import (
     clean_timeout,
     clean_version,
 )
+
+if TYPE_CHECKING:
+    from headway.transactions import TransactionHooks
 
 _CO_COROUTINE = 0x80  # inspect.CO_COROUTINE; importing inspect costs 9 ms
 _CO_GENERATORS = 0x20 | 0x200  # inspect.CO_GENERATOR, CO_ASYNC_GENERATOR
@@ -54,6 +58,7 @@ class Target:
     cache_expires: float | None = None
     """Seconds."""
     refresh_cache: bool = False
+    transaction_hooks: TransactionHooks = MappingProxyType({})
     # Filled by the engine on the first call in a run.
     binding: Any = None
     code: str = ""

@@ -17,6 +17,7 @@ from headway.options import (
     merged,
 )
 from headway.targets import Kind, Target
+from headway.transactions import clean_transaction_hooks
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -44,6 +45,7 @@ class Task(Target, Generic[P, R_co]):
         self.key = options["key"]
         self.durable = choice("durable", options["durable"], ("group", "sync"))
         self.result = choice("result", options["result"], ("json", "pickle"))
+        self.transaction_hooks = clean_transaction_hooks(options)
         self.refresh_cache = bool(clean_flag("refresh_cache", options["refresh_cache"]))
         self.cache_expires = clean_expiry(options["cache_expires"])
         self.cache = clean_cache(options["cache"], self.cache_expires, self.refresh_cache)
@@ -184,6 +186,8 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
               by all of it is skipped, in any run on the agent's machine; of several at a time one is executed.
             - `cache_expires`: Seconds or a timedelta after which a cached result counts no more; never by default.
             - `refresh_cache`: Execute, and put the result in the place of the cached one.
+            - `on_commit`, `on_rollback`: Functions, or lists of them, that take a `TransactionStep`: when the
+              `transaction()` that the task was called in is committed or rolled back.
             - `result`: `pickle` keeps results that plain data and registered codecs cannot express.
 
     A result that cannot be kept does not fail the call: the flow gets it, a warning tells what to do, and the next

@@ -181,7 +181,7 @@ def _read(kind: type[Any] | Mapping[str, Any] | None, name: str, raw: Any) -> An
 
 def _flow_call() -> Call | None:
     call = current_call()
-    if call is not None and call.kind != "flow":
+    if call is not None and not call.may_wait:
         raise NotInFlow(
             f"{call.name} is a task: a wait in it would be repeated with all that came before. Wait in the flow that calls it"
         )

@@ -124,10 +124,10 @@ class AsyncCalls(BaseCalls):
     async def _body_async(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
         try:
             value = await target.fn(*args, **kwargs)
-            await _settle(call)
+            await settle(call)
         except BaseException as error:
             self._give_up(call, error)
-            await _settle(call)
+            await settle(call)
             raise
         raise_unseen(call)
         return value
@@ -176,6 +176,6 @@ def _canceller() -> Callable[[], object]:
     return lambda: loop.call_soon_threadsafe(task.cancel)
 
 
-async def _settle(call: Call) -> None:
+async def settle(call: Call) -> None:
     for child in list(call.children or ()):
         await child.settled()

@@ -26,6 +26,7 @@ from headway.runtime.opaque import OpaqueResults
 from headway.runtime.pace import REAL, Pace
 from headway.runtime.reporter import CallFailure, Reporter
 from headway.runtime.told import name_call
+from headway.runtime.transactions import Transactions
 from headway.runtime.waiting import Answers, Waits
 from headway.targets import Target
 
@@ -76,6 +77,7 @@ class BaseCalls:
         self._waits = Waits(journal, answers, reporter)
         self._on_code_change = on_code_change
         self._code_changes = CodeChanges()
+        self._transactions = Transactions(journal, reporter, cancellation)
         self.cache = cache or Cache("", Path(), "", "", reporter.clock)
 
     def _give_up(self, call: Call, error: BaseException) -> None:
@@ -163,7 +165,9 @@ class BaseCalls:
         result = self._report.completed(call, target, started_us, value, told)
         if result["codec"] == "pickle":
             self._opaque.remember(value, call.ref)
-        if lookup is not None:
+        if call.step is not None:
+            call.step.complete(value, lookup, result)
+        elif lookup is not None:
             lookup.keep(result)
 
     # The cache

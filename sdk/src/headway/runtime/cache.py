@@ -150,6 +150,8 @@ class Cache:
         lookup.key = key_of(lookup.parts)
         if target.refresh_cache:
             lookup.refreshing = "refresh_cache is set"
+        elif call.step is not None and target.transaction_hooks:
+            lookup.refreshing = "its hooks belong to this transaction, and so does what it does"
         elif anew:
             lookup.refreshing = "it is to be executed again in this run"
         return lookup

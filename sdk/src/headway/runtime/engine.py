@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from headway import pool
@@ -17,7 +17,7 @@ from headway.context import Call, current_call, enter, leave
 from headway.digests import ROOT, call_key, explicit_digest, stable_digest
 from headway.futures import Future, resolve, running_loop
 from headway.runners import Session
-from headway.runtime.async_calls import AsyncCalls, inside_gate
+from headway.runtime.async_calls import inside_gate
 from headway.runtime.base_calls import Args, Kwargs
 from headway.runtime.binding import bind
 from headway.runtime.changed_code import RERUN, code_of, question
@@ -27,8 +27,8 @@ from headway.runtime.interrupts import Interrupts
 from headway.runtime.journal import Kept
 from headway.runtime.limits import Limits
 from headway.runtime.loops import LoopThread
-from headway.runtime.sync_calls import SyncCalls
 from headway.runtime.told import listen_to_prints
+from headway.runtime.transaction_calls import TransactionCalls
 from headway.runtime.waiting import digest_of
 from headway.targets import Target
 from headway.waits import Over, WaitSpec
@@ -37,7 +37,7 @@ T = TypeVar("T")
 _RANDOM = "random:"
 
 
-class JournalEngine(SyncCalls, AsyncCalls):
+class JournalEngine(TransactionCalls):
     """The engine of one attempt (headway.context.Engine)."""
 
     def call(self, parent: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
@@ -59,17 +59,9 @@ class JournalEngine(SyncCalls, AsyncCalls):
             parent.deadline, lambda: self._submit(parent, target, args, kwargs, after)
         )
 
-    def _shielded(self, deadline: float, step: Callable[[], T]) -> T:
-        """A step of the engine for user code that has a deadline: no strike falls into it, but may into user code below."""
-        zone = self.limits.zone()
-        if zone is None:  # on an event loop, which keeps the caller's time in its own way
-            return self.limits.run(deadline, step)
-        with zone.engine():
-            return step()
-
     def _execute(self, parent: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
         call = self._identify(parent, target, args, kwargs)
-        kept = self._skip(call, target)
+        kept = self._skip_in(parent, call, target)
         if target.is_async:
             return _given(kept.value) if kept else self._perform_async(call, target, args, kwargs)
         return kept.value if kept else self._perform(call, target, args, kwargs)
@@ -78,7 +70,7 @@ class JournalEngine(SyncCalls, AsyncCalls):
         self, parent: Call, target: Target, args: Args, kwargs: Kwargs, after: Sequence[Any]
     ) -> Future[Any]:
         call = self._identify(parent, target, args, kwargs)
-        kept = self._skip(call, target)
+        kept = self._skip_in(parent, call, target)
         future: Future[Any] = Future(call.ref)
         if kept:
             future.complete(kept.value)
@@ -212,6 +204,17 @@ class JournalEngine(SyncCalls, AsyncCalls):
             call.ref = call_key(call.key, self.facts["run"], str(self.facts["fence"]), 0)
         return kept
 
+    def _skip_in(self, parent: Call, call: Call, target: Target) -> Kept | None:
+        """As `_skip`, for a call that may be a step of a transaction."""
+        if parent.scope is not None:
+            parent.scope.add(call, target)
+        kept = self._skip(call, target)
+        if kept and call.step is not None:
+            call.step.complete(kept.value)
+        elif not kept and parent.scope is not None:
+            parent.scope.check()
+        return kept
+
     def _made_by_other_code(self, target: Target, kept: Kept) -> Kept | None:
         """The result, or None: it is to be made again. Raises Suspended until a person has said which."""
         policy = self._on_code_change
@@ -239,9 +242,10 @@ class JournalEngine(SyncCalls, AsyncCalls):
         above = self._origin if parent.key == ROOT else parent.key
         key = call_key(above, f"{spec.kind} {spec.name}", digest, ordinal)
         call = Call(self, key, parent.key, "wait", spec.name, on_loop=parent.on_loop)
-        return self._waits.reach(
-            call, spec, self._skip(call), lambda left: self._sit_out(parent, left)
-        )
+        kept = self._skip(call)
+        if kept is None and parent.scope is not None:
+            parent.scope.check()
+        return self._waits.reach(call, spec, kept, lambda left: self._sit_out(parent, left))
 
     def _sit_out(self, parent: Call, seconds: float) -> None:
         self._cancellation.wait(self._until(parent.deadline, round(seconds * 1e6)))

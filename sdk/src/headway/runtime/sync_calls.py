@@ -110,10 +110,10 @@ class SyncCalls(BaseCalls):
         """One try: the function, then the calls it submitted and left behind."""
         try:
             value = self._user_code(call, target, args, kwargs)
-            _wait_for(call)
+            wait_for(call)
         except BaseException as error:
             self._give_up(call, error)
-            _wait_for(call)
+            wait_for(call)
             raise
         raise_unseen(call)
         return value
@@ -165,6 +165,6 @@ class SyncCalls(BaseCalls):
             raise
 
 
-def _wait_for(call: Call) -> None:
+def wait_for(call: Call) -> None:
     for child in list(call.children or ()):
         child.wait()
