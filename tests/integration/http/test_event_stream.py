@@ -163,6 +163,30 @@ async def test_streams_end_when_they_are_old_and_when_the_process_drains(
         assert (await api.one.client.get("/ready")).status_code == 503
 
 
+@pytest.mark.parametrize("busy", [False, True])
+async def test_a_stream_ends_soon_after_its_key_was_revoked(
+    database: ScratchDatabase, busy: bool
+) -> None:
+    """Also one that always has something to tell, and so never a heartbeat."""
+    options = HttpOptions(heartbeat=timedelta(milliseconds=50))
+    async with serve_api(database.url, options=options) as api, asyncio.timeout(30):
+        await api.one.deploy()
+        made = (await api.one.client.post("/api-keys", json={"name": "follower"})).json()
+        headers = {"Authorization": f"Bearer {made['key']}"}
+        async with (
+            api.new_client(headers=headers) as client,
+            client.stream("GET", "/events/stream") as response,
+        ):
+            reader = frames(response)
+            while (await anext(reader)).event != "comment":
+                pass  # it outlived a look at its key
+            revoked = await api.one.client.delete(f"/api-keys/{made['id']}")
+            assert revoked.status_code == 204
+            async for _ in reader:
+                if busy:
+                    await api.one.create_run()
+
+
 async def test_newest_events_and_pages_agree(api: Api) -> None:
     await api.one.deploy()
     for _ in range(4):

@@ -10,6 +10,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from headway_control_plane.application.api_keys import verify_api_key
 from headway_control_plane.application.errors import NotAuthenticated
+from headway_control_plane.db.outages import OUTAGES
 from headway_control_plane.http_api.problems import CrossOrigin
 from headway_control_plane.http_api.services import Services
 
@@ -56,6 +57,19 @@ async def authenticate(
         )
     _require_same_origin(request)
     return Caller(visitor.ws, visitor.actor, "browser session")
+
+
+async def is_still_welcome(request: Request) -> bool:
+    """Return whether the credential of a request that is being answered for long would be taken now, too."""
+    try:
+        await authenticate(request, await _bearer(request))
+    except NotAuthenticated:
+        return False
+    except OUTAGES:
+        return (
+            True  # nobody can say; what is streamed is away as well, and the next look comes soon
+        )
+    return True
 
 
 def _require_same_origin(request: Request) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, aclosing
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -14,12 +15,16 @@ from starlette.background import BackgroundTask
 from headway_control_plane.application.errors import InvalidRequest, Missing, Problem
 from headway_control_plane.application.ports import START, Cursor
 from headway_control_plane.domain.streams import Stream, StreamKind
-from headway_control_plane.http_api.auth import CallerDependency, ServicesDependency
+from headway_control_plane.http_api.auth import (
+    CallerDependency,
+    ServicesDependency,
+    is_still_welcome,
+)
 from headway_control_plane.http_api.common import errors
 from headway_control_plane.http_api.routes_runs import missing_run
 from headway_control_plane.http_api.services import Services
 from headway_control_plane.http_api.shapes_other import EventShape, EventsShape
-from headway_control_plane.http_api.sse import StreamPlaces, Subscription, stream_events
+from headway_control_plane.http_api.sse import StreamPlaces, Subscription, Welcome, stream_events
 from headway_control_plane.projections.events import (
     parse_stream,
     run_streams,
@@ -122,7 +127,7 @@ async def follow_events(
         held = place.pop_all()
     # The background task runs also when the client went before the first frame.
     return StreamingResponse(
-        _hold(held, services, subscription),
+        _hold(held, services, subscription, partial(is_still_welcome, request)),
         media_type="text/event-stream",
         headers={"X-Accel-Buffering": "no"},
         background=BackgroundTask(held.close),
@@ -130,10 +135,10 @@ async def follow_events(
 
 
 async def _hold(
-    place: ExitStack, services: Services, subscription: Subscription
+    place: ExitStack, services: Services, subscription: Subscription, welcome: Welcome
 ) -> AsyncIterator[bytes]:
     with place:
-        async with aclosing(stream_events(services, subscription)) as frames:
+        async with aclosing(stream_events(services, subscription, welcome)) as frames:
             async for frame in frames:
                 yield frame
 

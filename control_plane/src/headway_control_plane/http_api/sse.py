@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
@@ -31,6 +31,8 @@ from headway_control_plane.http_api.shapes_other import EventShape
 from headway_control_plane.projections.events import view_event
 
 Batch = Page | Bookmark
+Welcome = Callable[[], Awaitable[bool]]
+"""Whether the client's credential is still taken."""
 
 # What a page looks like on the wire, for as long as somebody holds the page: many subscribers get the very same one.
 _encoded: WeakKeyDictionary[Page, bytes] = WeakKeyDictionary()
@@ -65,13 +67,22 @@ class Subscription:
     streams: Sequence[Stream] | None = None
 
 
-async def stream_events(services: Services, wanted: Subscription) -> AsyncGenerator[bytes]:
-    """Yield frames until the client leaves, the stream is old, or the process drains."""
+async def stream_events(
+    services: Services, wanted: Subscription, welcome: Welcome
+) -> AsyncGenerator[bytes]:
+    """Yield frames until the client leaves or loses its credential, the stream is old, or the process drains."""
     yield b"retry: 1000\n\n"
     pace = _Bookmarks(services, wanted.after)
-    end_at = services.clock.monotonic() + services.options.stream_age.total_seconds()
+    now = services.clock.monotonic()
+    end_at = now + services.options.stream_age.total_seconds()
+    look_again = services.options.heartbeat.total_seconds()
+    look_at = now + look_again
     try:
         async for batch in _with_pauses(services, wanted):
+            if services.clock.monotonic() >= look_at:
+                if not await welcome():
+                    return
+                look_at = services.clock.monotonic() + look_again
             match batch:
                 case None:
                     yield b": still here\n\n"

@@ -165,21 +165,27 @@ async def live_stream(site: Site, hub: LiveHub, request: Request, viewer: Viewer
     if scope is None:
         return Response("There is no such page to follow.", status_code=400)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    body = _messages(site, hub, viewer, scope)
+    body = _messages(site, hub, request, viewer, scope)
     return StreamingResponse(body, media_type="text/event-stream", headers=headers)
 
 
-async def _messages(site: Site, hub: LiveHub, viewer: Viewer, scope: Scope) -> AsyncIterator[str]:
+async def _messages(
+    site: Site, hub: LiveHub, request: Request, viewer: Viewer, scope: Scope
+) -> AsyncIterator[str]:
     yield "retry: 2000\nevent: hello\ndata: {}\n\n"
     lines = await _last_line(site, viewer, scope)
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + STREAM_SECONDS
     async with hub.subscribe(viewer.ws) as subscription:
-        beat_at = loop.time()
+        beat_at = looked_at = loop.time()
         while loop.time() < ends_at and not subscription.broken:
             await _news(subscription, LINES_SECONDS if scope.fence else HEARTBEAT_SECONDS)
             if site.services.closing.is_set():
                 return
+            if loop.time() - looked_at >= HEARTBEAT_SECONDS:
+                looked_at = loop.time()
+                if await site.services.sessions.viewer(request) is None:
+                    return  # the page comes again, and is sent to the login
             pending = subscription.take()
             if scope.concerns(pending):
                 yield await _changed(site, viewer, pending)
