@@ -19,6 +19,7 @@ _VERBS = {
     "cache": LazyVerb(
         "headway.cli.verbs.cache:cache", "Look into and clear results that tasks share."
     ),
+    "migrate": LazyVerb("headway.cli.verbs.migrate:migrate", "Come from another engine."),
     "login": LazyVerb("headway.cli.verbs.login:login", "Choose the control plane to talk to."),
     "whoami": LazyVerb("headway.cli.verbs.login:whoami", "Show where you are logged in."),
 }

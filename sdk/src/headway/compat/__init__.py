@@ -1,0 +1,1 @@
+"""Other engines' ways of writing flows, on Headway's."""
