@@ -1,22 +1,28 @@
 """Users' code as type checkers see it. Each must refuse the lines marked `wrong`, and no other."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import assert_type
+from typing import Any, assert_type
 
 from headway import (
+    INPUTS,
+    SOURCE,
+    CachePolicy,
     Future,
     Futures,
     ProcessRunner,
     StateChange,
     ThreadRunner,
     TimedOut,
+    TransactionStep,
     allow_failure,
     as_completed,
     exponential,
     flow,
     run_context,
     task,
+    transaction,
     unmapped,
     wait,
 )
@@ -55,6 +61,26 @@ def load(table: str) -> dict[str, list[int]]:
     return {table: [1]}
 
 
+def by_day(bound: Mapping[str, Any]) -> str | None:
+    return str(bound["day"])
+
+
+def undo(step: TransactionStep) -> None:
+    assert_type(step.error, BaseException | None)
+
+
+@task(
+    cache=assert_type(INPUTS + SOURCE - "size", CachePolicy) + by_day,
+    cache_expires=timedelta(days=1),
+    on_commit=lambda step: print(step.value),
+    on_rollback=[undo],
+)
+def rates(day: str, size: int = 1) -> float:
+    with transaction() as work:
+        work.set("day", day)
+    return 1.0
+
+
 @flow(retries=2, on_lost="hold", task_runner=ThreadRunner(max_workers=8), on_crashed=tell)
 def main(day: str) -> list[int]:
     assert_type(double(1), int)
@@ -78,6 +104,9 @@ def main(day: str) -> list[int]:
     task(retrys=3)  # wrong
     flow(task_runner=8)  # wrong
     task(on_failure=lambda: None)  # wrong
+    task(cache="INPUTS")  # wrong
+    task(on_commit=lambda: None)  # wrong
+    assert_type(rates(day), float)
     return [future.result()]
 
 

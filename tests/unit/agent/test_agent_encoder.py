@@ -199,3 +199,13 @@ def test_the_gate_clears_what_was_built_by_mistake() -> None:
     logs = wire.SessionRequest(logs=wire.LogBatch(first_line=1, content=b"canary"))
     scrub(logs, NEW_POOL | permits.ENVELOPE)
     assert logs.logs.content == b""
+
+
+def test_a_skip_tells_its_cause_and_nothing_of_what_the_cache_said():
+    frame = FRAMES["call.ended.cached"]
+    content = frame if isinstance(frame, bytes) else json.dumps(frame).encode()
+    encoded = Encoder(ALL).encode(content)
+    assert message_of(encoded).cause == "cached"
+    assert b"made by" not in encoded.payload
+    odd = {**json.loads(content), "cause": "a free text"}
+    assert message_of(Encoder(ALL).encode(json.dumps(odd).encode())).cause == ""

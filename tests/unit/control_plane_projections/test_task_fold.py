@@ -187,3 +187,13 @@ def test_what_no_column_can_hold_does_not_stop_the_fold():
     )
     late = facts.CallRetrying(call=CALL, delay_us=2**62)
     assert only_row(recorded(1, late)).retries[0].delay_us < 2**45
+
+
+def test_a_result_from_the_cache_is_told_apart():
+    skipped = {"outcome": facts.CALL_OUTCOME_SKIPPED, "result": facts.Result(codec="json")}
+    assert only_row(ended(**skipped, cause="cached")).result["from"] == "cached"
+    assert "from" not in only_row(ended(**skipped)).result
+
+
+def test_transactions_are_a_kind_of_call():
+    assert only_row(ended(kind=facts.CALL_KIND_TRANSACTION)).kind == "transaction"
