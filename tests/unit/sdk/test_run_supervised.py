@@ -166,3 +166,35 @@ def test_hooks_run_even_when_the_flows_process_has_died(
     texts = [line["text"] for line in lines]
     assert texts.count(told) == 1
     assert any("the hook fails failed" in text for text in texts) is (outcome == "crashed")
+
+
+TRANSACTION = """
+import os
+
+def finish(step):
+    with open("marks", "a") as file:
+        file.write(f"commit:{step.value} ")
+    if step.value == 2 and not os.path.exists("died"):
+        open("died", "w").close()
+        os.kill(os.getpid(), 9)
+
+@task(on_commit=finish)
+def work(n):
+    with open("marks", "a") as file:
+        file.write(f"{n} ")
+    return n
+
+@flow
+def main():
+    with transaction():
+        return work(1) + work(2)
+"""
+
+
+def test_a_hook_that_has_ended_is_on_the_disk_before_the_next_one_begins(project: Project):
+    project.write(TRANSACTION)
+    facts, _ = attempt(project, 1, {}, [])
+    assert facts[-1]["outcome"] == "crashed"
+    facts, _ = attempt(project, 2, {}, [str(project.runs / "1" / "frames.log")])
+    assert facts[-1]["outcome"] == "completed"
+    assert (project.root / "marks").read_text() == "1 2 commit:1 commit:2 commit:2 "
