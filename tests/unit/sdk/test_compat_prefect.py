@@ -160,7 +160,7 @@ def test_outside_a_run_it_is_the_function():
     ("use", "advice"),
     [
         (lambda: task(result_storage="s3"), "journal"),
-        (lambda: task(on_rollback=[print]), "on_failure"),
+        (lambda: task(on_rollback=[print]), r"@headway.task\(on_rollback"),
         (lambda: task(retrys=3), "no option 'retrys'; it has: .*retries"),
         (lambda: task(result_serializer="compressed/json"), "register_codec"),
         (lambda: flow(validate_parameters=False), "always checked"),

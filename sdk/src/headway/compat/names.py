@@ -42,6 +42,7 @@ def _missing(note: str) -> Mapped:
 
 _ALWAYS_KEPT = "results of tasks are always kept in the run's journal, in your network"
 _STATES = "calls give values and raise errors: use Future.exception(), or hooks with a StateChange"
+_STEP = "whose hook takes one TransactionStep"
 _RUNS_BY_API = "use the REST API or `headway runs`"
 _BLOCKS = "pass parameters, or read the environment that `headway deploy --env-file` sets"
 
@@ -93,8 +94,10 @@ IMPORTS: Final[Mapping[str, Mapped]] = {
     "states": _missing(_STATES),
     "Completed": _missing(_STATES),
     "Failed": _missing(_STATES),
-    "Transaction": _missing("tasks are skipped once completed; undo in a hook on_failure"),
-    "transaction": _missing("tasks are skipped once completed; undo in a hook on_failure"),
+    "Transaction": _missing(
+        "not in the shim: headway.Transaction, which hooks reach by their step"
+    ),
+    "transaction": _missing("not in the shim: `with headway.transaction()`"),
     "quote": _missing("arguments are looked into at little cost: pass the value"),
     "opaque": _missing("arguments are looked into at little cost: pass the value"),
     "concurrency": _missing("a task runner bounds calls of one run: ThreadRunner(max_workers=...)"),
@@ -166,8 +169,8 @@ TASK_OPTIONS: Final[Mapping[str, Mapped]] = {
     "refresh_cache": _same("@task(refresh_cache)"),
     "result_storage": _missing(_ALWAYS_KEPT),
     "result_storage_key": _missing("`@task(cache=function)` names results"),
-    "on_rollback": _missing("undo in a hook on_failure of the flow"),
-    "on_commit": _missing("use on_completion"),
+    "on_rollback": _missing(f"not in the shim: `@headway.task(on_rollback=...)`, {_STEP}"),
+    "on_commit": _missing(f"not in the shim: `@headway.task(on_commit=...)`, {_STEP}"),
     "viz_return_value": _missing("no equivalent; leave it out"),
     "asset_deps": _missing("no equivalent; leave it out"),
 }
@@ -199,8 +202,8 @@ TASK_METHODS: Final[Mapping[str, Mapped]] = {
     "create_run": _missing("submit it in a flow"),
     "on_completion": _missing("give the hook as an option: @task(on_completion=...)"),
     "on_failure": _missing("give the hook as an option: @task(on_failure=...)"),
-    "on_rollback": _missing("undo in a hook on_failure of the flow"),
-    "on_commit": _missing("use the option on_completion"),
+    "on_rollback": _missing(f"use the option `@headway.task(on_rollback=...)`, {_STEP}"),
+    "on_commit": _missing(f"use the option `@headway.task(on_commit=...)`, {_STEP}"),
 }
 
 CALL_OPTIONS: Final[Mapping[str, Mapped]] = {
@@ -223,7 +226,7 @@ YAML: Final[Mapping[str, Mapped]] = {
 DEPLOYMENT: Final[Mapping[str, Mapped]] = {
     "name": _same("headway deploy --name"),
     "entrypoint": _differs(
-        "headway deploy", "`package.module:flow` in place of `path/file.py:flow`"
+        "headway deploy", "`path/file.py:flow` as it is, or `package.module:flow`"
     ),
     "flow_name": _missing("the entry point says it"),
     "tags": _same("headway deploy --tag"),
