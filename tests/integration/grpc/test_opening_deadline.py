@@ -59,7 +59,7 @@ async def test_handshakes_in_flight_are_bounded_and_none_takes_longer_than_its_d
             ends, key=lambda end: end.code is not grpc.StatusCode.RESOURCE_EXHAUSTED
         )
         assert crowded.code is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert int(crowded.metadata["x-headway-retry-after-ms"]) >= 2000
+        assert int(crowded.metadata["x-headway-retry-after-ms"]) >= 500
         assert late.code is grpc.StatusCode.DEADLINE_EXCEEDED
         assert "could not be opened" in late.details
         await lets_in(world)

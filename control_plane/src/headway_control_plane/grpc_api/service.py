@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from random import Random
 from typing import Any, NoReturn, TypeVar
@@ -41,8 +41,8 @@ from headway_control_plane.ids import IdSource
 
 _log = logging.getLogger(__name__)
 _LONGEST_HANDSHAKE_WAIT = 2.0
-# Told with up to as much again, and then no longer than an agent pauses by itself.
-_LONGEST_TURN = 7.5
+# What is told is between two thirds and four thirds of a turn, and no longer than an agent pauses by itself.
+_SHORTEST_TURN, _LONGEST_TURN = 0.75, 11.0
 _ROTATION_JITTER = 0.1
 
 _meter = metrics.get_meter("headway.agents")
@@ -80,7 +80,7 @@ class AgentService(AgentServiceServicer):
         self._handshakes = TokenBucket(rate, burst=rate)
         self._gate = Gate(
             limits.handshakes_in_flight,
-            shortest=_LONGEST_HANDSHAKE_WAIT,
+            shortest=_SHORTEST_TURN,
             longest=_LONGEST_TURN,
         )
         self._open: dict[AgentStream, None] = {}  # oldest first
@@ -125,7 +125,7 @@ class AgentService(AgentServiceServicer):
     async def _serve(
         self, requests: AsyncIterator[pb.SessionRequest | None], context: Context
     ) -> None:
-        await self._pace()
+        await self._let_in(requests)
         identity = await self._authenticate(context)
         stream = AgentStream(self._services, identity, self._rotation(), self._place)
         self._open[stream] = None
@@ -145,13 +145,23 @@ class AgentService(AgentServiceServicer):
         grace = settings.drain_grace.total_seconds()
         return Rotation(drain_at, after=self._random.random() * grace, grace=grace)
 
+    async def _let_in(self, requests: AsyncIterator[pb.SessionRequest | None]) -> None:
+        """Refuse before anything was done what can't be done now."""
+        try:
+            self._require_place()
+            await self._pace()
+        except CallRefused:
+            # After its Hello: gRPC tells an agent that writes into an ended call that this failed, and neither why nor when to come again.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._services.settings.hello_timeout.total_seconds()):
+                    async for _ in requests:
+                        break
+            raise
+
     async def _pace(self) -> None:
-        """Let a call in at the rate, and none while all places are taken: refusing it later would cost more."""
         if self._stopping:
             raise CallRefused(SHUTDOWN)
         now = self._services.clock.monotonic()
-        if self._gate.is_full:
-            raise self._crowded(self._gate.turn(now))
         wait = self._handshakes.wait_for(now)
         if wait > _LONGEST_HANDSHAKE_WAIT:
             raise self._crowded(wait)
@@ -160,15 +170,19 @@ class AgentService(AgentServiceServicer):
     @contextmanager
     def _place(self) -> Iterator[None]:
         """Take a place for the work of a handshake. Who says nothing takes none."""
+        self._require_place()
         clock = self._services.clock
         since = clock.monotonic()
-        if self._gate.is_full:
-            raise self._crowded(self._gate.turn(since))
         self._gate.enter()
         try:
             yield
         finally:
             self._gate.leave(clock.monotonic() - since)
+
+    def _require_place(self) -> None:
+        if self._gate.is_full:
+            # In the mean what is told is the turn.
+            raise self._crowded(self._gate.turn(self._services.clock.monotonic()) / 1.5)
 
     def _crowded(self, wait: float) -> CallRefused:
         # Spread over the time that the queue needs, so that they do not all come back together.
@@ -187,10 +201,6 @@ class AgentService(AgentServiceServicer):
         if request is None:
             raise CallRefused(UNREADABLE)
         await self._pace()
-        with self._place():
-            return await self._enrolled(request)
-
-    async def _enrolled(self, request: pb.EnrolRequest) -> pb.EnrolResponse:
         try:
             enrolled = await enrol_agent(
                 self._services.log,

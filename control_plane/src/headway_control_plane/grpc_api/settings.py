@@ -37,7 +37,7 @@ class Limits:
     unanswered_batches: int = 32  # of facts; beyond, nothing more is read until one is answered
     unanswered_messages: int = 256  # of any kind
     handshakes_per_second: float = 200.0
-    handshakes_in_flight: int = 64
+    handshakes_in_flight: int = 128
 
 
 @dataclass(frozen=True, slots=True)
