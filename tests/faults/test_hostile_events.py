@@ -40,6 +40,11 @@ POISONS = {
     "an instant of no calendar": raw(b"", at_us=2**63 - 1),
     "a version of no number": raw(b"", version=-1),
 }
+NEWER = {
+    "a type of a newer agent": raw(b"\xff\xff\xff", "CallDreamt"),
+    "a newer version of a type": raw(b"\xff\xff\xff", version=2),
+}
+"""What this control plane cannot read, and keeps: agents may be newer than it (`headway_api/event/v1/attempt.proto`)."""
 DROPPED = fact(attempt_pb2.FactDropped(type="CallEnded", reason="refused"))
 
 
@@ -63,6 +68,12 @@ async def poison(headway, trial) -> str:
             trial.holds(
                 "the attempt goes on", () if answer.last_seq == seq else [f"{what}: {answer}"]
             )
+        for what, newer in NEWER.items():
+            answer = await agent.report(run, 1, seq + 1, [newer])
+            seq += 1
+            kept = answer.verdict == pb.VERDICT_OK and answer.last_seq == seq
+            trial.holds("what is newer is kept", () if kept else [f"{what}: {answer}"])
+            trial.happened("fact that only newer ones can read")
         await agent.send(
             facts=pb.FactBatch(
                 id=9_999, attempts=[pb.AttemptFacts(facts=[raw(bytes(10 * MEBIBYTE))])]

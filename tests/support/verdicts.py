@@ -124,8 +124,10 @@ async def projection_violations(url: str, ws: int, offset: int) -> list[str]:
     found = [str(difference) for difference in proof.comparison.differences]
     if proof.failure:
         found.append(f"the projection stands still: {proof.failure}")
-    if proof.unknown_events:
-        found.append(f"{proof.unknown_events} events of unknown types")
+    if proof.unknown_events != proof.unknown_in_replay:
+        found.append(
+            f"{proof.unknown_events} events of unknown types, in a replay {proof.unknown_in_replay}"
+        )
     if proof.checkpoint.offset < offset:
         found.append(f"the projection is at {proof.checkpoint}, the log at {offset}")
     return found

@@ -3,6 +3,7 @@
 import pytest
 from click.testing import CliRunner
 
+from headway_control_plane.application.ports import Fact
 from headway_control_plane.db.roles import Role
 from headway_control_plane.log.reader import Reader
 from headway_control_plane.main.verbs.projections import projections_group
@@ -12,7 +13,7 @@ from headway_control_plane.projections.read_model import BrokenEvent
 from headway_control_plane.projections.rebuild import RebuildFailed, rebuild
 from headway_control_plane.projections.task_timeline import TaskTimeline
 from headway_control_plane.projections.verify import verify
-from support.log_fixtures import calls, new_fleet, started
+from support.log_fixtures import NOW_US, calls, new_fleet, started
 
 pytestmark = pytest.mark.postgres
 
@@ -48,6 +49,16 @@ async def test_an_honest_view_is_proved_from_the_first_event(log, shown, databas
     assert (proof.proved_from, proof.comparison.rows) == (1, 50)
     assert proof.checkpoint == (await shown.engine.freshness(shown.ws, "task_timeline")).head
     assert versions(database) == [1], "nothing of the proof stays"
+
+
+async def test_what_a_newer_agent_said_is_passed_over_by_the_view_and_by_its_proof(log, shown):
+    newer = [Fact("CallDreamt", 1, NOW_US, b"\xff"), Fact("CallEnded", 2, NOW_US, b"\xff")]
+    await shown.report(shown.run, 1, 52, newer)
+    shown.engine.mark(shown.ws)
+    await shown.engine.catch_up()
+    proof = await verify(log.database, shown.reader, TaskTimeline(), shown.ws, batch=7)
+    assert proof.holds
+    assert (proof.unknown_events, proof.unknown_in_replay) == (1, 1)  # of types
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,18 @@ from headway_control_plane.projections.read_model import ReadModel
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was proved of one workspace. What began before `proved_from` has left the log and is not proved."""
+    """What was proved of one workspace. What began before `proved_from` has left the log and is not proved.
+
+    Types that this code does not know come from agents that are newer, and are passed over: by the live version as by the
+    replay, or else the two do not tell of the same events.
+    """
 
     ws: int
     projection: str
     proved_from: int
     checkpoint: Cursor
     unknown_events: int
+    unknown_in_replay: int
     failure: str
     comparison: Comparison
 
@@ -80,6 +85,7 @@ async def _prove(
         proved_from=proved_from,
         checkpoint=held.cursor,
         unknown_events=held.unknown_events,
+        unknown_in_replay=step.checkpoint.unknown_events,
         failure=held.failure or step.checkpoint.failure,
         comparison=await compare(connection, ws, live, version, proved_from=proved_from),
     )
