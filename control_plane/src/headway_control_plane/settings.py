@@ -221,6 +221,10 @@ def _wrong_numbers(settings: Settings) -> list[str]:
             f"HEADWAY_REASSIGN_AFTER={settings.reassign_after:g} must be at least three times "
             f"HEADWAY_RECONNECT_CAP={settings.reconnect_cap:g}, or runs are repeated that only lost their connection."
         )
+    if settings.requests_of_workspace < 1:
+        problems.append(
+            f"HEADWAY_REQUESTS_OF_WORKSPACE={settings.requests_of_workspace} must be at least 1, or no request is answered."
+        )
     if settings.pool_size < _POOL_SIZE_MIN:
         problems.append(
             f"HEADWAY_POOL_SIZE={settings.pool_size} must be at least {_POOL_SIZE_MIN}: the log's two lanes and its hints keep four."

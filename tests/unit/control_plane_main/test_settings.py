@@ -59,6 +59,7 @@ def test_a_child_reads_the_same_settings() -> None:
         ({"HEADWAY_RENEW_INTERVAL": "20"}, "at most half of HEADWAY_LEASE_TTL=30"),
         ({"HEADWAY_REASSIGN_AFTER": "30"}, "at least three times HEADWAY_RECONNECT_CAP=15"),
         ({"HEADWAY_LOG_LEVEL": "loud"}, "debug, info, warning, error"),
+        ({"HEADWAY_REQUESTS_OF_WORKSPACE": "0"}, "at least 1"),
         ({"HEADWAY_TLS_KEY": "/k"}, "go together"),
         (
             {"HEADWAY_HTTP_HOST": "0.0.0.0"},
