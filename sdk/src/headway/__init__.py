@@ -39,6 +39,7 @@ from headway.transactions import Transaction, TransactionStep, transaction
 from headway.version import __version__
 
 if TYPE_CHECKING:
+    from headway.graphs import InvalidGraph, dag_flow
     from headway.logs import get_run_logger
     from headway.waits import sleep, sleep_until, suspend, wait_for_event, wait_for_input
 
@@ -56,6 +57,7 @@ __all__ = [
     "Future",
     "Futures",
     "HeadwayError",
+    "InvalidGraph",
     "InvalidOption",
     "NotAFlow",
     "NotInFlow",
@@ -80,6 +82,7 @@ __all__ = [
     "__version__",
     "allow_failure",
     "as_completed",
+    "dag_flow",
     "exponential",
     "flow",
     "get_run_logger",
@@ -97,6 +100,8 @@ __all__ = [
 
 # Loaded on first use: logging alone costs a third of what everything else here does.
 _LAZY = {
+    "InvalidGraph": "headway.graphs",
+    "dag_flow": "headway.graphs",
     "get_run_logger": "headway.logs",
     "sleep": "headway.waits",
     "sleep_until": "headway.waits",

@@ -18,6 +18,7 @@ from headway import (
     TransactionStep,
     allow_failure,
     as_completed,
+    dag_flow,
     exponential,
     flow,
     run_context,
@@ -26,6 +27,7 @@ from headway import (
     unmapped,
     wait,
 )
+from headway.graphs import Step
 from headway.testing import harness
 
 
@@ -130,3 +132,9 @@ with harness() as h:
     assert_type(h.run(main, day="2026-09-21").result(), list[int])
     assert_type(h.run(asynchronous, {"day": "2026-09-21"}).again().result(), str)
     h.run(double)  # wrong
+
+with dag_flow("nightly", retries=2) as dag:
+    last = dag.step(greet, "x")
+    assert_type(dag.step(double, dag.param("n", int)) >> [dag.step(load, "t")] >> last, Step)
+    dag.step(double, 1, trigger="one_failed")  # wrong
+assert_type(dag.flow(n=1), dict[str, Any])
