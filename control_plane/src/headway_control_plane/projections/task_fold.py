@@ -29,7 +29,7 @@ _OUTCOMES = {
 }
 CACHED = "cached"
 """The cause of a skip, and where its result is `from`: the cache, and not an earlier attempt."""
-_KINDS = {
+_KINDS: dict[int, str] = {
     facts.CALL_KIND_FLOW: "flow",
     facts.CALL_KIND_TASK: "task",
     facts.CALL_KIND_TRANSACTION: "transaction",

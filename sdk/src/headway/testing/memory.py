@@ -24,9 +24,9 @@ from headway.errors import Cancelled, Suspended
 from headway.flows import Flow
 from headway.futures import Future, futures_in
 from headway.payloads import Payload
+from headway.runtime.base_calls import Args, Kwargs
 from headway.runtime.channel import Channel
 from headway.runtime.child import Attempt
-from headway.runtime.base_calls import Args, Kwargs
 from headway.runtime.engine import JournalEngine
 from headway.runtime.failures import ErrorDescriber
 from headway.runtime.framing import pack
