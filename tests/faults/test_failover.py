@@ -71,7 +71,9 @@ def test_a_standby_without_the_newest_events_is_promoted(headway, pair, tmp_path
             "waits-for", path=str(tmp_path / "m"), gate=str(tmp_path / "g")
         )
         eventually(lambda: marks(tmp_path / "m"), what="the run that will be forgotten")
-        process = headway.flow_process(stranger, 1)
+        process = eventually(
+            lambda: headway.flow_process(stranger, 1), what="its process is told of"
+        )
         eventually(lambda: ended_runs(headway, work) > ended, what="a run ends in the lost part")
         lost = fail_over(headway, pair)
         trial.happened("acknowledged events lost by a promotion", times=lost)

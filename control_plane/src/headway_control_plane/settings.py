@@ -63,6 +63,10 @@ class Settings:
     reassign_after: Annotated[
         float, "How long after a session's loss its runs go to another agent."
     ] = 90.0
+    start_timeout: Annotated[
+        float,
+        "How long a granted run may go unheard of by a connected agent before it is given anew.",
+    ] = 300.0
     reconnect_cap: Annotated[
         float, "Longest pause of an agent between two attempts to connect."
     ] = 15.0
@@ -220,6 +224,11 @@ def _wrong_numbers(settings: Settings) -> list[str]:
         problems.append(
             f"HEADWAY_REASSIGN_AFTER={settings.reassign_after:g} must be at least three times "
             f"HEADWAY_RECONNECT_CAP={settings.reconnect_cap:g}, or runs are repeated that only lost their connection."
+        )
+    if settings.start_timeout < settings.lease_ttl:
+        problems.append(
+            f"HEADWAY_START_TIMEOUT={settings.start_timeout:g} must be at least "
+            f"HEADWAY_LEASE_TTL={settings.lease_ttl:g}, or runs are given anew that have only just begun."
         )
     if settings.requests_of_workspace < 1:
         problems.append(

@@ -58,4 +58,5 @@ def make_policy(settings: Settings) -> Policy:
         renew_interval=timedelta(seconds=settings.renew_interval),
         reconnect_grace=timedelta(seconds=settings.reconnect_cap),
         reassign_after=timedelta(seconds=settings.reassign_after),
+        start_timeout=timedelta(seconds=settings.start_timeout),
     )
