@@ -33,6 +33,7 @@ NAMES = (
     "flush",
     "workspaces",
     "subscribers",
+    "streams",
 )
 
 

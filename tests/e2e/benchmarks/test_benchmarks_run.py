@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 NAMES = [
     "import", "latency", "calls", "sdk", "throughput", "idle", "events", "lists",
-    "stored", "flush", "workspaces", "subscribers",
+    "stored", "flush", "workspaces", "subscribers", "streams",
 ]  # fmt: skip
 
 
