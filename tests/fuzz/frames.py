@@ -179,7 +179,7 @@ def _speak(supervisor: Supervisor, theirs: socket.socket, data: bytes) -> None:
         now = clock.monotonic()
         supervisor._step_cancel(now)
         supervisor._timeout(now)
-        supervisor._store.writer.append(supervisor._held.due(now))
+        supervisor._intake.let_starts_go(now)
         supervisor._save(now)
     else:
         raise Finding("the supervisor reads for ever")

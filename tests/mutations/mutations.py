@@ -84,8 +84,8 @@ MUTATIONS = (
         f"{CONTROL}/domain/run/evolve.py",
         (
             (
-                "                moved,\n                reason=RESCHEDULED_REASONS",
-                "                moved,\n                fence=state.fence + 1,\n                reason=RESCHEDULED_REASONS",
+                "                moved,\n                home=home,\n                deadline=_home_deadline",
+                "                moved,\n                fence=state.fence + 1,\n                home=home,\n                deadline=_home_deadline",
             ),
         ),
         "tests/unit/domain/test_run_walks.py",
@@ -123,8 +123,8 @@ MUTATIONS = (
         f"{AGENT}/core/lease.py",
         (
             (
-                "        trusted_until=max(state.trusted_until, sent_at + ttl - margin(ttl)),\n        ttl=ttl,\n        interval=interval,\n        next_id",
-                "        trusted_until=max(state.trusted_until, sent_at + ttl),\n        ttl=ttl,\n        interval=interval,\n        next_id",
+                "        trusted_until=max(state.trusted_until, sent_at + ttl - margin(ttl)),\n        ttl=ttl,\n        interval=max(interval",
+                "        trusted_until=max(state.trusted_until, sent_at + ttl),\n        ttl=ttl,\n        interval=max(interval",
             ),
         ),
         "tests/unit/agent/test_agent_core_session.py",
@@ -148,7 +148,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a pool's limit is forgotten",
-        f"{CONTROL}/domain/dispatching.py",
+        f"{CONTROL}/domain/dispatching_pool.py",
         (
             (
                 "return by_sessions if self.slots == 0 else min(by_sessions, self.slots - len(self.held))",

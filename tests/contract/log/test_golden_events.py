@@ -31,6 +31,7 @@ ADDED = {
     "RunCreated": ("home", "forked_from", "verb", "from_call", "around", "cut_at"),
     "AttemptExited": ("waits",),
     "SessionOpened": ("incarnation",),
+    "CallEnded": ("cause",),
 }
 # How many values an enum had when its golden files were written.
 RELEASED_VALUES = {"AttemptOutcome": 5, "CallKind": 2}

@@ -5,10 +5,14 @@ Routes and their id parameters are taken from the application, so a new route is
 
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from headway_api.event.v1 import attempt_pb2
+from headway_control_plane.application.emit_event import Event
 from support.http_server import Api, Tenant, enrol
+from support.log_fixtures import exited, started
 
 pytestmark = pytest.mark.postgres
 
@@ -132,6 +136,24 @@ async def test_lists_hold_the_callers_own_alone(api: Api) -> None:
         assert SECRET not in json.dumps(answer.json())
 
 
+async def test_an_event_reaches_runs_of_the_callers_workspace_alone(api: Api) -> None:
+    event = Event("file arrived", "2026-11-22", 7)
+    waits = attempt_pb2.Wait(call=b"c" * 16, kind="event", name=event.name, topic=event.topic)
+    waiting = {}
+    for tenant in (api.one, api.other):
+        await enrol(tenant)
+        made = await tenant.deploy()
+        tenant.fleet.deployment = UUID(made["id"])
+        run = await tenant.fleet.granted_run()
+        end = exited(attempt_pb2.ATTEMPT_OUTCOME_SUSPENDED, waits=[waits])
+        await tenant.fleet.report(run, 1, 1, [started(), end])
+        waiting[tenant.ws] = str(run)
+    for tenant in (api.one, api.other):
+        body = {"name": event.name, "key": event.key, "value": event.value}
+        answer = await tenant.client.post("/events", json=body)
+        assert answer.json() == {"runs": [waiting[tenant.ws]]}
+
+
 async def test_every_route_wants_a_credential(api: Api) -> None:
     ids = await fill(api.other)
     async with api.new_client() as stranger:
@@ -155,6 +177,7 @@ async def test_every_route_is_known_to_these_tests(api: Api) -> None:
             or (method, path)
             in {
                 ("GET", "/events/stream"),
+                ("POST", "/events"),
                 ("POST", "/runs"),
                 ("POST", "/deployments"),
                 ("POST", "/enrolment-tokens"),

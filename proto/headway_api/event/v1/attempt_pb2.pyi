@@ -3,6 +3,8 @@
 isort:skip_file
 Facts: what an agent reports of one attempt. They lie in the stream attempt/<run>/<fence>, their version is their seq.
 The type of an event is the name of its message here; its payload is the message as received.
+Agents may be newer than their control plane: a type or a schema version that it cannot read is kept as it came and
+passed over by everything that is shown. A type that is one of the control plane's own events is refused.
 """
 
 import builtins
