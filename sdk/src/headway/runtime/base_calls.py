@@ -162,13 +162,28 @@ class BaseCalls:
         self, call: Call, target: Target, started_us: int, value: Any, lookup: Lookup | None
     ) -> None:
         told = None if lookup is None else lookup.told()
+        if call.step is None:
+            result = self._report_completed(call, target, started_us, value, told)
+            if lookup is not None:
+                lookup.keep(result)
+            return
+        # Told and remembered in one: a cancel between the two would leave a step that is not undone.
+        with self._cancellation.held:
+            result = self._report_completed(call, target, started_us, value, told)
+            call.step.complete(value, lookup, result)
+
+    def _report_completed(
+        self,
+        call: Call,
+        target: Target,
+        started_us: int,
+        value: Any,
+        told: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
         result = self._report.completed(call, target, started_us, value, told)
         if result["codec"] == "pickle":
             self._opaque.remember(value, call.ref)
-        if call.step is not None:
-            call.step.complete(value, lookup, result)
-        elif lookup is not None:
-            lookup.keep(result)
+        return result
 
     # The cache
 
