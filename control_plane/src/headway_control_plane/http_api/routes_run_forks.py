@@ -45,7 +45,8 @@ async def plan(
     status_code=201,
     summary="Resume, retry a step, or rerun from one",
     response_model=RunShape,
-    responses=errors(400, 404, 409, 413, 422, 503),
+    responses=errors(400, 404, 409, 413, 422, 503)
+    | {200: {"model": RunShape, "description": "The run that this idempotency key made before."}},
 )
 async def fork(
     run_id: UUID,
