@@ -26,7 +26,7 @@ from headway_control_plane.projections.runs import list_runs
 from headway_control_plane.ui import words
 from headway_control_plane.ui.pages.site import PROJECTION, NoSuchPage, Site, read_form
 from headway_control_plane.ui.services import Viewer
-from headway_control_plane.ui.views.fields import NotJson, fields_of, values_of
+from headway_control_plane.ui.views.fields import NotJson, fields_of, object_of, values_of
 from headway_control_plane.ui.views.parts import Fact, compact, link, run_row
 from headway_control_plane.ui.words import Moment, duration, moment
 
@@ -137,14 +137,7 @@ def _parameters(view: DeploymentView, posted: Mapping[str, str]) -> dict[str, An
     schema = view.parameter_schema or {}
     if "parameters" not in posted:
         return values_of(schema, posted)
-    text = posted["parameters"].strip() or "{}"
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
-        raise NotJson("parameters", text) from None
-    if not isinstance(values, dict):
-        raise NotJson("parameters", text)
-    return values
+    return object_of("parameters", posted["parameters"])
 
 
 async def _show(

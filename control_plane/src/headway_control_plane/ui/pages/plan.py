@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -18,7 +15,7 @@ from headway_control_plane.projections.runs import get_run
 from headway_control_plane.ui.pages.site import PROJECTION, NoSuchPage, Site, path_id, read_form
 from headway_control_plane.ui.services import Viewer
 from headway_control_plane.ui.views import plan_page as shape
-from headway_control_plane.ui.views.fields import NotJson
+from headway_control_plane.ui.views.fields import NotJson, object_of
 
 
 async def plan(site: Site, request: Request, viewer: Viewer) -> Response:
@@ -41,7 +38,7 @@ async def fork(site: Site, request: Request, viewer: Viewer) -> Response:
             viewer.ws,
             run,
             actor=viewer.actor,
-            wish=ForkWish(verb, call, _parameters(typed)),
+            wish=ForkWish(verb, call, object_of("parameters", typed)),
             idempotency_key=form.text("key") or None,
         )
     except (InvalidParameters, InvalidRequest, TooLarge) as refusal:
@@ -54,18 +51,6 @@ async def fork(site: Site, request: Request, viewer: Viewer) -> Response:
     return RedirectResponse(
         f"/runs/{made.run}?done=created&at={made.cursor.offset}", status_code=303
     )
-
-
-def _parameters(text: str) -> dict[str, Any]:
-    if not text:
-        return {}
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
-        raise NotJson("parameters", text) from None
-    if not isinstance(values, dict):
-        raise NotJson("parameters", text)
-    return values
 
 
 async def _show(

@@ -144,3 +144,18 @@ def _resolve(definition: Any, schema: Mapping[str, Any]) -> Mapping[str, Any]:
             target = target.get(part) if isinstance(target, Mapping) else None
         return target if isinstance(target, Mapping) else {}
     return definition
+
+
+def object_of(label: str, text: str) -> dict[str, Any]:
+    """The object that somebody typed as JSON; nothing typed is an empty one.
+
+    Raises:
+        NotJson: It is no JSON, or no object.
+    """
+    try:
+        values = json.loads(text.strip() or "{}")
+    except (ValueError, RecursionError):
+        raise NotJson(label, text) from None
+    if not isinstance(values, dict):
+        raise NotJson(label, text)
+    return values
