@@ -62,6 +62,12 @@ class HandAgent:
     def start(self) -> psutil.Process:
         """Starts it and returns once the control plane knows its session."""
         before = self.log_lines("connected")
+        process = self.launch()
+        eventually(lambda: self._connected() - before, what=f"an agent in pool {self.pool}")
+        return psutil.Process(process.pid)
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Starts it and returns at once."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,
@@ -70,8 +76,7 @@ class HandAgent:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        eventually(lambda: self._connected() - before, what=f"an agent in pool {self.pool}")
-        return psutil.Process(self.process.pid)
+        return self.process
 
     def _connected(self) -> set[str]:
         assert self.process is not None
