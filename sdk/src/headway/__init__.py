@@ -23,11 +23,13 @@ from headway.errors import (
     Problem,
     RolledBack,
     Suspended,
+    TargetMissing,
     TimedOut,
     UnserializableResult,
     WaitTimedOut,
     WorkerDied,
     WrongInput,
+    WrongTarget,
 )
 from headway.flows import Flow, flow
 from headway.futures import Future, Futures, allow_failure, as_completed, unmapped, wait
@@ -39,8 +41,10 @@ from headway.transactions import Transaction, TransactionStep, transaction
 from headway.version import __version__
 
 if TYPE_CHECKING:
-    from headway.graphs import InvalidGraph, dag_flow
+    from headway.graph_steps import InvalidGraph
+    from headway.graphs import dag_flow
     from headway.logs import get_run_logger
+    from headway.target_kinds import FileTarget, TableTarget
     from headway.waits import sleep, sleep_until, suspend, wait_for_event, wait_for_input
 
 __all__ = [
@@ -52,6 +56,7 @@ __all__ = [
     "Cancelled",
     "EntrypointError",
     "EntrypointNotFound",
+    "FileTarget",
     "Flow",
     "ForgottenAwait",
     "Future",
@@ -69,6 +74,8 @@ __all__ = [
     "RunContext",
     "StateChange",
     "Suspended",
+    "TableTarget",
+    "TargetMissing",
     "Task",
     "TaskRunner",
     "ThreadRunner",
@@ -79,6 +86,7 @@ __all__ = [
     "WaitTimedOut",
     "WorkerDied",
     "WrongInput",
+    "WrongTarget",
     "__version__",
     "allow_failure",
     "as_completed",
@@ -100,7 +108,9 @@ __all__ = [
 
 # Loaded on first use: logging alone costs a third of what everything else here does.
 _LAZY = {
-    "InvalidGraph": "headway.graphs",
+    "FileTarget": "headway.target_kinds",
+    "InvalidGraph": "headway.graph_steps",
+    "TableTarget": "headway.target_kinds",
     "dag_flow": "headway.graphs",
     "get_run_logger": "headway.logs",
     "sleep": "headway.waits",

@@ -80,6 +80,7 @@ class Call:
         "engine",
         "first_ordinal",
         "held",
+        "is_found",
         "key",
         "kind",
         "log_prints",
@@ -112,6 +113,8 @@ class Call:
         self.first_ordinal = 0
         self.run_name = ""
         self.log_prints = False
+        self.is_found = False
+        """Its target was there, so it is not executed."""
         self.scope: Scope | None = None
         """Of a transaction's node."""
         self.step: Step | None = None

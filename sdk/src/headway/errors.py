@@ -48,6 +48,14 @@ class RolledBack(HeadwayError, RuntimeError):
         super().__init__(f"an earlier attempt was rolling this transaction back, for {why}")
 
 
+class TargetMissing(HeadwayError, RuntimeError):
+    """A task has returned, and what it was to make is not there."""
+
+
+class WrongTarget(HeadwayError, TypeError):
+    """A task has a target that cannot say whether it exists, or returned something else than its target."""
+
+
 class NotInFlow(HeadwayError, RuntimeError):
     """A wait stands in the body of a flow, not in a task: a task is executed again as a whole."""
 

@@ -204,6 +204,11 @@ class Future(Generic[T]):
         """The failure of an ended call that nobody has looked at."""
         return None if self._seen else self._error
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the call has ended and raised. Asking is no looking: an unseen failure stays unseen."""
+        return self._error is not None
+
     def on_done(self, callback: Callback) -> None:
         """Calls back once ended: in the thread that ends it, or at once."""
         with _changing:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, get_args
 
-from headway.errors import HeadwayError
 from headway.flows import Flow
-from headway.futures import Future, allow_failure
+from headway.graph_execution import Execution
+from headway.graph_steps import InvalidGraph, Parameter, Step, Trigger, inside
 from headway.options import FLOW_DEFAULTS, choice, merged
 from headway.tasks import Task
 
@@ -19,87 +19,7 @@ if TYPE_CHECKING:
 
     from headway.options import FlowOptions
 
-T = TypeVar("T")
-S = TypeVar("S", bound="Step | Sequence[Step]")
-Trigger = Literal["all_success", "all_done"]
 _NO_DEFAULT = inspect.Parameter.empty
-
-
-class InvalidGraph(HeadwayError, ValueError):
-    """The steps make no flow: they go round in a circle, two have one name, or they are of different graphs."""
-
-
-InvalidGraph.__module__ = "headway"
-
-
-class Parameter:
-    """Stands for a parameter of the flow among the arguments of steps."""
-
-    def __init__(self, name: str, hint: Any, default: Any) -> None:
-        self.name = name
-        self.hint = hint
-        self.default = default
-
-
-class Step:
-    """One call of a task. As an argument of another step it stands for its value; `>>` and `<<` give order alone."""
-
-    def __init__(
-        self,
-        graph: Graph,
-        task: Task[..., Any],
-        trigger: Trigger,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-    ) -> None:
-        self.name = task.name
-        self.task = task
-        self.trigger = trigger
-        self.args = args
-        self.kwargs = kwargs
-        self.above: dict[Step, None] = dict.fromkeys(_inside((args, dict(kwargs)), Step))
-        """What it waits for, in order."""
-        self._graph = graph
-        for step in self.above:
-            self._same_graph(step)
-
-    def __rshift__(self, other: S) -> S:
-        """`a >> b`, `a >> [b, c]`: those wait for this. Gives what stands on the right."""
-        for each in _listed(other):
-            each.wait_for(self)
-        return other
-
-    def __lshift__(self, other: S) -> S:
-        """`b << a`: this waits for those. Gives what stands on the right."""
-        self.wait_for(*_listed(other))
-        return other
-
-    def __rrshift__(self, others: Sequence[Step]) -> Step:
-        """`[a, b] >> c`."""
-        self.wait_for(*_listed(others))
-        return self
-
-    def __rlshift__(self, others: Sequence[Step]) -> Step:
-        """`[b, c] << a`."""
-        for each in _listed(others):
-            each.wait_for(self)
-        return self
-
-    def wait_for(self, *steps: Step) -> None:
-        """Has it wait for steps. InvalidGraph when they are of another graph, or the graph is finished."""
-        self._graph.check_open()
-        for step in steps:
-            self._same_graph(step)
-            self.above[step] = None
-
-    def _same_graph(self, other: Step) -> None:
-        if other._graph is not self._graph:
-            raise InvalidGraph(
-                f"step {other.name!r} is of another graph than {self.name!r}: declare it in this one"
-            )
-
-    def __repr__(self) -> str:
-        return f"<step {self.name}>"
 
 
 class Graph:
@@ -126,8 +46,13 @@ class Graph:
             task: The task; its retries, time limits and hooks are its own.
             *args: Its arguments: values, steps (their results), parameters of the flow, also inside lists, tuples, dicts.
             step_name: Names this call; the task's name by default. Needed for the second step of one task.
-            trigger: `all_success`: executed if all that it waits for has succeeded; else it fails likewise, without a
-                try. `all_done`: executed whatever came of them; a failed step's result is then the error itself.
+            trigger: When it is executed, by what came of the steps that it waits for; a failed one's result is the error
+                itself wherever the trigger lets it fail.
+                `all_success`: all have succeeded; else it fails likewise, without a try.
+                `all_done`: they have ended, one way or another.
+                `one_success`: one has succeeded, without waiting for the rest; fails likewise if none has.
+                `all_failed`, `one_failed`: all have failed, or one, without waiting for the rest; else it is passed over,
+                and with it what waits for it under any trigger but `all_done`. Its result is None.
             **kwargs: Its arguments by name.
 
         Raises:
@@ -142,12 +67,12 @@ class Graph:
             raise InvalidGraph(
                 f"there are two steps {named.name!r}: tell them apart, as in step({task.name}, step_name=...)"
             )
-        for parameter in _inside((args, dict(kwargs)), Parameter):
+        for parameter in inside((args, dict(kwargs)), Parameter):
             if self._parameters.get(parameter.name) is not parameter:
                 raise InvalidGraph(
                     f"parameter {parameter.name!r} is of another graph than {named.name!r}: declare it in this one"
                 )
-        choice("trigger", trigger, ("all_success", "all_done"))
+        choice("trigger", trigger, get_args(Trigger))
         step = self._steps[named.name] = Step(self, named, trigger, args, kwargs)
         return step
 
@@ -188,13 +113,16 @@ class Graph:
         if not self._steps:
             raise InvalidGraph("the graph has no steps: declare them inside the `with` block")
         order = in_order(self._steps.values())
+        for step in order:
+            if not step.above and step.trigger not in {"all_success", "all_done"}:
+                raise InvalidGraph(
+                    f"step {step.name!r} goes by what comes of others ({step.trigger}), and waits for none: give it an arrow"
+                )
         waited_for = {above for step in order for above in step.above}
         last = [step for step in order if step not in waited_for]
 
         def run(**given: Any) -> dict[str, Any]:
-            futures: dict[Step, Future[Any]] = {}
-            for step in order:
-                futures[step] = _submit(step, futures, given)
+            futures = Execution(order, given).run()
             return {step.name: futures[step].result() for step in last}
 
         self._flow = Flow(_shaped(run, self._options["name"], self._parameters), self._options)
@@ -226,27 +154,6 @@ def in_order(steps: Iterable[Step]) -> list[Step]:
         raise InvalidGraph(f"steps wait for each other in a circle: {circle}") from None
 
 
-def _submit(
-    step: Step, futures: Mapping[Step, Future[Any]], given: Mapping[str, Any]
-) -> Future[Any]:
-    def mark(future: Future[Any]) -> Any:
-        return allow_failure(future) if step.trigger == "all_done" else future
-
-    def filled(value: Any) -> Any:
-        if isinstance(value, Step):
-            return mark(futures[value])
-        if isinstance(value, Parameter):
-            return given[value.name]
-        if type(value) is dict:
-            return {name: filled(each) for name, each in value.items()}
-        return type(value)(map(filled, value)) if type(value) in (list, tuple) else value
-
-    after = [mark(futures[above]) for above in step.above]
-    args, kwargs = filled(step.args), filled(dict(step.kwargs))
-    submitted: Future[Any] = step.task.submit(*args, wait_for=after, **kwargs)
-    return submitted
-
-
 def _shaped(
     run: Callable[..., Any], name: str, parameters: Mapping[str, Parameter]
 ) -> Callable[..., Any]:
@@ -269,22 +176,3 @@ def _shaped(
     shaped.__annotations__ = {each.name: each.hint for each in parameters.values()}
     shaped.__signature__ = signature  # type: ignore[attr-defined] # what inspect.signature looks at first
     return shaped
-
-
-def _inside(value: Any, kind: type[T]) -> Iterator[T]:
-    """The value, or what is in lists, tuples and dicts, where it is of that kind."""
-    if isinstance(value, kind):
-        yield value
-    elif type(value) is dict:
-        yield from _inside(list(value.values()), kind)
-    elif type(value) in (list, tuple):
-        for each in value:
-            yield from _inside(each, kind)
-
-
-def _listed(steps: Step | Sequence[Step]) -> list[Step]:
-    listed = [steps] if isinstance(steps, Step) else list(steps)
-    for each in listed:
-        if not isinstance(each, Step):
-            raise InvalidGraph(f"{each!r} is no step: make one with step(...)")
-    return listed

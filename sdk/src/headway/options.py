@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from headway.caching import CacheKey, CachePolicy
+    from headway.completion import Exists, TargetOf
     from headway.hooks import Hook
     from headway.runners import TaskRunner
     from headway.transactions import TransactionHook
@@ -69,6 +70,7 @@ class TaskOptions(CommonOptions, total=False):
     cache: CachePolicy | CacheKey | None
     cache_expires: float | timedelta | None
     refresh_cache: bool | None
+    target: str | Exists | TargetOf | None
     on_commit: TransactionHook | Sequence[TransactionHook]
     on_rollback: TransactionHook | Sequence[TransactionHook]
 
@@ -109,6 +111,7 @@ TASK_DEFAULTS: Final[dict[str, Any]] = {
     "cache": None,
     "cache_expires": None,
     "refresh_cache": None,
+    "target": None,
     "on_commit": (),
     "on_rollback": (),
 }

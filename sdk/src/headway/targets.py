@@ -26,6 +26,7 @@ from headway.options import (
 )
 
 if TYPE_CHECKING:
+    from headway.completion import TargetOf
     from headway.transactions import TransactionHooks
 
 _CO_COROUTINE = 0x80  # inspect.CO_COROUTINE; importing inspect costs 9 ms
@@ -58,6 +59,8 @@ class Target:
     cache_expires: float | None = None
     """Seconds."""
     refresh_cache: bool = False
+    makes: TargetOf | None = None
+    """What a call of it makes; where that is there already, the call is skipped."""
     transaction_hooks: TransactionHooks = MappingProxyType({})
     # Filled by the engine on the first call in a run.
     binding: Any = None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from headway.caching import clean_cache
+from headway.errors import InvalidOption
 from headway.futures import Future, Futures, allow_failure, unmapped
 from headway.options import (
     TASK_DEFAULTS,
@@ -21,6 +22,9 @@ from headway.transactions import clean_transaction_hooks
 
 if TYPE_CHECKING:
     from typing import Unpack
+
+    from headway.caching import CachePolicy
+    from headway.completion import TargetOf
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,6 +53,8 @@ class Task(Target, Generic[P, R_co]):
         self.refresh_cache = bool(clean_flag("refresh_cache", options["refresh_cache"]))
         self.cache_expires = clean_expiry(options["cache_expires"])
         self.cache = clean_cache(options["cache"], self.cache_expires, self.refresh_cache)
+        if options["target"] is not None:
+            self.makes = _clean_target(options["target"], self.cache)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Calls the function. In a run: skipped if an earlier attempt completed the equal call, retried as the options say."""
@@ -103,6 +109,16 @@ class Task(Target, Generic[P, R_co]):
     def with_options(self, **options: Unpack[TaskOptions]) -> Task[P, R_co]:
         """The same function under changed options; this task stays as it is. Raises as `task` does."""
         return Task(self.fn, merged(self._options, options))
+
+
+def _clean_target(given: object, cache: CachePolicy | None) -> TargetOf | None:
+    from headway.completion import clean_target  # noqa: PLC0415 - few tasks have one
+
+    if cache is not None:
+        raise InvalidOption(
+            "a task has a cache or a target: both say when a call need not be executed, and could say different things"
+        )
+    return clean_target(given)
 
 
 def _spread(
@@ -186,6 +202,9 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
               by all of it is skipped, in any run on the agent's machine; of several at a time one is executed.
             - `cache_expires`: Seconds or a timedelta after which a cached result counts no more; never by default.
             - `refresh_cache`: Execute, and put the result in the place of the cached one.
+            - `target`: What a call makes outside: a path as a template over the arguments (`"out/{day}.csv"`), anything
+              with `exists()`, or a function of the bound arguments that gives one. A call whose target exists is
+              skipped, in any run. Executed or skipped, the call's value is the target: return it, or nothing.
             - `on_commit`, `on_rollback`: Functions, or lists of them, that take a `TransactionStep`: when the
               `transaction()` that the task was called in is committed or rolled back.
             - `result`: `pickle` keeps results that plain data and registered codecs cannot express.

@@ -192,6 +192,7 @@ def test_what_no_column_can_hold_does_not_stop_the_fold():
 def test_a_result_from_the_cache_is_told_apart():
     skipped = {"outcome": facts.CALL_OUTCOME_SKIPPED, "result": facts.Result(codec="json")}
     assert only_row(ended(**skipped, cause="cached")).result["from"] == "cached"
+    assert only_row(ended(**skipped, cause="target")).result["from"] == "target"
     assert "from" not in only_row(ended(**skipped)).result
 
 

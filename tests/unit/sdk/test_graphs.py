@@ -160,7 +160,7 @@ def test_what_makes_no_graph_is_refused():
         with pytest.raises(InvalidGraph, match="is no step"):
             a >> [check]
         with pytest.raises(InvalidOption, match="trigger"):
-            dag.step(fail, trigger="one_failed")  # type: ignore[arg-type]
+            dag.step(fail, trigger="some_failed")  # type: ignore[arg-type]
         with pytest.raises(InvalidGraph, match="not finished"):
             dag.flow
         dag.param("day")

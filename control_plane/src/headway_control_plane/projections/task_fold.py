@@ -27,8 +27,8 @@ _OUTCOMES = {
     facts.CALL_OUTCOME_CANCELLED: "cancelled",
     facts.CALL_OUTCOME_SKIPPED: "skipped",
 }
-CACHED = "cached"
-"""The cause of a skip, and where its result is `from`: the cache, and not an earlier attempt."""
+SKIP_CAUSES = frozenset({"cached", "target"})
+"""Causes of a skip, and where its result is `from`: the cache, or what the task makes; else an earlier attempt."""
 _KINDS: dict[int, str] = {
     facts.CALL_KIND_FLOW: "flow",
     facts.CALL_KIND_TASK: "task",
@@ -202,8 +202,8 @@ def _end(row: CallRow, event: Recorded, fact: facts.CallEnded) -> None:
     row.error_class = _text(fact.error.error_class)
     row.error_text = fact.error.text_digest
     row.result = _result(fact.result) if fact.HasField("result") else None
-    if row.result is not None and fact.cause == CACHED:
-        row.result["from"] = CACHED
+    if row.result is not None and fact.cause in SKIP_CAUSES:
+        row.result["from"] = fact.cause
 
 
 def _interrupt(row: CallRow, at: datetime) -> None:

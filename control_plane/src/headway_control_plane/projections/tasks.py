@@ -10,7 +10,7 @@ from uuid import UUID
 
 from headway_control_plane.db.pool import Connection, Row
 from headway_control_plane.db.queries import load_queries
-from headway_control_plane.projections.task_fold import CACHED, Retry
+from headway_control_plane.projections.task_fold import Retry
 from headway_control_plane.projections.task_timeline import retry_from_json
 
 SQL = load_queries("headway_control_plane.projections", "tasks.sql")
@@ -65,9 +65,9 @@ class Task:
     result: dict[str, Any] | None
 
     @property
-    def is_cached(self) -> bool:
-        """Skipped for a result in the cache; other skipped calls were completed by an earlier attempt."""
-        return self.status == "skipped" and (self.result or {}).get("from") == CACHED
+    def skipped_for(self) -> str:
+        """Why a skipped call was: `cached`, `target`, or empty for what an earlier attempt completed."""
+        return str((self.result or {}).get("from", ""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 MANY = 10_000
+_SKIPPED = {"cached": "from the cache", "target": "what it makes is there"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +100,8 @@ def plural(number: int, one: str, many: str | None = None) -> str:
 def state_word(state: str) -> str:
     """Write a state as a label."""
     return state.capitalize()
+
+
+def skipped(cause: str) -> str:
+    """Return why a call was not executed."""
+    return _SKIPPED.get(cause, "kept from an earlier attempt")

@@ -157,7 +157,7 @@ _CAUSES = (
 )
 # A cause is one of our own words: free text in its place would be a way out for anything.
 _CAUSE = _choice("cause", {cause: cause for cause in _CAUSES})
-_SKIP_CAUSE = _choice("cause", {"cached": "cached"})
+_SKIP_CAUSE = _choice("cause", {cause: cause for cause in ("cached", "target")})
 
 
 def _error_class(error: Frame) -> str | None:

@@ -321,7 +321,7 @@ class CallEnded(google.protobuf.message.Message):
     tries: builtins.int
     """0 for a skipped call."""
     cause: builtins.str
-    """Why a call was skipped: '' (an earlier attempt completed it) or 'cached' (another run, or another call, made its result)."""
+    """Why a call was skipped: '' (an earlier attempt completed it), 'cached' (another run, or another call, made its result), 'target' (what it makes is there)."""
     @property
     def result(self) -> global___Result: ...
     @property

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from headway import pool
+from headway.completion import confirmed
 from headway.context import Call, enter, leave
 from headway.futures import resolve, settled_after
 from headway.runtime.base_calls import Args, BaseCalls, Kwargs, raise_unseen
@@ -73,7 +74,7 @@ class AsyncCalls(BaseCalls):
         try:
             value = await self._tries_async(call, target, args, kwargs, started_us)
             self._completed(call, target, started_us, value, lookup)
-            if target.hooks:
+            if target.hooks and not call.is_found:
                 await run_hooks_async(call, target, "completed", value)
             return value
         finally:
@@ -84,12 +85,17 @@ class AsyncCalls(BaseCalls):
     ) -> Any:
         while True:
             try:
+                made = self._made(call, target, args, kwargs)
+                if call.is_found:
+                    return made
                 self._began(call, started_us)
                 if target.hooks:
                     await run_hooks_async(call, target, "running")
                 if target.timeout is None:
-                    return await self._body_async(call, target, args, kwargs)
-                return await self._limited_async(call, target, target.timeout, args, kwargs)
+                    value = await self._body_async(call, target, args, kwargs)
+                else:
+                    value = await self._limited_async(call, target, target.timeout, args, kwargs)
+                return value if made is None else confirmed(target.name, made, value)
             except BaseException as error:
                 verdict = self._judge(call, target, started_us, error)
                 if isinstance(verdict, str):

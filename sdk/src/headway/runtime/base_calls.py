@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
+from headway.completion import Exists, target_of
 from headway.context import Call
 from headway.digests import ROOT
 from headway.errors import Cancelled, Suspended
@@ -123,6 +124,14 @@ class BaseCalls:
             call.run_name = name_call(call, target, bind(target, args, kwargs))
         return self._report.clock()
 
+    def _made(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Exists | None:
+        """What the call makes, if it says so; the call is marked where that is there already."""
+        if target.makes is None:
+            return None
+        made = target_of(target.name, target.makes, bind(target, args, kwargs))
+        call.is_found = made.exists()
+        return made
+
     def _began(self, call: Call, started_us: int) -> None:
         """Inside the try, so that a cancel that comes while it is sent still gives the call an end."""
         if call.try_number == 1:
@@ -161,6 +170,9 @@ class BaseCalls:
     def _completed(
         self, call: Call, target: Target, started_us: int, value: Any, lookup: Lookup | None
     ) -> None:
+        if call.is_found:
+            self._report.found(call, value)
+            return
         told = None if lookup is None else lookup.told()
         if call.step is None:
             result = self._report_completed(call, target, started_us, value, told)

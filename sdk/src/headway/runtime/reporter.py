@@ -161,6 +161,13 @@ class Reporter:
         result: dict[str, Any] = frame["result"]
         return result
 
+    def found(self, call: Call, value: Any) -> None:
+        """A call whose target was there."""
+        frame = self._ended(call, self.clock(), "skipped", 0)
+        frame["result"] = self._result(value, call.name, "the next attempt looks for its target")
+        frame["cause"] = "target"
+        self._send(frame)
+
     def log(self, level: str, call: str, text: str, logger: str) -> None:
         self._send(
             {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+from headway.completion import confirmed
 from headway.context import Call, enter, leave
 from headway.errors import Cancelled
 from headway.futures import resolve, settled_after, worker
@@ -62,7 +63,7 @@ class SyncCalls(BaseCalls):
         try:
             value = self._tries(call, target, args, kwargs, started_us)
             self._completed(call, target, started_us, value, lookup)
-            if target.hooks:
+            if target.hooks and not call.is_found:
                 run_hooks(call, target, "completed", value)
             return value
         finally:
@@ -73,12 +74,17 @@ class SyncCalls(BaseCalls):
     ) -> Any:
         while True:
             try:
+                made = self._made(call, target, args, kwargs)
+                if call.is_found:
+                    return made
                 self._began(call, started_us)
                 if target.hooks:
                     run_hooks(call, target, "running")
                 if target.timeout is None:
-                    return self._body(call, target, args, kwargs)
-                return self._limited(call, target, target.timeout, args, kwargs)
+                    value = self._body(call, target, args, kwargs)
+                else:
+                    value = self._limited(call, target, target.timeout, args, kwargs)
+                return value if made is None else confirmed(target.name, made, value)
             except BaseException as error:
                 verdict = self._judge(call, target, started_us, error)
                 if isinstance(verdict, str):

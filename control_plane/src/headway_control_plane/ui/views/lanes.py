@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from headway_control_plane.projections.tasks import Bin, Task, TaskGroup
 from headway_control_plane.ui.views.axis import Axis
 from headway_control_plane.ui.views.timeline import Area, Lane, call_shapes
-from headway_control_plane.ui.words import duration, plural
+from headway_control_plane.ui.words import duration, plural, skipped
 
 WITHHELD = "(name withheld)"
 MAX_LANES = 60
@@ -96,7 +96,7 @@ def call_lane(task: Task, axis: Axis, now: datetime, base: str) -> Lane:
     if task.error_class and task.status == "failed":
         note += f" · {task.error_class}"
     if task.status == "skipped":
-        note = "from the cache" if task.is_cached else "kept from an earlier attempt"
+        note = skipped(task.skipped_for)
     if task.status == "interrupted":
         note += " · its attempt ended"
     return Lane(

@@ -263,10 +263,8 @@ def task_rows(tasks: Iterable[Task], now: datetime, base: str) -> list[TaskRow]:
 
 
 def _task_note(task: Task) -> str:
-    if task.is_cached:
-        return "from the cache"
     if task.status == "skipped":
-        return "kept from an earlier attempt"
+        return words.skipped(task.skipped_for)
     if task.status == "interrupted":
         return "its attempt ended before it did"
     if task.retries and task.status != "failed":
