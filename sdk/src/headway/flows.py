@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from headway.options import FLOW_DEFAULTS, FlowOptions, Retries, choice, merged
+from headway.options import FLOW_DEFAULTS, FlowOptions, Retries, choice, clean_grace, merged
 from headway.runners import check_runner
 from headway.targets import Kind, Target
 
@@ -29,6 +29,7 @@ class Flow(Target, Generic[P, R_co]):
         self._adopt(fn, options, run_name="flow_run_name")
         self.run_retries = Retries(options["retries"], options["retry_delay"])
         self.on_lost = choice("on_lost", options["on_lost"], ("retry", "hold", "fail"))
+        self.cancel_grace = clean_grace(options["cancel_grace"])
         self.on_code_change = choice(
             "on_code_change", options["on_code_change"], ("trust", "rerun", "ask")
         )
@@ -80,6 +81,9 @@ def flow(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
             - `on_code_change`: What a later attempt does with the kept result of a task whose own code has changed
               since (or whose `version`, if it has one): use it (`trust`), make it again (`rerun`), or suspend the run
               until a person says which (`ask`).
+            - `cancel_grace`: Seconds or a timedelta that a cancelled run, or one whose time is up, has for its own end: for
+              `finally`, `on_rollback` hooks, `on_cancellation`. Then its process gets SIGTERM. 5 s by default, a week at most;
+              without effect on a flow called inside a flow.
             - `on_lost`: What happens when the process or its agent is lost: a new attempt, wait for a person, or fail.
             - `task_runner`: Where and how many submitted calls run at a time: `ThreadRunner(32)` by default,
               `ProcessRunner()`, or an adapter.

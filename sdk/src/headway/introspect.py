@@ -39,6 +39,7 @@ def describe(entrypoint: str, root: str) -> dict[str, Any]:
         "retries": flow.run_retries.limit,
         "retry_delay_s": delays[0] if len(delays) == 1 else list(delays),
         "on_lost": flow.on_lost,
+        "cancel_grace_s": flow.cancel_grace,
         "parameter_schema": parameters.schema(flow),
         "parameter_defaults": parameters.defaults(flow),
         "code_hash": code_hash(entrypoint, root),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 RETRY_DELAY_MAX_S = 366 * 24 * 3600.0
 TIMEOUT_MAX_S = RETRY_DELAY_MAX_S
+CANCEL_GRACE_MAX_S = 7 * 24 * 3600.0
 
 
 class Seconds(Protocol):
@@ -81,6 +82,7 @@ class FlowOptions(CommonOptions, total=False):
     flow_run_name: RunName | None
     retry_delay: float | timedelta | Sequence[float | timedelta] | DelayOf
     on_lost: OnLost
+    cancel_grace: float | timedelta
     on_code_change: OnCodeChange
     on_crashed: Hook | Sequence[Hook]
     task_runner: TaskRunner | None
@@ -119,6 +121,7 @@ FLOW_DEFAULTS: Final[dict[str, Any]] = {
     **_COMMON,
     "flow_run_name": None,
     "on_lost": "retry",
+    "cancel_grace": 5.0,
     "on_code_change": "trust",
     "on_crashed": (),
     "task_runner": None,
@@ -225,6 +228,14 @@ def clean_timeout(value: object) -> float | None:
     length = seconds("timeout", value)
     if not 0 < length <= TIMEOUT_MAX_S:
         raise InvalidOption(f"timeout must be more than 0 and at most a year, not {value!r}")
+    return length
+
+
+def clean_grace(value: object) -> float:
+    """Seconds that a cancelled attempt has for its own end."""
+    length = seconds("cancel_grace", value)
+    if not 0 < length <= CANCEL_GRACE_MAX_S:
+        raise InvalidOption(f"cancel_grace must be more than 0 and at most a week, not {value!r}")
     return length
 
 

@@ -13,4 +13,6 @@ def headway(tmp_path_factory):
         running.deploy("forking:pipeline", "pipeline")
         running.deploy("waiting:suspends", "suspends")
         running.deploy("waiting:listens", "listens")
+        for name in ("shares", "staged", "staged_patiently"):
+            running.deploy(f"sharing:{name}", name.replace("_", "-"))
         yield running

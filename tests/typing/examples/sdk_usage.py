@@ -112,7 +112,7 @@ def main(day: str) -> list[int]:
     return [future.result()]
 
 
-@flow(task_runner=ProcessRunner())
+@flow(task_runner=ProcessRunner(), cancel_grace=timedelta(minutes=2))
 async def asynchronous(day: str) -> str:
     assert_type(await fetch("u"), bytes)
     assert_type(await fetch.submit("u"), bytes)

@@ -124,9 +124,11 @@ def test_a_declaration_is_what_the_flow_says_and_where_it_runs() -> None:
         "retries": 1,
         "retry_delay_s": [0.5, 1],
         "on_lost": "retry",
+        "cancel_grace_s": 0.0001,
     }
     body = declaration(described, name=None, pool="p", environment="e", tags=("b", "a"))
     assert (body["name"], body["retry_delay_ms"], body["tags"]) == ("nightly-etl", 500, ["a", "b"])
+    assert body["cancel_grace_ms"] == 1  # 0 would be the agent's default
     standing = body | {"pool": {"name": "p"}, "retries": 2}
     assert differences(body, standing) == ["retries"]
     assert slug("...") == "flow"

@@ -29,7 +29,7 @@ def test_a_flow_is_described(project: Project):
         """
 print("at import")
 
-@flow(name="daily", tags=["b", "a"], retries=3, retry_delay=[1, 2.5], on_lost="hold")
+@flow(name="daily", tags=["b", "a"], retries=3, retry_delay=[1, 2.5], on_lost="hold", cancel_grace=90)
 def main(n: int, label: str = "x"):
     \"\"\"Does it daily.\"\"\"
 """
@@ -48,6 +48,7 @@ def main(n: int, label: str = "x"):
         "retries": 3,
         "retry_delay_s": [1.0, 2.5],
         "on_lost": "hold",
+        "cancel_grace_s": 90.0,
         "parameter_schema": {
             "type": "object",
             "properties": {"n": {"type": "integer"}, "label": {"type": "string", "default": "x"}},

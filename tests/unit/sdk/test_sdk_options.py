@@ -113,7 +113,15 @@ def test_options_that_cannot_work_are_refused(options):
 
 @pytest.mark.parametrize(
     "options",
-    [{"on_lost": "shrug"}, {"task_runner": 4}, {"task_runner": ThreadRunner}, {"retries": -1}],
+    [
+        {"on_lost": "shrug"},
+        {"task_runner": 4},
+        {"task_runner": ThreadRunner},
+        {"retries": -1},
+        {"cancel_grace": 0},
+        {"cancel_grace": None},
+        {"cancel_grace": timedelta(days=8)},
+    ],
     ids=str,
 )
 def test_flow_options_that_cannot_work_are_refused(options):

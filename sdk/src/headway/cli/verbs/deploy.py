@@ -101,6 +101,8 @@ def declaration(
         "retries": described["retries"],
         "retry_delay_ms": round(first * 1000),
         "on_lost": described["on_lost"],
+        # An older SDK in the flow's environment does not know it.
+        "cancel_grace_ms": max(1, round(described.get("cancel_grace_s", 5.0) * 1000)),
     }
 
 

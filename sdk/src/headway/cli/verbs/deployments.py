@@ -65,6 +65,7 @@ def show(deployment: str, output: str) -> None:
                 f"{found['retries']} after {text.duration(found['retry_delay_ms'] * 1000)}",
             ),
             ("on lost", found["on_lost"]),
+            ("cancel grace", text.duration(found["cancel_grace_ms"] * 1000)),
             ("deployed", f"{found['deployed_at']}  ({text.age(found['deployed_at'], now())})"),
             ("version", str(found["version"])),
         ]
