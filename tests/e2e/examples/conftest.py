@@ -23,6 +23,7 @@ def deployed(headway: Stack) -> Stack:
         "approval/flow.py:free_space": "free-space",
         "partial_failure/flow.py:survey": "survey",
         "many_files/flow.py:fingerprint": "fingerprint",
+        "training/flow.py:train": "train",
     }.items():
         done = headway.headway("deploy", entrypoint, "--name", name, cwd=EXAMPLES)
         assert done.returncode == 0, done.stderr + done.stdout

@@ -221,3 +221,27 @@ def test_an_empty_folder_has_an_empty_manifest(deployed: Stack, tmp_path: Path):
         deployed, "fingerprint", manifest=str(manifest), folder=str(tmp_path / "empty")
     )
     assert (summary["files"], manifest.read_text().split()) == (0, ["path,size,sha256"])
+
+
+# 5: training
+
+
+def test_training_keeps_the_best_model_and_computes_nothing_twice(deployed: Stack, tmp_path: Path):
+    small = {"folder": str(tmp_path), "gammas": [0.01]}
+    first = completed(deployed, "train", **small, cs=[0.1, 10])
+    assert first["best"]["settings"] == {"c": 10.0, "gamma": 0.01}
+    assert first["held_out"] > 0.95
+    written = Path(first["model"]).read_bytes()
+    run = deployed.start_run("train", **small, cs=[0.1, 10, 5])
+    ended = result(deployed.ended(run))
+    assert ended["tried"] == 3
+    assert executed(deployed, run, "cross_validate") == 1
+    assert Path(first["model"]).read_bytes() == written
+
+
+def test_training_keeps_nothing_that_is_not_good_enough(deployed: Stack, tmp_path: Path):
+    _, run = failure(
+        deployed, "train", folder=str(tmp_path / "none"), cs=[0.1], gammas=[0.01], at_least=0.999
+    )
+    assert "widen the grid" in str(run["error"])
+    assert not (tmp_path / "none").exists()

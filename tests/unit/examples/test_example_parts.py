@@ -9,7 +9,7 @@ import pytest
 from headway.errors import NotInRun
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-PROJECTS = {"approval", "etl_duckdb", "many_files", "partial_failure"}
+PROJECTS = {"approval", "etl_duckdb", "many_files", "partial_failure", "training"}
 
 
 @pytest.fixture(autouse=True)
