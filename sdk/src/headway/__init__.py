@@ -22,6 +22,8 @@ from headway.errors import (
     ParameterError,
     Problem,
     RolledBack,
+    SecretError,
+    SecretNotFound,
     Suspended,
     TargetMissing,
     TimedOut,
@@ -36,6 +38,7 @@ from headway.futures import Future, Futures, allow_failure, as_completed, unmapp
 from headway.hooks import StateChange
 from headway.options import exponential
 from headway.runners import AsyncRunner, ProcessRunner, TaskRunner, ThreadRunner
+from headway.secrets import Secret, SecretProvider, ShortSecret, redact, secret
 from headway.tasks import Task, task
 from headway.transactions import Transaction, TransactionStep, transaction
 from headway.version import __version__
@@ -72,6 +75,11 @@ __all__ = [
     "ProcessRunner",
     "RolledBack",
     "RunContext",
+    "Secret",
+    "SecretError",
+    "SecretNotFound",
+    "SecretProvider",
+    "ShortSecret",
     "StateChange",
     "Suspended",
     "TableTarget",
@@ -94,7 +102,9 @@ __all__ = [
     "exponential",
     "flow",
     "get_run_logger",
+    "redact",
     "run_context",
+    "secret",
     "sleep",
     "sleep_until",
     "suspend",

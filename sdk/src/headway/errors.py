@@ -68,6 +68,23 @@ class NotInRun(HeadwayError, RuntimeError):
     """Asked for the present run where there is none."""
 
 
+class SecretError(HeadwayError):
+    """A secret cannot be had: its name is none, its file or its provider fails, or this process may not look."""
+
+
+class SecretNotFound(SecretError, LookupError):
+    """No place has this secret. `name` is what was asked for, `places` where it was looked for."""
+
+    def __init__(self, name: str, places: Sequence[str], advice: str) -> None:
+        self.name = name
+        self.places = tuple(places)
+        self._advice = advice
+        super().__init__(f"no secret {name!r}: not in {', nor in '.join(self.places)}. {advice}")
+
+    def __reduce__(self) -> tuple[type["SecretNotFound"], tuple[str, tuple[str, ...], str]]:
+        return SecretNotFound, (self.name, self.places, self._advice)
+
+
 class ForgottenAwait(HeadwayError, RuntimeError):
     """Code on an event loop waited, blocking, for something that this very loop has to do."""
 
@@ -134,6 +151,8 @@ for _public in (
     WorkerDied,
     InvalidOption,
     NotInRun,
+    SecretError,
+    SecretNotFound,
     ForgottenAwait,
     UnserializableResult,
     EntrypointError,

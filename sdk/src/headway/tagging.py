@@ -18,6 +18,7 @@ from uuid import UUID
 
 from headway.errors import UnserializableResult
 from headway.futures import Future, Futures, allow_failure
+from headway.secrets import Secret
 
 TAG = "$"
 _SCALARS = frozenset({str, int, float, bool, type(None)})
@@ -340,6 +341,7 @@ _STANDARD: dict[type, Codec] = {
     ),
     Decimal: Codec("decimal", str, Decimal),
     UUID: Codec("uuid", str, UUID),
+    Secret: Codec("secret", lambda v: v.name, Secret),
     type(pathlib.Path()): Codec("path", str, pathlib.Path),
     pathlib.PurePosixPath: Codec("pure_posix_path", str, pathlib.PurePosixPath),
     pathlib.PureWindowsPath: Codec("pure_windows_path", str, pathlib.PureWindowsPath),

@@ -222,6 +222,7 @@ RESULT: Mapping[str, Getter] = {
     "digest": _digest("digest"),
     "reference": _text("file"),
 }
+_OF_DATA = frozenset({"digest", "reference"})
 WAIT: Mapping[str, Getter] = {
     "call": _call("call"),
     "kind": _WAIT_KIND,
@@ -318,10 +319,16 @@ class Encoder:
         return message
 
     def _encode_result(self, result: Frame, blobs: list[tuple[bytes, bytes]]) -> Message:
+        """Of one that holds secrets, neither the data nor a digest of it: whoever has that can try secrets out."""
+        holds_secrets = "secrets" in result
         message = facts.Result(
-            **{field: value for field, get in self._result if (value := get(result)) is not None}
+            **{
+                field: value
+                for field, get in self._result
+                if not (holds_secrets and field in _OF_DATA) and (value := get(result)) is not None
+            }
         )
-        data = result.get("data")
+        data = result.get("preview" if holds_secrets else "data")
         if self._preview and result.get("codec") == "json" and type(data) is str:
             message.preview_digest = _blob(cut(sanitised(data), PREVIEW_BYTES).encode(), blobs)
         return message

@@ -6,6 +6,9 @@
     python = "/srv/venvs/analytics/bin/python"  # the interpreter, absolute
     root = "/srv/flows"  # put first on sys.path, and the working directory; absolute
     env_file = ""  # KEY=VALUE lines for the flow's environment, or empty
+    secrets_env = { db-password = "PGPASSWORD" }  # where secrets are, in this order: variables of other names than ours,
+    secrets_dir = "/run/secrets"  # a directory with one file a secret,
+    secrets = "package.module:provider"  # code of yours; all three may be missing
 
 Whoever changes it holds an exclusive `flock` on `environments.lock` beside it, writes a whole new file and renames it into
 place (see `update`), so that no change is lost and a reader never sees half a file.
@@ -17,8 +20,11 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from headway_agent.runner import secrets
+from headway_agent.runner.secrets import SecretSources
 
 FILE_NAME = "environments.toml"
 _ENTRYPOINT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -49,6 +55,7 @@ class Environment:
     python: str
     root: str
     env_file: str = ""
+    secrets: SecretSources = field(default_factory=SecretSources)
 
 
 def read(path: Path) -> dict[str, Environment]:
@@ -143,15 +150,30 @@ def _entry(path: Path, name: str, entry: object) -> Environment:
         raise EnvironmentRefused(
             f"{path}: env_file of environment {name!r} must be a path or empty."
         )
-    return Environment(name, **values)
+    try:
+        sources = secrets.parse(fields)
+    except ValueError as error:
+        raise EnvironmentRefused(f"{path}: {error}, in environment {name!r}.") from None
+    return Environment(name, **values, secrets=sources)
 
 
 def _text(entries: Mapping[str, Environment]) -> list[str]:
     return [
         f'[environments."{entry.name}"]\npython = {_quoted(entry.python)}\nroot = {_quoted(entry.root)}\n'
-        f"env_file = {_quoted(entry.env_file)}\n\n"
+        f"env_file = {_quoted(entry.env_file)}\n{_secrets_text(entry.secrets)}\n"
         for entry in entries.values()
     ]
+
+
+def _secrets_text(sources: SecretSources) -> str:
+    lines = []
+    for key, value in secrets.entry(sources).items():
+        if isinstance(value, str):
+            lines.append(f"{key} = {_quoted(value)}\n")
+        else:
+            pairs = ", ".join(f"{_quoted(k)} = {_quoted(v)}" for k, v in value.items())
+            lines.append(f"{key} = {{ {pairs} }}\n")
+    return "".join(lines)
 
 
 def _quoted(text: str) -> str:

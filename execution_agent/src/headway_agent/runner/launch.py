@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from headway_agent.clock import Clock
-from headway_agent.runner import environments, faults, start_file
+from headway_agent.runner import environments, faults, secrets, start_file
 from headway_agent.runner.attempt import Attempt
 from headway_agent.runner.processes import ProcessId
 from headway_agent.runner.state_dir import StateDir
@@ -73,6 +73,7 @@ class Launcher:
             salt=self._dir.salt(
                 assignment.lineage[0].run if assignment.lineage else assignment.key.run
             ),
+            secret_variables=secrets.variables_in(env, environment.secrets),
         )
         extra = dict(self._options.start_extra) | ({"fault": dict(fault)} if fault else {})
         start_file.write(attempt.run_dir, start | extra)

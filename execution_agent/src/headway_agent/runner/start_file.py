@@ -7,6 +7,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from headway_agent.runner import secrets
 from headway_agent.runner.api import Ancestor, Answer, Assignment, AttemptKey
 from headway_agent.runner.environments import Environment, Refused
 from headway_agent.runner.template import PROTOCOL
@@ -59,8 +60,14 @@ def content(
     store: Path,
     wake: Path,
     salt: str,
+    secret_variables: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
+    """`secret_variables`: those of `env` that hold secrets, with the secrets' names. They come from the template's
+    environment, and their values are not written down.
+    """
     run, fence = assignment.key
+    kept = secret_variables or {}
+    env = {name: value for name, value in env.items() if name not in kept}
     return {
         "protocol": PROTOCOL,
         "run": run,
@@ -79,6 +86,7 @@ def content(
         "answers": [asdict(answer) for answer in assignment.answers],
         "store": str(store),
         "salt": salt,
+        "secrets": secrets.for_start(environment.secrets, kept),
         "wake": str(wake),
         "cancel_grace_us": assignment.cancel_grace_us,
         "kill_grace_us": assignment.kill_grace_us,

@@ -14,6 +14,7 @@ from typing import Any
 from headway_agent.clock import Clock
 from headway_agent.runner.environments import Environment, EnvironmentRefused, Refused
 from headway_agent.runner.processes import ProcessId
+from headway_agent.runner.secrets import PREFIX as SECRET_PREFIX
 
 PROTOCOL = 1
 PROTOCOL_MIN = 1
@@ -282,8 +283,14 @@ def _last_words(log: Path) -> str:
 
 
 def child_env(base: Mapping[str, str]) -> dict[str, str]:
-    """The agent's environment without what is the agent's own: a run never sees its credentials."""
-    return {key: value for key, value in base.items() if not key.upper().startswith("HEADWAY_")}
+    """The agent's environment without what is the agent's own: a run never sees its credentials, but the secrets that
+    stand there for flows.
+    """
+    return {
+        key: value
+        for key, value in base.items()
+        if not key.upper().startswith("HEADWAY_") or key.startswith(SECRET_PREFIX)
+    }
 
 
 async def _start_process(

@@ -36,7 +36,11 @@ def record(path: Path, name: str, environment: Environment, *, replace: bool) ->
         content = _read(path)
         entries: dict[str, Any] = content.setdefault("environments", {})
         known = entries.get(name)
-        if known == asdict(environment):
+        ours = asdict(environment)
+        kept = (
+            known if isinstance(known, dict) else {}
+        )  # what operators add, such as where secrets are, stays
+        if {**kept, **ours} == known:
             return False
         if known is not None and not replace:
             raise CommandError(
@@ -44,7 +48,7 @@ def record(path: Path, name: str, environment: Environment, *, replace: bool) ->
                 hint="Give this one a name of its own: --environment NAME; or change that one: --replace-environment",
                 code=Exit.REFUSED,
             )
-        entries[name] = asdict(environment)
+        entries[name] = {**kept, **ours}
         fresh = path.with_suffix(f".{os.getpid()}")
         fresh.write_text(tomli_w.dumps(content), encoding="utf-8")
         fresh.replace(path)

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, NewType, TypeVar
 
 from headway.parameters.foreign import Foreign, is_foreign
+from headway.parameters.secret_names import SecretName
 from headway.parameters.shapes import (
     SCALARS,
     Anything,
@@ -24,6 +25,7 @@ from headway.parameters.shapes import (
     Record,
     Shape,
 )
+from headway.secrets import Secret
 
 _LISTS = (
     list,
@@ -69,6 +71,8 @@ class ShapeBuilder:
         hint = _unwrapped(hint)
         if is_foreign(hint):
             return Foreign(hint)
+        if hint is Secret:
+            return SecretName()
         try:
             if hint in SCALARS:
                 return SCALARS[hint]

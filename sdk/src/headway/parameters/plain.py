@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from headway.secrets import Secret
+
 
 class NotPlain(TypeError):
     """The value has no JSON form."""
@@ -20,6 +22,7 @@ _TEXTS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (time, time.isoformat),
     (timedelta, timedelta.total_seconds),
     (UUID, str),
+    (Secret, lambda value: value.name),
     (Path, str),
     (Decimal, str),
     (bytes, lambda value: base64.b64encode(value).decode()),

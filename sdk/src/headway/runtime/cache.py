@@ -211,6 +211,10 @@ class Lookup:
         store = self._cache.store
         if store is None or not self.key or result["codec"] == "none":
             return
+        if "secrets" in result:
+            # Another run, which has looked none of them up, would show them.
+            self._cache.warn(f"results of {self._target.name} hold a secret: they are not cached")
+            return
         payload = self._cache.results / str(result["file"]) if "file" in result else None
         entry = Entry(
             key=self.key,

@@ -69,6 +69,8 @@ class Channel:
         self._answers = FrameSplitter()
         self._durable: set[str] = set()
         self._disowned = False
+        self.on_secret: Callable[[dict[str, Any]], None] = lambda _frame: None
+        """Told of secrets that a worker has looked up."""
 
     def disown(self) -> None:
         """For a fork of the flow process: what it sent would stand between the flow's frames, or break them."""
@@ -89,6 +91,8 @@ class Channel:
         frame = json.loads(packed[4:])
         if frame.get("durable") != "sync":
             return ""
+        if frame.get("type") == "secret":
+            self.on_secret(frame)
         call = str(frame["call"])
         self.wait_durable(call)
         return call

@@ -38,8 +38,10 @@ from headway.runtime.loghook import FrameHandler
 from headway.runtime.pace import REAL, Pace
 from headway.runtime.reporter import Reporter
 from headway.runtime.results import ResultWriter
+from headway.runtime.secret_keeper import SecretKeeper
 from headway.runtime.told import run_hooks, run_hooks_async
 from headway.runtime.warnings import log_chain, warn_of_other_code, warn_of_threads
+from headway.secrets import install
 
 ENDED = 0
 """Exit code whenever `attempt.ended` was sent, whatever it says."""
@@ -57,6 +59,8 @@ def run_attempt(start: dict[str, Any], sock: socket.socket) -> int:
     channel = Channel(sock, cancellation)
     describe = ErrorDescriber(start["root"])
     reporter = Reporter(channel, clock.now_us, describe, ResultWriter(Path(start["run_dir"])))
+    secrets = reporter.secrets = SecretKeeper(start, channel)
+    install(secrets)
     _prepare(start)
     _listen_to_logs(reporter, channel)
     sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION_LIMIT))
@@ -93,6 +97,8 @@ def _listen_to_logs(reporter: Reporter, channel: Channel) -> None:
         if forks.is_own():
             return  # a worker of a ProcessRunner is a part of it
         channel.disown()
+        if reporter.secrets is not None:
+            reporter.secrets.cut_off()
         leave_run()
         root_logger.removeHandler(handler)
         root_logger.addHandler(logging.StreamHandler())

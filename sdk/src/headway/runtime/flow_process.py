@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn, TextIO
 
 from headway.runtime import processes
+from headway.runtime.secret_frames import kept_variables
 
 Child = Callable[[dict[str, Any], socket.socket], int]
 """What runs in the flow process: takes start.json and the socket, gives the exit code."""
@@ -91,7 +92,9 @@ def _writer(fd: int) -> TextIO:
 def _enter(start: dict[str, Any]) -> None:
     # The flow's environment is what start.json says and nothing of the agent's. The template's is nearly the same, and
     # setting all of it anew would cost each attempt more than comparing.
-    wanted, present = start["env"], dict(os.environ)  # noqa: TID251
+    present = dict(os.environ)  # noqa: TID251
+    kept = {name: present[name] for name in kept_variables(start) if name in present}
+    wanted = {**kept, **start["env"]}
     for name in present.keys() - wanted.keys():
         del os.environ[name]  # noqa: TID251
     os.environ.update(wanted.items() - present.items())  # noqa: TID251

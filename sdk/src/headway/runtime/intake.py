@@ -8,6 +8,8 @@ from headway.runtime import clock
 from headway.runtime.decisions import HeldStarts
 from headway.runtime.framing import parse
 from headway.runtime.output import cut_text
+from headway.runtime.redaction import Redactor
+from headway.runtime.secret_frames import announced
 from headway.runtime.store import Store
 
 FACTS = frozenset(
@@ -31,6 +33,7 @@ class Intake:
 
     def __init__(self, store: Store, started_at_us: int) -> None:
         self._store = store
+        self.redactor = Redactor()
         self._held = HeldStarts()
         self.started_at_us = started_at_us
         self.hooks: frozenset[str] = frozenset()
@@ -49,6 +52,10 @@ class Intake:
             )
             return
         kind = frame["type"]
+        if kind == "secret":
+            self._take_secret(frame)
+            return
+        raw, frame = self.redactor.frame(raw, frame)
         if kind == "log":
             self._take_log(frame)
         elif kind == "attempt.ended" and frame.get("outcome") not in OUTCOMES:
@@ -62,7 +69,8 @@ class Intake:
         """What the flow printed."""
         now_us = clock.now_us()
         for text in lines:
-            self._store.output.add(at_us=now_us, source=source, level="INFO", text=text)
+            shown = self.redactor.text(text)
+            self._store.output.add(at_us=now_us, source=source, level="INFO", text=shown)
 
     def note(self, text: str) -> None:
         """A word of the supervisor's own, among the attempt's lines."""
@@ -105,6 +113,14 @@ class Intake:
             self.ended = frame
         elif frame.get("durable") == "sync":
             self.to_confirm.append(frame.get("call", ""))
+
+    def _take_secret(self, frame: dict[str, Any]) -> None:
+        """Known from here on; the answer, which the flow waits for, is that of a durable fact."""
+        try:
+            self.redactor.add(*announced(frame))
+        except (KeyError, TypeError, ValueError):
+            self.note("A frame of the flow process named no secret; it was left out.")
+        self.to_confirm.append(str(frame.get("call", "")))
 
     def _take_log(self, frame: dict[str, Any]) -> None:
         self._store.output.add(

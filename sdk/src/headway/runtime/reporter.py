@@ -15,6 +15,7 @@ from headway.runtime.channel import Channel
 from headway.runtime.failures import ErrorDescriber
 from headway.runtime.journal import Kept
 from headway.runtime.results import ResultWriter
+from headway.runtime.secret_keeper import SecretKeeper
 from headway.targets import Target
 
 Clock = Callable[[], int]
@@ -37,6 +38,7 @@ class Reporter:
         self.describe = describe
         self._write_result = write_result
         self._warned: set[str] = set()
+        self.secrets: SecretKeeper | None = None
 
     def attempt_started(
         self, pid: int, python: str, timeout: float | None, hooks: Iterable[str]
@@ -145,6 +147,8 @@ class Reporter:
     def skipped(self, call: Call, kept: Kept) -> None:
         if kept.file is not None:
             self._write_result.adopt(kept.file)
+        if self.secrets is not None and "secrets" in kept.result:
+            self.secrets.recall(kept.result, kept.file)
         frame = self._ended(call, self.clock(), "skipped", 0)
         frame["result"] = kept.result
         if kept.code:
@@ -192,10 +196,14 @@ class Reporter:
     def _result(self, value: Any, name: str, lost: str, *, pickled: bool = False) -> dict[str, Any]:
         """A value that cannot be kept is no failure of the call: the flow has it. `lost` says what follows from it."""
         try:
-            return self._write_result(payloads.encode(value, pickled=pickled))
+            payload = payloads.encode(value, pickled=pickled)
+            result = self._write_result(payload)
         except (UnserializableResult, OSError) as error:
             self._warn_once(f"{name}: {lost}, for its result could not be kept: {error}")
-        return self._write_result(payloads.NONE)
+            return self._write_result(payloads.NONE)
+        if self.secrets is not None and (marks := self.secrets.marks(payload)) is not None:
+            result["secrets"] = marks
+        return result
 
     def _warn_once(self, text: str) -> None:
         """Ten thousand calls of one map have one reason."""

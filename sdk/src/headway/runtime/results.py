@@ -71,6 +71,18 @@ class ResultWriter:
         sync_directory(self._folder)
 
 
+def payload_text(result: dict[str, Any]) -> str:
+    """What an inline result holds, as text; bytes that are none are lone surrogates. Empty for a file's."""
+    data = result.get("data")
+    if not isinstance(data, str) or result.get("codec") == "json":
+        return data if isinstance(data, str) else ""
+    try:
+        raw = base64.b64decode(data, validate=True)
+    except ValueError:
+        return data
+    return raw.decode("utf-8", "surrogateescape")
+
+
 class Found(NamedTuple):
     """A recorded value, and the file it was in."""
 

@@ -26,6 +26,7 @@ from headway.runtime.frames_log import MAX_FRAME, Writer, encode_frame, sync_dir
 from headway.runtime.framing import FrameSplitter, FrameTooLarge, pack
 from headway.runtime.intake import Intake
 from headway.runtime.output import LineSplitter
+from headway.runtime.secret_frames import kept_variables
 from headway.runtime.start import PROTOCOL, Faults
 from headway.runtime.store import Store, Wake
 
@@ -92,6 +93,8 @@ class Supervisor:
         self._flow = flow
         self._store = store
         self._intake = Intake(store, started_at_us)
+        for variable, name in kept_variables(start).items():
+            self._intake.redactor.add(name, os.environ.get(variable, ""))  # noqa: TID251 - given for this attempt
         self._frames = FrameSplitter()
         self._cancel = Cancelling(
             start.get("cancel_grace_us", 5_000_000) / 1e6,

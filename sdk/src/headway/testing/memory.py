@@ -32,9 +32,14 @@ from headway.runtime.failures import ErrorDescriber
 from headway.runtime.framing import pack
 from headway.runtime.journal import Journal
 from headway.runtime.loghook import FrameHandler
+from headway.runtime.redaction import Redactor
 from headway.runtime.reporter import AttemptFailure, Reporter
 from headway.runtime.results import ResultReader, ResultWriter
+from headway.runtime.secret_frames import announced
+from headway.runtime.secret_keeper import SecretKeeper
+from headway.runtime.secret_sources import Source
 from headway.runtime.told import listen_to_prints
+from headway.secrets import install
 from headway.targets import Target
 from headway.testing.stepped import SteppedCancellation, SteppedLimits, SteppedPool
 from headway.testing.time import Clock, SteppedPace
@@ -59,6 +64,8 @@ class Plan(NamedTuple):
     crash_after: CrashAfter
     seed: str
     threads: int
+    secrets: Mapping[str, str] = {}
+    """Values by name."""
 
 
 class Told(NamedTuple):
@@ -80,6 +87,7 @@ class Recording:
         self._on_crash = on_crash
         self._facts = 0
         self._durable: list[bytes] = []
+        self._redactor = Redactor()
         self._lock = RLock()
 
     def sendall(self, data: bytes, /) -> None:
@@ -87,10 +95,14 @@ class Recording:
             if self.crashed:
                 raise SimulatedCrash
             raw = data[4:]
-            self.frames.append(raw)
             frame = json.loads(raw)
             if frame.get("durable") == "sync":
                 self._durable.append(pack({"type": "durable", "call": frame["call"]}))
+            if frame["type"] == "secret":
+                self._redactor.add(*announced(frame))
+                return
+            raw, frame = self._redactor.frame(raw, frame)
+            self.frames.append(raw)
             if frame["type"] not in ("log", "attempt.ended"):
                 self._facts += 1
                 self._crash_if_due(frame)
@@ -147,6 +159,23 @@ class MemoryEngine(JournalEngine):
             listen_to_prints(_logs_prints, sys.stdout)
 
 
+class MemorySecrets(SecretKeeper):
+    """The secrets that the test gives, then variables of the environment, as outside a run."""
+
+    advice = (
+        "Give it to the test's harness: `harness(secrets={...})`, or `headway.secrets[name] = ...`."
+    )
+
+    def __init__(
+        self, given: Mapping[str, str], start: Mapping[str, Any], channel: Channel
+    ) -> None:
+        super().__init__({**start, "secrets": {}}, channel)
+        self._given = given
+
+    def _places(self) -> list[Source]:
+        return [Source(lambda _: "the secrets of the harness", self._given.get), *super()._places()]
+
+
 class MemoryReporter(Reporter):
     """Keeps the error itself, which frames only describe."""
 
@@ -170,6 +199,7 @@ class MemoryAttempt(Attempt):
             ErrorDescriber(str(Path.cwd())),
             InlineResults(),
         )
+        self.told.secrets = MemorySecrets(plan.secrets, plan.start, self.told.channel)
         super().__init__(dict(plan.start), self.told, self._stepped)
         self.value: Any = None
         self._pool = SteppedPool(plan.threads)
@@ -240,6 +270,8 @@ def _surroundings(plan: Plan, attempt: MemoryAttempt) -> Iterator[None]:
     chance = random.getstate()
     with ExitStack() as stack:
         stack.callback(context.set_root, None)
+        stack.callback(install, None)
+        install(attempt.told.secrets)
         stack.callback(random.setstate, chance)
         stack.callback(plan.clock.let, None)
         stack.enter_context(_replaced(time, "sleep", _sleep(time.sleep, attempt.pass_time)))  # noqa: TID251 - replaced

@@ -161,6 +161,7 @@ class Run(Generic[T]):
             crash_after,
             f"{seed}:{number}",
             threads,
+            self._harness.secrets,
         )
         told = self._last = execute(plan)
         self._facts += told.frames
@@ -193,8 +194,11 @@ class Harness:
         seed: int = 0,
         jump: bool = True,
         threads: int = 0,
+        secrets: Mapping[str, str] | None = None,
     ) -> None:
         self.clock = Clock(now)
+        self.secrets = dict(secrets or {})
+        """What `headway.secret(name).get()` finds, by name. A run's next attempt sees what was changed here."""
         self._seed = seed
         self._jump = jump
         self._threads = threads
@@ -319,7 +323,12 @@ class Harness:
 
 @contextmanager
 def harness(
-    *, now: datetime = _START, seed: int = 0, jump: bool = True, threads: int = 0
+    *,
+    now: datetime = _START,
+    seed: int = 0,
+    jump: bool = True,
+    threads: int = 0,
+    secrets: Mapping[str, str] | None = None,
 ) -> Iterator[Harness]:
     """Makes what runs flows in a test.
 
@@ -332,13 +341,14 @@ def harness(
             (`h.clock.advance(3600)`) and go on (`run.again()`).
         threads: How many threads execute submitted calls. 0: each is executed when it is submitted, so that all runs of
             a test are alike. Tasks that wait for each other need as many as there are of them.
+        secrets: Values by name, for `headway.secret`. As in any run, they are taken out of what the run records.
 
     Raises:
         ValueError: `now` has no zone, or `threads` is negative.
     """
     if threads < 0:
         raise ValueError(f"threads must be 0 or more, not {threads}")
-    yield Harness(now=now, seed=seed, jump=jump, threads=threads)
+    yield Harness(now=now, seed=seed, jump=jump, threads=threads, secrets=secrets)
 
 
 @contextmanager
