@@ -7,7 +7,7 @@ WORKERS ?= 2
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast lint format types bench proto faults simulate fuzz wheels clean
+.PHONY: help setup demo up test test-fast lint format types bench proto faults simulate fuzz wheels neighbours clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ fuzz: .venv/.installed-dev ## Mutate what crosses every boundary (SECONDS=n for 
 
 wheels: .venv/.installed-dev ## Build the four wheels into dist/
 	@for package in $(PACKAGES); do $(BIN)/python -m build --wheel --no-isolation --outdir dist $$package >/dev/null || exit 1; done; ls dist
+
+neighbours: .venv/.installed-dev ## Install the SDK beside the most used data packages (1 GB) and run a flow that uses them all
+	@HEADWAY_TEST_NEIGHBOURS=all $(BIN)/python -m pytest tests/e2e/neighbours -rP $(ARGS)
 
 clean: ## Remove environments, caches and builds
 	@rm -rf .venv .venv-proto dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
