@@ -7,7 +7,7 @@ WORKERS ?= 2
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast lint format types bench proto faults simulate fuzz wheels neighbours clean
+.PHONY: help setup demo up test test-fast lint format types bench reference proto faults simulate fuzz wheels neighbours clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ simulate: .venv/.installed-dev ## Simulate both halves in a world of faults (ARG
 
 fuzz: .venv/.installed-dev ## Mutate what crosses every boundary (SECONDS=n for each, ARGS=name for one, ARGS='--seed N' to repeat)
 	@$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS),60) $(ARGS)
+
+reference: .venv/.installed-dev ## Write docs/reference anew from the docstrings of the SDK
+	@$(BIN)/python docs/make_reference.py
 
 wheels: .venv/.installed-dev ## Build the four wheels into dist/
 	@for package in $(PACKAGES); do $(BIN)/python -m build --wheel --no-isolation --outdir dist $$package >/dev/null || exit 1; done; ls dist

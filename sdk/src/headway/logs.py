@@ -7,6 +7,6 @@ def get_run_logger() -> logging.Logger:
     """The logger of flows and tasks.
 
     In a run its lines show with the call they were written in; outside a run it is an ordinary logger named
-    `headway.run`. Any other logger does as well: what reaches the root logger is kept.
+    `"headway.run"`. Any other logger does as well: what reaches the root logger is kept.
     """
     return logging.getLogger("headway.run")

@@ -29,9 +29,11 @@ def named(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """As the forges make them of headings."""
+    """As the forges make them of headings; a repeated one is numbered."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+    plain = [re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings]
+    before = [plain[:at].count(each) for at, each in enumerate(plain)]
+    return {f"{each}-{times}" if times else each for each, times in zip(plain, before, strict=True)}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
