@@ -108,6 +108,20 @@ TOPICS = (
         "Guides: [caching](../guides/caching.md), [targets](../guides/targets.md), [transactions](../guides/transactions.md).",
     ),
     Topic(
+        "secrets-and-variables",
+        "Secrets",
+        "headway",
+        (
+            "secret",
+            "Secret",
+            "redact",
+            "SecretProvider",
+            "SecretError",
+            "SecretNotFound",
+            "ShortSecret",
+        ),
+    ),
+    Topic(
         "graphs",
         "Declared graphs",
         "headway.graphs",
