@@ -74,6 +74,23 @@ def test_python_is_read_by_what_its_names_mean():
     }
 
 
+def test_transactions_are_read():
+    source = b"""from prefect import task
+from prefect.transactions import transaction, get_transaction
+@task(on_commit=[print])
+def write(): ...
+@write.on_rollback
+def undo(txn): ...
+"""
+    assert told(read_python("flows.py", source)) == {
+        (1, "import", "task", "same"),
+        (2, "import", "transaction", "differs"),
+        (2, "import", "get_transaction", "missing"),
+        (3, "task option", "on_commit", "differs"),
+        (5, "task method", "on_rollback", "differs"),
+    }
+
+
 def test_other_peoples_names_are_no_findings():
     assert (
         read_python("a.py", b"from dagster import task, flow\n@task(retries=1)\ndef f(): ...") == []

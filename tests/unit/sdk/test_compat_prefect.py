@@ -24,6 +24,7 @@ from headway.compat.prefect import (
     runtime,
     task,
     task_input_hash,
+    transaction,
     unmapped,
 )
 from headway.options import FLOW_DEFAULTS, TASK_DEFAULTS
@@ -135,6 +136,58 @@ def test_caching_goes_by_ours(h: Harness):
     assert told == ["k7", True]
 
 
+def test_transactions_as_prefect_has_them(h: Harness):
+    told: list[object] = []
+
+    @task(on_commit=[lambda txn: told.append(("commit", txn.name, txn.get("day")))])
+    def write(n: int) -> int:
+        return n
+
+    @write.on_rollback
+    def undo(txn: prefect.Transaction) -> None:
+        assert txn.step is not None
+        told.append(("undo", txn.step.value, txn.get("day"), txn.get("none", "-")))
+        with pytest.raises(ValueError, match="'none'"):
+            txn.get("none")
+        txn.set("day", "its own")
+        told.append(txn.get("day"))
+
+    @flow
+    def main(good: bool) -> None:
+        with transaction(logger=None, overwrite=False) as txn:
+            txn.set("day", "monday")
+            write(1)
+            if not good:
+                raise ValueError
+
+    h.run(main, good=True).result()
+    assert told == [("commit", "write", "monday")]
+    told.clear()
+    assert h.run(main, good=False).state == "failed"
+    assert told == [("undo", 1, "monday", "-"), "its own"]
+    with transaction() as outside:
+        assert write(2) == 2
+        with pytest.raises(ValueError, match="nobody has set"):
+            outside.get("day")
+    # The hooks stay with a task whose options change, and the other task keeps its own.
+    assert len(write.with_options(retries=1).transaction_hooks) == 2
+
+
+def test_async_transactions(h: Harness):
+    told: list[str] = []
+
+    @task(on_commit=lambda txn: told.append(txn.name))
+    async def write() -> None: ...
+
+    @flow
+    async def main() -> None:
+        async with prefect.atransaction():
+            await write()
+
+    h.run(main).result()
+    assert told == ["write"]
+
+
 def test_a_pause_asks(h: Harness):
     @flow
     def main():
@@ -156,11 +209,18 @@ def test_outside_a_run_it_is_the_function():
     assert task(result_serializer="pickle")(len).result == "pickle"
 
 
+async def later(txn: prefect.Transaction) -> None: ...
+
+
 @pytest.mark.parametrize(
     ("use", "advice"),
     [
         (lambda: task(result_storage="s3"), "journal"),
-        (lambda: task(on_rollback=[print]), r"@headway.task\(on_rollback"),
+        (lambda: prefect.transaction(key="k"), "cache_policy"),
+        (lambda: prefect.transaction(overwrite=True), "refresh_cache"),
+        (lambda: prefect.transaction(keys="k"), "no option 'keys'"),
+        (lambda: task(on_rollback=[later]), "plain functions"),
+        (lambda: prefect.get_transaction, "with transaction"),
         (lambda: task(retrys=3), "no option 'retrys'; it has: .*retries"),
         (lambda: task(result_serializer="compressed/json"), "register_codec"),
         (lambda: flow(validate_parameters=False), "always checked"),

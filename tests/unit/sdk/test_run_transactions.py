@@ -188,6 +188,28 @@ def test_a_transaction_in_another_commits_with_it(
     assert said(project) == words.replace("  ", " ")
 
 
+def test_hooks_see_the_values_of_the_transaction_that_their_task_was_called_in(project: Project):
+    project.write(
+        HEADER.replace(
+            'say(f"commit:{step.value}")',
+            "say(f\"{step.transaction.get('table')}:{step.transaction.get('day')}\")",
+        )
+        + """
+@flow
+def main():
+    with transaction("outer") as outer:
+        outer.set("table", "rates")
+        outer.set("day", "monday")
+        write("a")
+        with transaction("inner") as inner:
+            inner.set("table", "orders")
+            write("b")
+"""
+    )
+    run(project)
+    assert said(project) == "a b rates:monday orders:monday"
+
+
 def test_an_unfinished_rollback_of_both_is_finished_in_order(project: Project):
     project.write(HEADER + NESTED.format(inside="pass", outside="check()"))
     run(project, BAD="yes", DIE="undo:c")

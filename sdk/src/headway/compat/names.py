@@ -42,7 +42,9 @@ def _missing(note: str) -> Mapped:
 
 _ALWAYS_KEPT = "results of tasks are always kept in the run's journal, in your network"
 _STATES = "calls give values and raise errors: use Future.exception(), or hooks with a StateChange"
-_STEP = "whose hook takes one TransactionStep"
+_STEP = "our hooks take a TransactionStep"
+_OF_BLOCKS = "of one run: no key, store, commit mode or isolation level; in async code `async with`"
+_IN_BLOCKS = "in a transaction() block alone, of tasks that have completed"
 _RUNS_BY_API = "use the REST API or `headway runs`"
 _BLOCKS = "pass parameters, or read the environment that `headway deploy --env-file` sets"
 
@@ -94,10 +96,12 @@ IMPORTS: Final[Mapping[str, Mapped]] = {
     "states": _missing(_STATES),
     "Completed": _missing(_STATES),
     "Failed": _missing(_STATES),
-    "Transaction": _missing(
-        "not in the shim: headway.Transaction, which hooks reach by their step"
-    ),
-    "transaction": _missing("not in the shim: `with headway.transaction()`"),
+    "Transaction": _differs("headway.Transaction", f"values by `set` and `get`; {_STEP}"),
+    "transaction": _differs("headway.transaction", _OF_BLOCKS),
+    "atransaction": _differs("headway.transaction", _OF_BLOCKS),
+    "get_transaction": _missing("`with transaction() as txn` in the flow; tasks return values"),
+    "CommitMode": _missing("a transaction commits at the end of its outermost block"),
+    "IsolationLevel": _missing("of equal calls with a cache policy one is executed at a time"),
     "quote": _missing("arguments are looked into at little cost: pass the value"),
     "opaque": _missing("arguments are looked into at little cost: pass the value"),
     "concurrency": _missing("a task runner bounds calls of one run: ThreadRunner(max_workers=...)"),
@@ -169,8 +173,8 @@ TASK_OPTIONS: Final[Mapping[str, Mapped]] = {
     "refresh_cache": _same("@task(refresh_cache)"),
     "result_storage": _missing(_ALWAYS_KEPT),
     "result_storage_key": _missing("`@task(cache=function)` names results"),
-    "on_rollback": _missing(f"not in the shim: `@headway.task(on_rollback=...)`, {_STEP}"),
-    "on_commit": _missing(f"not in the shim: `@headway.task(on_commit=...)`, {_STEP}"),
+    "on_rollback": _differs("@task(on_rollback)", f"{_IN_BLOCKS}; {_STEP}"),
+    "on_commit": _differs("@task(on_commit)", f"{_IN_BLOCKS}; {_STEP}"),
     "viz_return_value": _missing("no equivalent; leave it out"),
     "asset_deps": _missing("no equivalent; leave it out"),
 }
@@ -202,8 +206,8 @@ TASK_METHODS: Final[Mapping[str, Mapped]] = {
     "create_run": _missing("submit it in a flow"),
     "on_completion": _missing("give the hook as an option: @task(on_completion=...)"),
     "on_failure": _missing("give the hook as an option: @task(on_failure=...)"),
-    "on_rollback": _missing(f"use the option `@headway.task(on_rollback=...)`, {_STEP}"),
-    "on_commit": _missing(f"use the option `@headway.task(on_commit=...)`, {_STEP}"),
+    "on_rollback": _differs("@task(on_rollback)", f"{_IN_BLOCKS}; {_STEP}"),
+    "on_commit": _differs("@task(on_commit)", f"{_IN_BLOCKS}; {_STEP}"),
 }
 
 CALL_OPTIONS: Final[Mapping[str, Mapped]] = {

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, overload
 
 import headway
 from headway import caching
+from headway.compat.errors import NoSuchMethod, NoSuchName, NoSuchOption, NotInHeadway
 from headway.compat.names import (
     FLOW_METHODS,
     FLOW_OPTIONS,
@@ -22,7 +23,7 @@ from headway.compat.names import (
     Mapped,
 )
 from headway.compat.states import State, adapted_condition, adapted_hook
-from headway.errors import HeadwayError
+from headway.compat.transactions import Transaction, adapted_transaction_hook, transaction
 from headway.flows import Flow as OurFlow
 from headway.futures import Future as PrefectFuture
 from headway.futures import Futures as PrefectFutureList
@@ -30,10 +31,12 @@ from headway.futures import allow_failure, as_completed, unmapped, wait
 from headway.options import FLOW_DEFAULTS, TASK_DEFAULTS, merged
 from headway.runners import THREADS_MAX, ProcessRunner, ThreadRunner
 from headway.tasks import Task as OurTask
+from headway.transactions import clean_transaction_hooks
 
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+TxnHook = TypeVar("TxnHook", bound=Callable[[Transaction], Any])
 
 __all__ = [
     "DEFAULT",
@@ -52,8 +55,10 @@ __all__ = [
     "State",
     "Task",
     "ThreadPoolTaskRunner",
+    "Transaction",
     "allow_failure",
     "as_completed",
+    "atransaction",
     "exponential_backoff",
     "flow",
     "get_run_logger",
@@ -62,35 +67,17 @@ __all__ = [
     "suspend_flow_run",
     "task",
     "task_input_hash",
+    "transaction",
     "unmapped",
     "wait",
 ]
-
-
-class NotInHeadway(HeadwayError):
-    """Something of Prefect's that Headway has not. The message says what to use instead.
-
-    As an unknown option it is a TypeError too, as a name an ImportError, as a method an AttributeError.
-    """
-
-
-class _NoSuchOption(NotInHeadway, TypeError):
-    pass
-
-
-class _NoSuchName(NotInHeadway, ImportError):
-    pass
-
-
-class _NoSuchMethod(NotInHeadway, AttributeError):
-    pass
 
 
 def __getattr__(name: str) -> Any:
     found = IMPORTS.get(name)
     if found is None:
         raise AttributeError(f"module 'headway.compat.prefect' has no attribute {name!r}")
-    raise _NoSuchName(_advice(f"prefect's {name}", found))
+    raise NoSuchName(_advice(f"prefect's {name}", found))
 
 
 def _advice(what: str, found: Mapped) -> str:
@@ -114,6 +101,10 @@ DEFAULT: Final = INPUTS + TASK_SOURCE + RUN_ID
 NO_CACHE: Final = None
 task_input_hash: Final = INPUTS
 
+
+# Transactions
+
+atransaction: Final = transaction
 
 # Task runners
 
@@ -139,9 +130,8 @@ class ProcessPoolTaskRunner(ProcessRunner):
 # Options
 
 
-def _hooks(given: Any) -> list[Any]:
-    listed = given if isinstance(given, list | tuple) else [given]
-    return [adapted_hook(hook) for hook in listed]
+def _listed(given: Any) -> list[Any]:
+    return list(given) if isinstance(given, list | tuple) else [given]
 
 
 def exponential_backoff(backoff_factor: float) -> Callable[[int], list[float]]:
@@ -168,6 +158,7 @@ def _by_key(
 
 
 _HOOKS = ("on_running", "on_completion", "on_failure", "on_cancellation", "on_crashed")
+_OF_TRANSACTIONS = {"on_commit", "on_rollback"}
 _NO_EFFECT = ("persist_result", "cache_result_in_memory", "validate_parameters")
 _RENAMED = {
     "timeout_seconds": "timeout",
@@ -186,15 +177,15 @@ def _ours(
         found = table.get(name)
         if found is None:
             known = ", ".join(sorted(each for each in table if table[each].status != "missing"))
-            raise _NoSuchOption(f"{decorator} has no option {name!r}; it has: {known}")
+            raise NoSuchOption(f"{decorator} has no option {name!r}; it has: {known}")
         if found.status == "missing":
-            raise _NoSuchOption(_advice(f"{name} of {decorator}", found))
+            raise NoSuchOption(_advice(f"{name} of {decorator}", found))
     ours = {
         _RENAMED.get(name, name): value for name, value in given.items() if name not in _NO_EFFECT
     }
     for name in _HOOKS:
         if name in ours:
-            ours[name] = _hooks(ours[name])
+            ours[name] = [adapted_hook(hook) for hook in _listed(ours[name])]
     if "retry_delay_seconds" in ours:
         ours["retry_delay"] = _delay(ours)
         del ours["retry_delay_seconds"]
@@ -203,7 +194,7 @@ def _ours(
 
 def _flow_options(options: Mapping[str, Any]) -> dict[str, Any]:
     if options.get("validate_parameters") is False:
-        raise _NoSuchOption(
+        raise NoSuchOption(
             _advice("validate_parameters=False", FLOW_OPTIONS["validate_parameters"])
         )
     return _ours("@flow", FLOW_OPTIONS, options)
@@ -211,6 +202,8 @@ def _flow_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _task_options(options: Mapping[str, Any]) -> dict[str, Any]:
     ours = _ours("@task", TASK_OPTIONS, options)
+    for name in _OF_TRANSACTIONS & ours.keys():
+        ours[name] = [adapted_transaction_hook(name, hook) for hook in _listed(ours[name])]
     if "retry_condition_fn" in ours:
         ours["retry_on"] = adapted_condition(ours.pop("retry_condition_fn"))
     if "cache_key_fn" in ours:
@@ -225,7 +218,7 @@ def _task_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _codec(serializer: object) -> str:
     if serializer not in ("json", "pickle"):
-        raise _NoSuchOption(
+        raise NoSuchOption(
             f"result_serializer is 'json' or 'pickle' in Headway, not {serializer!r}: for other types, headway.payloads.register_codec"
         )
     return str(serializer)
@@ -243,7 +236,7 @@ class Flow(OurFlow[P, R_co]):
 
     def __getattr__(self, name: str) -> Any:
         if name in FLOW_METHODS:
-            raise _NoSuchMethod(_advice(f"the method {name} of flows", FLOW_METHODS[name]))
+            raise NoSuchMethod(_advice(f"the method {name} of flows", FLOW_METHODS[name]))
         raise AttributeError(f"a flow has no attribute {name!r}")
 
 
@@ -254,9 +247,23 @@ class Task(OurTask[P, R_co]):
         """The same function under changed options, by Prefect's names."""
         return Task(self.fn, merged(self._options, _task_options(options)))
 
+    def on_commit(self, hook: TxnHook) -> TxnHook:
+        """A decorator: the hook runs when the transaction that the task was called in is committed."""
+        return self._with_hook("on_commit", hook)
+
+    def on_rollback(self, hook: TxnHook) -> TxnHook:
+        """A decorator: the hook runs when the transaction that the task was called in is rolled back."""
+        return self._with_hook("on_rollback", hook)
+
+    def _with_hook(self, option: str, hook: TxnHook) -> TxnHook:
+        hooks = [*_listed(self._options[option]), adapted_transaction_hook(option, hook)]
+        self._options = merged(self._options, {option: hooks})
+        self.transaction_hooks = clean_transaction_hooks(self._options)
+        return hook
+
     def __getattr__(self, name: str) -> Any:
         if name in TASK_METHODS:
-            raise _NoSuchMethod(_advice(f"the method {name} of tasks", TASK_METHODS[name]))
+            raise NoSuchMethod(_advice(f"the method {name} of tasks", TASK_METHODS[name]))
         raise AttributeError(f"a task has no attribute {name!r}")
 
 
@@ -309,7 +316,7 @@ class _Facts:
 
     def __getattr__(self, name: str) -> Any:
         if name not in self._names:
-            raise _NoSuchMethod(
+            raise NoSuchMethod(
                 f"runtime has no {name!r} in Headway: it has {', '.join(self._names)}; see headway.run_context"
             )
         try:

@@ -34,9 +34,11 @@ _log = logging.getLogger("headway")
 class Step:
     """A task called in a transaction. It counts once it has completed."""
 
-    def __init__(self, call: Call, target: Target) -> None:
+    def __init__(self, call: Call, target: Target, transaction: Transaction) -> None:
         self.call = call
         self.target = target
+        self.transaction = transaction
+        """That it was called in, which may be inside the one that it is committed with."""
         self.completed = False
         self.value: Any = None
         self._keep: Callable[[], None] | None = None
@@ -79,7 +81,7 @@ class Scope:
     def add(self, call: Call, target: Target) -> None:
         """In the order in which tasks are called."""
         if target.transaction_hooks or target.cache is not None:
-            call.step = Step(call, target)
+            call.step = Step(call, target, self.transaction)
             self.steps.append(call.step)
 
     def check(self) -> None:
@@ -176,9 +178,7 @@ class Transactions:
             return
         hooks = step.target.transaction_hooks.get(option, ())
         ordered = hooks if option == "on_commit" else reversed(hooks)
-        told = TransactionStep(
-            scope.transaction, step.target.name, step.call.key, step.value, error
-        )
+        told = TransactionStep(step.transaction, step.target.name, step.call.key, step.value, error)
         for hook in ordered:
             name = f"{option} {step.target.name}"
             made_of = explicit_digest(f"{step.call.ref} {getattr(hook, '__qualname__', '')}")
