@@ -26,6 +26,10 @@ def measure(bench: Bench) -> list[Figure]:
                 "called one by one", attempts.of("sequential", many), Goal(100), bare, "function"
             ),
             _calls(
+                "the same without a journal", attempts.of("unsent", many), None, bare, "function"
+            ),
+            _durable(attempts, bench.size(1_000, 50)),
+            _calls(
                 "submitted to 16 threads", attempts.of("submitted", many), None, threads, "executor"
             ),
             _calls(
@@ -34,7 +38,7 @@ def measure(bench: Bench) -> list[Figure]:
             _calls("async, gathered", attempts.of("gathered", many), None, bare, "function"),
         ]
         for count in (1_000, 10_000, bench.size(100_000, 1_000)):
-            figures += _mapped(attempts, bench.size(count, count // 100), count)
+            figures += _mapped(attempts, bench.size(count, count // 100), count, threads)
         figures.append(_slope(attempts, bench.size(200_000, 1_000)))
         figures.append(_taken_up(attempts, many))
     return figures
@@ -72,7 +76,18 @@ def _calls(
     )
 
 
-def _mapped(attempts: _Attempts, count: int, asked: int) -> list[Figure]:
+def _durable(attempts: _Attempts, count: int) -> Figure:
+    measured = attempts.of("durable", count)
+    return Figure(
+        'called one by one, durable="sync", each',
+        "us",
+        measured["us"],
+        yardstick=measured["sync_us"],
+        yardstick_is="write and fdatasync",
+    )
+
+
+def _mapped(attempts: _Attempts, count: int, asked: int, threads: float) -> list[Figure]:
     measured = attempts.of("mapped", count)
     is_most = asked == 100_000
     return [
@@ -80,6 +95,8 @@ def _mapped(attempts: _Attempts, count: int, asked: int) -> list[Figure]:
             f"a map of {count:,}, until all results are there",
             "s",
             measured["us"] * count / 1e6,
+            yardstick=threads * count / 1e6,
+            yardstick_is="executor",
             goal=Goal(20) if is_most else None,
         ),
         Figure(

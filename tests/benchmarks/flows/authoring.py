@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import os
 import resource
 import time
 from pathlib import Path
 
 from headway import ProcessRunner, ThreadRunner, flow, task
+from headway.context import current_call
 
 
 @task
@@ -34,6 +36,43 @@ def sequential(path: str, count: int) -> None:
     for n in range(count):
         noop(n)
     Path(path).write_text(json.dumps({"us": _per_call(begun, count)}))
+
+
+@flow
+def unsent(path: str, count: int) -> None:
+    """As `sequential`, with no journal behind it: frames are made and thrown away, so the supervisor writes none."""
+    channel = current_call().engine.channel
+    send, channel._send = channel._send, lambda packed: None
+    begun = time.perf_counter()
+    for n in range(count):
+        noop(n)
+    took = _per_call(begun, count)
+    channel._send = send
+    Path(path).write_text(json.dumps({"us": took}))
+
+
+@task(durable="sync")
+def sure(n: int) -> int:
+    return n
+
+
+@flow
+def durable(path: str, count: int) -> None:
+    """Each result is on disk before the next call begins; the yardstick is a sync of as many bytes."""
+    begun = time.perf_counter()
+    for n in range(count):
+        sure(n)
+    took = _per_call(begun, count)
+    Path(path).write_text(json.dumps({"us": took, "sync_us": _bare_syncs(Path(f"{path}.raw"), count)}))  # fmt: skip
+
+
+def _bare_syncs(path: Path, count: int) -> float:
+    with path.open("wb", buffering=0) as file:
+        begun = time.perf_counter()
+        for _ in range(count):
+            file.write(bytes(400))
+            os.fdatasync(file.fileno())
+        return _per_call(begun, count)
 
 
 @flow
