@@ -41,9 +41,11 @@ FILES = {
     "log/heads.sql": Role.PROJECTOR,
     "log/lines.sql": Role.COMMITTER,
     "log/reader.sql": Role.APP,
+    "projections/calls.sql": Role.APP,
     "projections/checkpoints.sql": Role.PROJECTOR,
     "projections/forks.sql": Role.APP,
     "projections/overview.sql": Role.APP,
+    "projections/subflow_rows.sql": Role.PROJECTOR,
     "projections/task_timeline.sql": Role.PROJECTOR,
     "projections/tasks.sql": Role.APP,
     "projections/waits.sql": Role.APP,
@@ -95,6 +97,7 @@ INSERT INTO payload SELECT ws, sha256(n::text::bytea), '' FROM made;
 INSERT INTO late_fact SELECT ws, run, 1, 1, 'T', 1, at, at, '' FROM made;
 INSERT INTO command_dedupe SELECT ws, sha256(n::text::bytea), '', '', at FROM made;
 INSERT INTO task_timeline SELECT ws, 1, run, 1, '', '', 'task', 't', 'completed', n, at, at, 1, '[]', '', '', NULL FROM made;
+INSERT INTO subflow SELECT ws, 1, run, sha256(n::text::bytea), run, 1, '', 'f' || n % 20, 'completed', n, at, at, '', '' FROM made;
 INSERT INTO task_counts SELECT ws, 1, run, 1, 0, 0, 1, 0, 0, 0, 0 FROM made;
 INSERT INTO api_key (id, ws, secret_hash, name) SELECT 'k' || n, ws, '', 'k' FROM made;
 INSERT INTO enrolment_token (id, ws, secret_hash, pool, expires_at) SELECT 'k' || n, ws, '', md5('p')::uuid, at FROM made;
@@ -133,6 +136,7 @@ BIG = frozenset(
         "command_dedupe",
         "task_timeline",
         "task_counts",
+        "subflow",
         "api_key",
         "enrolment_token",
         "event_1",

@@ -21,7 +21,7 @@ INLINE = {
     "slot",
     "timer",
 }
-PROJECTED = {"projection_checkpoint", "task_counts", "task_timeline"}
+PROJECTED = {"projection_checkpoint", "subflow", "task_counts", "task_timeline"}
 CREDENTIALS = {"api_key", "enrolment_token"}
 EVERYTHING = LOG | INLINE | PROJECTED | CREDENTIALS | {"command_dedupe"}
 

@@ -373,6 +373,24 @@ task_timeline = _table(
     jsonb result?
     """,
 )
+subflow = _table(
+    "subflow",
+    "ws version run call",
+    """
+    bigint ws
+    integer version
+    uuid run
+    bytea call
+    uuid place
+    bigint fence
+    bytea parent
+    text name status
+    bigint first_offset
+    timestamptz started_at ended_at?
+    text error_class
+    bytea error_text
+    """,
+)
 task_counts = _table(
     "task_counts",
     "ws version run fence",

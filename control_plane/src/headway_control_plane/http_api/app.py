@@ -15,9 +15,11 @@ from headway_control_plane.http_api.routes_deployments import router as deployme
 from headway_control_plane.http_api.routes_events import router as events
 from headway_control_plane.http_api.routes_pools import router as pools
 from headway_control_plane.http_api.routes_run_forks import router as run_forks
+from headway_control_plane.http_api.routes_run_lists import router as run_lists
 from headway_control_plane.http_api.routes_run_parts import router as run_parts
 from headway_control_plane.http_api.routes_runs import router as runs
 from headway_control_plane.http_api.routes_signals import router as signals
+from headway_control_plane.http_api.routes_subflows import router as subflows
 from headway_control_plane.http_api.routes_system import router as system
 from headway_control_plane.http_api.services import Services
 from headway_control_plane.http_api.sse import StreamPlaces
@@ -65,7 +67,18 @@ def create_app(services: Services) -> FastAPI:
     problems.install(app)
     docs.install(app)
     api = APIRouter(prefix=docs.PREFIX)
-    for router in (runs, run_parts, run_forks, signals, events, deployments, pools, system):
+    for router in (
+        run_lists,
+        runs,
+        run_parts,
+        subflows,
+        run_forks,
+        signals,
+        events,
+        deployments,
+        pools,
+        system,
+    ):
         api.include_router(router)
     app.include_router(api)
     return app

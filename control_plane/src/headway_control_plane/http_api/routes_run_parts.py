@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
@@ -12,6 +12,7 @@ from headway_control_plane.application.errors import Missing
 from headway_control_plane.db.pool import Connection
 from headway_control_plane.db.tables import run
 from headway_control_plane.http_api.auth import CallerDependency, ServicesDependency
+from headway_control_plane.http_api.call_keys import call_of
 from headway_control_plane.http_api.common import (
     MinOffset,
     MinOffsetHeader,
@@ -32,7 +33,7 @@ from headway_control_plane.http_api.shapes_runs import (
     TaskSums,
     WaitShape,
 )
-from headway_control_plane.projections import attempts, logs, tasks
+from headway_control_plane.projections import attempts, calls, logs, tasks
 from headway_control_plane.projections.reading import fetch
 
 router = APIRouter(prefix="/runs/{run_id}", tags=["runs"])
@@ -92,30 +93,40 @@ async def list_tasks(
     attempt: Attempt = None,
     status: Status = None,
     name: Annotated[str | None, Query(max_length=500, description="Calls of this task.")] = None,
+    within: Annotated[
+        str | None,
+        Query(max_length=32, description="What lies within this call, however deep."),
+    ] = None,
     after: Number = 0,
     limit: PageLimit = 100,
     min_offset: MinOffset = None,
     min_offset_header: MinOffsetHeader = None,
 ) -> TasksShape:
-    """Calls of tasks and sub-flows in the order in which the log heard of them."""
+    """Calls of tasks and sub-flows in the order in which the log heard of them.
+
+    With `within`, `counts` are those of the calls within, up to 10,000 of them.
+    """
     wanted = Wanted.parse(min_offset, min_offset_header)
     await wait_for_projection(services, caller.ws, "task_timeline", wanted)
     async with services.reads.workspace(caller.ws) as connection:
-        fence = await _fence(connection, caller.ws, run_id, attempt)
-        page = await tasks.page(
-            connection,
-            caller.ws,
-            run_id,
-            fence,
-            after=after,
-            limit=limit,
-            statuses=status,
-            name=require_text("name", name),
-        )
-        sums = await tasks.counts(connection, caller.ws, [run_id], fence=fence)
+        fence = await fence_of(connection, caller.ws, run_id, attempt)
+        around = await call_of(connection, caller.ws, run_id, fence, "within", within)
+        wish: dict[str, Any] = {
+            "after": after,
+            "limit": limit,
+            "statuses": status,
+            "name": require_text("name", name),
+        }
+        if around is None:
+            page = await tasks.page(connection, caller.ws, run_id, fence, **wish)
+            sums = (await tasks.counts(connection, caller.ws, [run_id], fence=fence)).get(run_id)
+        else:
+            page = await calls.within(connection, caller.ws, run_id, fence, around, **wish)
+            inner = await calls.look_within(connection, caller.ws, run_id, fence, around)
+            sums = inner.counts
     return TasksShape(
         attempt=fence,
-        counts=TaskSums.of(sums.get(run_id)),
+        counts=TaskSums.of(sums),
         items=[TaskShape.of(task) for task in page.items],
         next=page.next,
     )
@@ -134,14 +145,22 @@ async def read_logs(
     limit: Annotated[int, Query(ge=1, le=2000)] = 500,
     level: Annotated[Level | None, Query(description="Least severe level.")] = None,
     q: Annotated[str | None, Query(max_length=200, description="Text in the line.")] = None,
+    call: Annotated[
+        str | None,
+        Query(max_length=32, description="Lines of this call and of what it called, however deep."),
+    ] = None,
     tail: Annotated[
         bool, Query(description="The last lines instead of those behind `after_line`.")
     ] = False,
 ) -> LogShape:
     """Lines of an attempt's output, in order. With a filter a page may be short: go on while `more` is true."""
-    wanted = logs.LogFilter(level, require_text("q", q) or None)
     async with services.reads.workspace(caller.ws) as connection:
-        fence = await _fence(connection, caller.ws, run_id, attempt)
+        fence = await fence_of(connection, caller.ws, run_id, attempt)
+        key = await call_of(connection, caller.ws, run_id, fence, "call", call)
+        keys = (
+            None if key is None else await calls.keys_of(connection, caller.ws, run_id, fence, key)
+        )
+        wanted = logs.LogFilter(level, require_text("q", q) or None, keys)
         if tail:
             page = await logs.read_tail(connection, caller.ws, run_id, fence, limit=limit)
         else:
@@ -185,7 +204,8 @@ async def list_late_facts(
     return [LateFactShape.of(fact) for fact in found]
 
 
-async def _fence(connection: Connection, ws: int, run_id: UUID, attempt: int | None) -> int:
+async def fence_of(connection: Connection, ws: int, run_id: UUID, attempt: int | None) -> int:
+    """Return the attempt that is meant; raises Missing for one that the run has not had."""
     newest = await _newest_fence(connection, ws, run_id)
     if attempt is not None and attempt > newest:
         raise Missing(

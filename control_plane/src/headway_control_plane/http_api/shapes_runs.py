@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -120,6 +120,7 @@ class ResultShape(Shape):
 class RunItem(Shape):
     """A run in a list."""
 
+    kind: Literal["run"] = "run"
     id: UUID
     name: str
     flow: str

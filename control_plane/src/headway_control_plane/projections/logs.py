@@ -38,13 +38,18 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class LogFilter:
-    """`level` is the least severe one shown; output that has no level counts as INFO. `text` is searched without case."""
+    """`level` is the least severe one shown; output that has no level counts as INFO. `text` is searched without case; `calls` are keys
+    of calls as lines bear them, and None shows the lines of all.
+    """
 
     level: str | None = None
     text: str | None = None
+    calls: frozenset[str] | None = None
 
     def admits(self, line: LogLine) -> bool:
         if self.level is not None and _rank(line.level) < _rank(self.level):
+            return False
+        if self.calls is not None and line.call not in self.calls:
             return False
         return self.text is None or self.text.casefold() in line.text.casefold()
 

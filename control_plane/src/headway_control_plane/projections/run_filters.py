@@ -85,8 +85,8 @@ def candidates(
     key = run.c.run
     return (
         select(key)
-        .where(run.c.ws == ws, *_bounds(key, wanted, walk))
-        .order_by(_order(key, walk))
+        .where(run.c.ws == ws, *bounds(key, wanted, walk))
+        .order_by(order(key, walk))
         .limit(walk.limit)
     )
 
@@ -113,8 +113,8 @@ def _walk_tag(ws: int, wanted: RunFilter, walk: Walk) -> Select[tuple[UUID]]:
     key = run_tag.c.run
     return (
         select(key)
-        .where(run_tag.c.ws == ws, run_tag.c.tag == wanted.tags[0], *_bounds(key, wanted, walk))
-        .order_by(_order(key, walk))
+        .where(run_tag.c.ws == ws, run_tag.c.tag == wanted.tags[0], *bounds(key, wanted, walk))
+        .order_by(order(key, walk))
         .limit(walk.limit)
     )
 
@@ -130,24 +130,25 @@ def _walk_states(ws: int, wanted: RunFilter, walk: Walk) -> Select[tuple[UUID]]:
     elif wanted.flow:
         of_one_state = of_one_state.where(run.c.flow == wanted.flow)
     heads = (
-        of_one_state.where(*_bounds(key, wanted, walk))
-        .order_by(_order(key, walk))
+        of_one_state.where(*bounds(key, wanted, walk))
+        .order_by(order(key, walk))
         .limit(walk.limit)
         .lateral("heads")
     )
     return (
         select(heads.c.run)
         .select_from(wanted_state.join(heads, true()))
-        .order_by(_order(heads.c.run, walk))
+        .order_by(order(heads.c.run, walk))
         .limit(walk.limit)
     )
 
 
-def _order(key: ColumnElement[UUID], walk: Walk) -> ColumnElement[UUID]:
+def order(key: ColumnElement[UUID], walk: Walk) -> ColumnElement[UUID]:
+    """The order of the walk."""
     return key.asc() if walk.back else key.desc()
 
 
-def _bounds(
+def bounds(
     key: ColumnElement[UUID], wanted: RunFilter, walk: Walk
 ) -> Iterator[ColumnElement[bool]]:
     """Times are bounds of the id, which begins with the millisecond of its making."""

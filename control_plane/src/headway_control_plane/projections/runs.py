@@ -62,22 +62,11 @@ async def list_runs(
 
     A filter that no index answers looks at a bounded number of runs: a page may then hold fewer than `limit` and still have a next.
     """
-    edge = Edge.decode(cursor) if cursor else None
-    back = edge is not None and edge.back
-    beyond = _run_id(edge.key) if edge else None
-    found = await _find(connection, ws, wanted, Walk(beyond, back, limit + 1))
-    ids = found.ids[:limit]
-    more = len(found.ids) > limit or found.unfinished
-    last = ids[-1] if len(found.ids) > limit else found.last
-    if back:
-        ids = ids[::-1]
+    turn = PageTurn.of(cursor, limit)
+    found = await find_runs(connection, ws, wanted, turn.walk)
+    ids, following, previous = turn.cut(found)
     views = await load_runs(connection, ws, ids, now=now)
-    onwards = Edge(str(last), back).encode() if more and last else None
-    # Where we came from has something by definition; on the first page nothing lies before.
-    origin = (
-        Edge(str(ids[-1 if back else 0] if ids else beyond), not back).encode() if edge else None
-    )
-    return Page(views, next=origin if back else onwards, previous=onwards if back else origin)
+    return Page(views, next=following, previous=previous)
 
 
 async def get_run(
@@ -121,7 +110,7 @@ def _count_walked(ws: int, wanted: RunFilter) -> Select[Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class Found:
     """Runs in the order of the walk; the last one looked at; whether there may be more behind it."""
 
     ids: list[UUID]
@@ -129,10 +118,50 @@ class _Found:
     unfinished: bool
 
 
-async def _find(connection: Connection, ws: int, wanted: RunFilter, walk: Walk) -> _Found:
+@dataclass(frozen=True, slots=True)
+class PageTurn:
+    """A page that was asked for: where the list goes on, and how long the page may be."""
+
+    edge: Edge | None
+    beyond: UUID | None
+    limit: int
+
+    @classmethod
+    def of(cls, cursor: str | None, limit: int) -> PageTurn:
+        """Read a page cursor; raises BadPageCursor."""
+        edge = Edge.decode(cursor) if cursor else None
+        return cls(edge, _place(edge.key) if edge else None, limit)
+
+    @property
+    def back(self) -> bool:
+        return self.edge is not None and self.edge.back
+
+    @property
+    def walk(self) -> Walk:
+        """The walk that finds the page, and whether more follows."""
+        return Walk(self.beyond, self.back, self.limit + 1)
+
+    def cut(self, found: Found) -> tuple[list[UUID], str | None, str | None]:
+        """Return what stands on the page, newest first, and the cursors of the next and the previous one."""
+        ids = found.ids[: self.limit]
+        more = len(found.ids) > self.limit or found.unfinished
+        last = ids[-1] if len(found.ids) > self.limit else found.last
+        if self.back:
+            ids = ids[::-1]
+        onwards = Edge(str(last), self.back).encode() if more and last else None
+        # Where we came from has something by definition; on the first page nothing lies before.
+        origin = None
+        if self.edge is not None:
+            nearest = ids[-1 if self.back else 0] if ids else self.beyond
+            origin = Edge(str(nearest), not self.back).encode()
+        return ids, origin if self.back else onwards, onwards if self.back else origin
+
+
+async def find_runs(connection: Connection, ws: int, wanted: RunFilter, walk: Walk) -> Found:
+    """Take the next runs of a filter."""
     if wanted.is_indexed:
         ids = [row["run"] for row in await fetch(connection, candidates(ws, wanted, walk))]
-        return _Found(ids, ids[-1] if ids else None, unfinished=False)
+        return Found(ids, ids[-1] if ids else None, unfinished=False)
     found: list[UUID] = []
     beyond = walk.beyond
     # Each way is complete from where the last one ended, so they may be taken in turns; the richer one goes on.
@@ -147,8 +176,8 @@ async def _find(connection: Connection, ws: int, wanted: RunFilter, walk: Walk) 
         richness[by_tag] = len(row["matching"])
         beyond = row["last"] or beyond
         if len(found) >= walk.limit or row["looked_at"] < WINDOW:
-            return _Found(found, beyond, unfinished=False)
-    return _Found(found, beyond, unfinished=True)
+            return Found(found, beyond, unfinished=False)
+    return Found(found, beyond, unfinished=True)
 
 
 def _in_window(
@@ -172,7 +201,7 @@ def _in_window(
     )
 
 
-def _run_id(key: str) -> UUID:
+def _place(key: str) -> UUID:
     try:
         return UUID(key)
     except ValueError:

@@ -151,12 +151,13 @@ def fold(parsed: Sequence[Parsed], rows: dict[Call, CallRow]) -> None:
         call = Call(item.attempt, item.fact.call)
         by_attempt.setdefault(item.attempt, set()).add(call)
         try:
-            rows[call] = _fold_fact(rows.get(call), item.event, item.fact)
+            rows[call] = fold_fact(rows.get(call), item.event, item.fact)
         except Exception as error:
             raise BrokenEvent(item.event, error) from error
 
 
-def _fold_fact(row: CallRow | None, event: Recorded, fact: CallFact) -> CallRow:
+def fold_fact(row: CallRow | None, event: Recorded, fact: CallFact) -> CallRow:
+    """Bring one call's row up to date; None is a call that nothing was heard of before."""
     if row is None:
         row = CallRow(
             fact.parent,

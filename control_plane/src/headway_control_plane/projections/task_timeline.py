@@ -10,6 +10,7 @@ from typing import Any
 from headway_control_plane.application.ports import Recorded
 from headway_control_plane.db.pool import Connection, Row
 from headway_control_plane.db.queries import load_queries
+from headway_control_plane.projections import subflow_rows
 from headway_control_plane.projections.task_fold import (
     Attempt,
     Call,
@@ -29,7 +30,7 @@ class TaskTimeline:
     """Calls of tasks and sub-flows, by attempt."""
 
     name = "task_timeline"
-    tables = ("task_timeline", "task_counts")
+    tables = ("task_timeline", "task_counts", "subflow")
 
     async def apply(
         self, connection: Connection, ws: int, version: int, events: Sequence[Recorded]
@@ -44,6 +45,7 @@ class TaskTimeline:
         if rows:
             await _store(connection, ws, version, rows)
             await _add_counts(connection, ws, version, count_changes(before, rows))
+        await subflow_rows.apply(connection, ws, version, parsed)
 
 
 async def _load(

@@ -154,7 +154,7 @@ async def page(
             "name": name,
         },
     )
-    items = tuple(map(_task, await found.fetchall()))
+    items = tuple(map(task_of, await found.fetchall()))
     more = len(items) > limit
     return TaskPage(items[:limit], items[limit - 1].first_offset if more else None)
 
@@ -205,6 +205,7 @@ async def bins(
     return lanes
 
 
-def _task(row: Row) -> Task:
+def task_of(row: Row) -> Task:
+    """Read a row of the columns that every query of calls names."""
     head, retries, tail = row[:9], row[9], row[10:]
     return Task(*head, tuple(map(retry_from_json, retries)), *tail)  # type: ignore[call-arg] # 9 + 1 + 3

@@ -27,7 +27,6 @@ from headway_control_plane.projections.forks import list_forks
 from headway_control_plane.projections.logs import (
     LEVELS,
     LogFilter,
-    LogLine,
     LogPage,
     read_lines,
     read_tail,
@@ -75,18 +74,6 @@ _TASK_TABS = {
 
 
 @dataclass(frozen=True, slots=True)
-class CallLogFilter(LogFilter):
-    """Also of one call only."""
-
-    call: str = ""
-
-    def admits(self, line: LogLine) -> bool:
-        if self.call and line.call != self.call:
-            return False
-        return LogFilter.admits(self, line)
-
-
-@dataclass(frozen=True, slots=True)
 class Asked:
     """What of a run the address asks for."""
 
@@ -99,10 +86,11 @@ class Asked:
     line: int
     unfolded: frozenset[str]
 
-    def log_filter(self) -> CallLogFilter | None:
+    def log_filter(self) -> LogFilter | None:
         if not (self.level or self.text or self.task):
             return None
-        return CallLogFilter(self.level or None, self.text or None, call=self.task)
+        calls = frozenset({self.task}) if self.task else None
+        return LogFilter(self.level or None, self.text or None, calls)
 
 
 async def run_page(
