@@ -97,7 +97,7 @@ INSERT INTO payload SELECT ws, sha256(n::text::bytea), '' FROM made;
 INSERT INTO late_fact SELECT ws, run, 1, 1, 'T', 1, at, at, '' FROM made;
 INSERT INTO command_dedupe SELECT ws, sha256(n::text::bytea), '', '', at FROM made;
 INSERT INTO task_timeline SELECT ws, 1, run, 1, '', '', 'task', 't', 'completed', n, at, at, 1, '[]', '', '', NULL FROM made;
-INSERT INTO subflow SELECT ws, 1, run, sha256(n::text::bytea), run, 1, '', 'f' || n % 20, 'completed', n, at, at, '', '' FROM made;
+INSERT INTO subflow SELECT ws, 1, run, run, sha256(n::text::bytea), '', '', 1, n, 'f' || n % 20, 'completed', '', at, at FROM made;
 INSERT INTO task_counts SELECT ws, 1, run, 1, 0, 0, 1, 0, 0, 0, 0 FROM made;
 INSERT INTO api_key (id, ws, secret_hash, name) SELECT 'k' || n, ws, '', 'k' FROM made;
 INSERT INTO enrolment_token (id, ws, secret_hash, pool, expires_at) SELECT 'k' || n, ws, '', md5('p')::uuid, at FROM made;

@@ -26,6 +26,8 @@ pytestmark = pytest.mark.postgres
 # Routes that name something, by what it is.
 NAMING = {
     ("GET", "/runs/{id}"): "run",
+    ("GET", "/runs/{id}/flows/{call}"): "run",
+    ("GET", "/ui/runs/{id}/flows/{call}/log"): "run",
     ("POST", "/runs/{id}/cancel"): "run",
     ("POST", "/runs/{id}/release"): "run",
     ("POST", "/runs/{id}/input"): "run",
@@ -49,6 +51,8 @@ ASKED = {
         "q=RUN_NAME",
         "state=failed",
         "after=CURSOR",
+        "subflows=1",
+        "subflows=1&q=FLOW",
     ],
     ("GET", "/deployments"): ["", "after=CURSOR"],
     ("GET", "/agents"): ["", "pool=POOL"],

@@ -25,6 +25,7 @@ from headway_control_plane.projections.subflows import (
     list_runs_and_subflows,
 )
 from headway_control_plane.projections.task_timeline import TaskTimeline
+from headway_control_plane.projections.verify import verify
 from support.log_fixtures import NOW_US, exited, fact, started
 
 pytestmark = pytest.mark.postgres
@@ -217,3 +218,19 @@ async def test_what_lies_within_a_call_is_found_however_deep(engine, log, fleet)
     assert looked.counts.completed == 3
     assert looked.keys == {each.call for each in inside.items}
     assert [each.name for each in circle.items] == ["tail"]
+
+
+async def test_the_rows_are_proved_with_the_view_that_they_are_part_of(
+    engine, log, fleet, database
+):
+    run = await fleet.granted_run()
+    await fleet.report(run, 1, 1, [started(), ended("a"), began("b"), exited()])
+    await shown(engine, fleet)
+    reader = Reader(log.database, role=Role.PROJECTOR)
+    assert (await verify(log.database, reader, TaskTimeline(), fleet.ws)).holds
+    with database.connect() as connection:
+        connection.execute("UPDATE subflow SET status = 'running' WHERE name = 'b'")
+    proof = await verify(log.database, reader, TaskTimeline(), fleet.ws)
+    assert [(each.call, each.what) for each in proof.comparison.differences] == [
+        (key_of("b"), "not shown as the log tells it")
+    ]

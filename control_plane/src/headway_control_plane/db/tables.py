@@ -379,16 +379,11 @@ subflow = _table(
     """
     bigint ws
     integer version
-    uuid run
-    bytea call
-    uuid place
-    bigint fence
-    bytea parent
-    text name status
-    bigint first_offset
+    uuid run place
+    bytea call parent error_text
+    bigint fence first_offset
+    text name status error_class
     timestamptz started_at ended_at?
-    text error_class
-    bytea error_text
     """,
 )
 task_counts = _table(

@@ -46,7 +46,8 @@ async def compare(
     _, found = await _fingerprint(connection, ws, live, proved_from)
     differences: list[Difference] = []
     if found != expected:
-        differences = await _differing_calls(connection, ws, live, shadow, proved_from)
+        differences = await _differing(connection, "differing_calls", ws, live, shadow, proved_from)
+    differences += await _differing(connection, "differing_subflows", ws, live, shadow, proved_from)
     answer = await connection.execute(
         SQL["differing_counts"], {"ws": ws, "version": live, "limit": SHOWN_DIFFERENCES}
     )
@@ -68,8 +69,8 @@ async def _fingerprint(
     return row[0], row[1]
 
 
-async def _differing_calls(
-    connection: Connection, ws: int, live: int, shadow: int, proved_from: int
+async def _differing(
+    connection: Connection, query: str, ws: int, live: int, shadow: int, proved_from: int
 ) -> list[Difference]:
     words = {
         "missing": "shown, but the log does not tell of it",
@@ -77,7 +78,7 @@ async def _differing_calls(
         "different": "not shown as the log tells it",
     }
     answer = await connection.execute(
-        SQL["differing_calls"],
+        SQL[query],
         {
             "ws": ws,
             "left": live,

@@ -37,3 +37,16 @@ FULL JOIN (
 WHERE (c.running, c.retrying, c.completed, c.failed, c.cancelled, c.skipped, c.interrupted)
   IS DISTINCT FROM (t.running, t.retrying, t.completed, t.failed, t.cancelled, t.skipped, t.interrupted)
 LIMIT %(limit)s
+
+-- name: differing_subflows
+-- Sub-flows that only one version lists, or that differ, the first ones; those that were heard of before the offset are left out.
+SELECT coalesce(a.run, b.run), coalesce(a.fence, b.fence), coalesce(a.call, b.call), least(a.first_offset, b.first_offset),
+       CASE WHEN b.run IS NULL THEN 'missing' WHEN a.run IS NULL THEN 'unexpected' ELSE 'different' END
+FROM (SELECT * FROM subflow WHERE ws = %(ws)s AND version = %(left)s) a
+FULL JOIN (SELECT * FROM subflow WHERE ws = %(ws)s AND version = %(right)s) b ON a.run = b.run AND a.call = b.call
+WHERE least(a.first_offset, b.first_offset) >= %(proved_from)s
+  AND (a.place, a.fence, a.parent, a.name, a.status, a.first_offset, a.started_at, a.ended_at, a.error_class, a.error_text)
+    IS DISTINCT FROM
+      (b.place, b.fence, b.parent, b.name, b.status, b.first_offset, b.started_at, b.ended_at, b.error_class, b.error_text)
+ORDER BY 4
+LIMIT %(limit)s

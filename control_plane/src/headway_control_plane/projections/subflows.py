@@ -56,6 +56,15 @@ class SubflowView:
         return (self.ended_at or now) - self.started_at
 
 
+Listed = RunView | SubflowView
+"""What stands in a list of runs with their sub-flows."""
+
+
+def place_of(view: Listed) -> UUID:
+    """Return where something stands in the list: a run by its id."""
+    return view.place if isinstance(view, SubflowView) else view.id
+
+
 async def list_runs_and_subflows(
     connection: Connection,
     ws: int,
@@ -64,7 +73,7 @@ async def list_runs_and_subflows(
     now: datetime,
     cursor: str | None = None,
     limit: int = 50,
-) -> Page[RunView | SubflowView]:
+) -> Page[Listed]:
     """Return a page of runs and sub-flows, the newest first. As with runs alone, a page may be short and still have a next."""
     turn = PageTurn.of(cursor, limit)
     of_runs = await find_runs(connection, ws, wanted, turn.walk)
@@ -88,9 +97,9 @@ def merge(one: Found, other: Found, walk: Walk) -> Found:
 
 async def load_both(
     connection: Connection, ws: int, places: Sequence[UUID], *, now: datetime
-) -> list[RunView | SubflowView]:
+) -> list[Listed]:
     """Return what stands at these places, in this order."""
-    found: dict[UUID, RunView | SubflowView] = {
+    found: dict[UUID, Listed] = {
         view.id: view for view in await load_runs(connection, ws, places, now=now)
     }
     rest = [place for place in places if place not in found]

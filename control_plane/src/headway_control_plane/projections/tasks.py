@@ -160,11 +160,19 @@ async def page(
 
 
 async def groups(
-    connection: Connection, ws: int, run: UUID, fence: int, *, now: datetime, limit: int = MAX_LANES
+    connection: Connection,
+    ws: int,
+    run: UUID,
+    fence: int,
+    *,
+    now: datetime,
+    limit: int = MAX_LANES,
+    parent: bytes | None = None,
 ) -> TaskGroups:
-    """Return an attempt's calls grouped by parent and name; open ones count as lasting until `now`."""
+    """Return an attempt's calls, or those directly in one call, grouped by parent and name; open ones last until `now`."""
     found = await connection.execute(
-        SQL["groups"], {"ws": ws, "run": run, "fence": fence, "now": now, "limit": limit}
+        SQL["groups"],
+        {"ws": ws, "run": run, "fence": fence, "now": now, "limit": limit, "parent": parent},
     )
     rows = await found.fetchall()
     return TaskGroups(tuple(TaskGroup(*row[:-1]) for row in rows), rows[0][-1] if rows else 0)

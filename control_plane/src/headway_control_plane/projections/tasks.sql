@@ -49,7 +49,7 @@ SELECT t.parent, t.kind, t.name, count(*), count(*) FILTER (WHERE t.status IN ('
        percentile_disc(0.5) WITHIN GROUP (ORDER BY t.ended_at - t.started_at), max(t.ended_at - t.started_at), count(*) OVER ()
 FROM task_timeline t
 WHERE t.ws = %(ws)s AND t.version = (SELECT version FROM projection_active WHERE projection = 'task_timeline')
-  AND t.run = %(run)s AND t.fence = %(fence)s
+  AND t.run = %(run)s AND t.fence = %(fence)s AND (%(parent)s::bytea IS NULL OR t.parent = %(parent)s)
 GROUP BY t.parent, t.kind, t.name
 ORDER BY min(t.first_offset)
 LIMIT %(limit)s

@@ -20,6 +20,7 @@ from headway_control_plane.ui.pages import (
     run,
     runs,
     search,
+    subflow,
 )
 from headway_control_plane.ui.pages.site import PageHandler, Site, problem_of
 from headway_control_plane.ui.rendering import Renderer
@@ -28,6 +29,7 @@ from headway_control_plane.ui.services import Services, Viewer
 _PAGES: Sequence[tuple[str, str, PageHandler]] = (
     ("GET", "/runs", runs.runs_page),
     ("GET", "/runs/{id}", run.run_page),
+    ("GET", "/runs/{id}/flows/{call}", subflow.subflow_page),
     ("POST", "/runs/{id}/cancel", actions.cancel),
     ("POST", "/runs/{id}/release", actions.release),
     ("POST", "/runs/{id}/input", actions.answer),
@@ -41,6 +43,7 @@ _PAGES: Sequence[tuple[str, str, PageHandler]] = (
     ("GET", "/events", events.events_page),
     ("GET", "/search", search.search_page),
     ("GET", "/ui/runs/{id}/log", run.log_fragment),
+    ("GET", "/ui/runs/{id}/flows/{call}/log", subflow.log_fragment),
 )
 
 

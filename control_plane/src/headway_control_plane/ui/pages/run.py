@@ -14,7 +14,7 @@ from starlette.responses import Response
 from headway_control_plane.db.pool import Connection
 from headway_control_plane.domain.run.state import RunStatus
 from headway_control_plane.domain.streams import Stream, StreamKind
-from headway_control_plane.projections import checkpoints, tasks
+from headway_control_plane.projections import calls, checkpoints, tasks
 from headway_control_plane.projections.attempts import (
     AttemptView,
     last_report,
@@ -64,12 +64,14 @@ TASKS_ON_PAGE = 25
 LOG_WINDOW = 300
 EVENTS_ON_PAGE = 50
 
+FLOWS = "flows"
 _TASK_TABS = {
     "": ("All", None),
     "failed": ("Failed", ["failed", "interrupted"]),
     "open": ("Running", ["running", "retrying"]),
     "completed": ("Completed", ["completed", "skipped"]),
     "cancelled": ("Cancelled", ["cancelled"]),
+    FLOWS: ("Sub-flows", None),
 }
 
 
@@ -182,7 +184,6 @@ async def _task_values(
 ) -> dict[str, Any]:
     axis = run_axis(run, attempts, now)
     base = f"/runs/{run.id}?attempt={asked.fence}"
-    statuses = _TASK_TABS[asked.status][1]
     lanes: list[Lane] = []
     folded = ""
     page = TaskPage((), None)
@@ -197,10 +198,7 @@ async def _task_values(
             )
             lanes = lanes[:MAX_LANES]
     if counts.total > DRAWN_SINGLY or asked.status or asked.tasks_after:
-        page = await tasks.page(
-            connection, ws, run.id, asked.fence,
-            after=asked.tasks_after, limit=TASKS_ON_PAGE, statuses=statuses,
-        )  # fmt: skip
+        page = await _table_page(connection, ws, run, asked)
     else:
         rest = (
             page.items[TASKS_ON_PAGE - 1].first_offset if len(page.items) > TASKS_ON_PAGE else None
@@ -226,6 +224,17 @@ async def _task_values(
         else None,
         "base": base,
     }
+
+
+async def _table_page(connection: Connection, ws: int, run: RunView, asked: Asked) -> TaskPage:
+    if asked.status == FLOWS:
+        return await calls.flows(
+            connection, ws, run.id, asked.fence, after=asked.tasks_after, limit=TASKS_ON_PAGE
+        )
+    return await tasks.page(
+        connection, ws, run.id, asked.fence,
+        after=asked.tasks_after, limit=TASKS_ON_PAGE, statuses=_TASK_TABS[asked.status][1],
+    )  # fmt: skip
 
 
 async def _binned_lanes(
@@ -274,11 +283,11 @@ def _task_tabs(run: RunView, counts: TaskCounts, asked: Asked) -> list[Tab]:
         Tab(
             name,
             f"/runs/{run.id}?attempt={asked.fence}&status={key}#tasks",
-            words.count(numbers[key]),
+            words.count(numbers[key]) if key in numbers else "",
             current=key == asked.status,
         )
         for key, (name, _) in _TASK_TABS.items()
-        if numbers[key] or not key
+        if numbers.get(key, 1) or not key
     ]
 
 
@@ -359,6 +368,11 @@ async def log_fragment(site: Site, request: Request, viewer: Viewer) -> Response
             limit=LOG_WINDOW,
             wanted=asked.log_filter(),
         )
+    return lines_answer(site, request, log)
+
+
+def lines_answer(site: Site, request: Request, log: LogPage) -> Response:
+    """Answer with lines of a log, and say where it goes on."""
     if not log.lines:
         return Response(status_code=204, headers={"Headway-Last-Line": str(log.last_line)})
     values = {"log": shape.log_lines(log.lines)}

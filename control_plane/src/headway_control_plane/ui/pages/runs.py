@@ -15,13 +15,29 @@ from headway_control_plane.db.pool import Connection
 from headway_control_plane.domain.run.state import RunStatus
 from headway_control_plane.projections import checkpoints
 from headway_control_plane.projections.deployments import find_deployment
+from headway_control_plane.projections.keyset import Page
 from headway_control_plane.projections.run_filters import RunFilter
-from headway_control_plane.projections.run_view import RunView, load_runs
+from headway_control_plane.projections.run_view import RunView
 from headway_control_plane.projections.runs import COUNT_CAP, StateCounts, count_by_state, list_runs
+from headway_control_plane.projections.subflows import (
+    Listed,
+    SubflowView,
+    count_both,
+    list_runs_and_subflows,
+    load_both,
+    place_of,
+)
 from headway_control_plane.ui import words
 from headway_control_plane.ui.pages.site import PROJECTION, Site
 from headway_control_plane.ui.services import Viewer
-from headway_control_plane.ui.views.parts import Tab, first_lines, link, run_row
+from headway_control_plane.ui.views.parts import (
+    RunRow,
+    Tab,
+    first_lines,
+    link,
+    run_row,
+    subflow_row,
+)
 
 PAGE = 40
 MOST_KEPT = 200
@@ -77,32 +93,42 @@ async def runs_page(site: Site, request: Request, viewer: Viewer) -> Response:
     state = params.get("state", "") if params.get("state", "") in STATES else ""
     search = read_search(params.get("q", ""))
     since = params.get("since", "") if params.get("since", "") in AGES else ""
+    subflows = bool(params.get("subflows"))
     async with site.services.reads.workspace(viewer.ws) as connection:
         wanted = await _wanted(connection, viewer.ws, search, since, now)
         page_filter = replace(wanted.filter, states=STATES[state][1])
-        page, counts = None, None
+        page: Page[RunView] | Page[Listed] | None = None
+        counts = None
         if not wanted.impossible:
-            page = await list_runs(
+            listing = list_runs_and_subflows if subflows else list_runs
+            page = await listing(
                 connection, viewer.ws, page_filter, now=now, cursor=params.get("after"), limit=PAGE
             )
-            counts = await count_by_state(connection, viewer.ws, wanted.filter)
-        views = list(page.items) if page else []
+            counting = count_both if subflows else count_by_state
+            counts = await counting(connection, viewer.ws, wanted.filter)
+        views: list[Listed] = list(page.items) if page else []
         kept = await _kept(connection, viewer.ws, request, views, now)
         freshness = await checkpoints.freshness(connection, viewer.ws, PROJECTION)
     texts = {view.error_text for view in (*views, *kept) if view.error_text}
     errors = first_lines(await site.services.reader.blobs(viewer.ws, texts))
-    query = {"state": state, "q": params.get("q", ""), "since": since}
+    query = {
+        "state": state,
+        "q": params.get("q", ""),
+        "since": since,
+        "subflows": "1" if subflows else "",
+    }
     values = {
-        "rows": [run_row(view, now, errors) for view in views],
-        "kept": [run_row(view, now, errors) for view in kept],
+        "rows": [_row(view, now, errors) for view in views],
+        "kept": [_row(view, now, errors) for view in kept],
         "tabs": _tabs(query, counts),
         "state": state,
         "text": params.get("q", ""),
         "since": since,
+        "subflows": subflows,
         "ages": list(AGES.items()),
         "chips": _chips(query, search),
         "problems": wanted.problems,
-        "filtered": any(query.values()) or "after" in params,
+        "filtered": bool(state or search != Search() or since) or "after" in params,
         "hidden": _hidden(counts, state),
         "next": link("/runs", {**query, "after": page.next}) if page and page.next else None,
         "previous": link("/runs", {**query, "after": page.previous})
@@ -157,17 +183,23 @@ async def _wanted(
 
 
 async def _kept(
-    connection: Connection, ws: int, request: Request, shown: Sequence[RunView], now: datetime
-) -> list[RunView]:
-    """Return runs that an open page shows and the list no longer does, so that they change in place there."""
-    have = {view.id for view in shown}
+    connection: Connection, ws: int, request: Request, shown: Sequence[Listed], now: datetime
+) -> list[Listed]:
+    """Return runs and sub-flows that an open page shows and the list no longer does, so that they change in place there."""
+    have = {place_of(view) for view in shown}
     ids = []
     for text in request.headers.get("headway-keep", "").split(",")[:MOST_KEPT]:
         try:
             ids.append(UUID(text))
         except ValueError:
             continue  # an empty or foreign entry names no run
-    return await load_runs(connection, ws, [each for each in ids if each not in have], now=now)
+    return await load_both(connection, ws, [each for each in ids if each not in have], now=now)
+
+
+def _row(view: Listed, now: datetime, errors: Mapping[bytes, str]) -> RunRow:
+    if isinstance(view, SubflowView):
+        return subflow_row(view, now, errors)
+    return run_row(view, now, errors)
 
 
 def _tabs(query: Mapping[str, str], counts: StateCounts | None) -> list[Tab]:
@@ -217,6 +249,8 @@ def _chips(query: Mapping[str, str], search: Search) -> list[Chip]:
         Chip(word, link("/runs", {**query, "q": " ".join(w for w in words_in_force if w != word)}))
         for word in words_in_force
     ]
+    if query["subflows"]:
+        chips.append(Chip("sub-flows too", link("/runs", {**query, "subflows": ""})))
     if query["since"]:
         chips.append(Chip(AGES[query["since"]], link("/runs", {**query, "since": ""})))
     return chips

@@ -7,6 +7,8 @@ const scope = document.body.dataset.liveStream;
 const badge = /** @type {HTMLElement} */ (document.getElementById("connection"));
 const stale = /** @type {HTMLElement} */ (document.getElementById("stale"));
 const SILENCE = 40000;
+// A list that is the page; tables within a region come and go with it.
+const LIST = "main table:not([data-live] table)";
 let stoppedAt = 0;
 let heardAt = 0;
 let over = false;
@@ -106,7 +108,7 @@ async function refresh() {
     const answer = await fetch(location.href, { headers: { "Headway-Live": "1", "Headway-Keep": keep } });
     if (!answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    if (Boolean(page.querySelector("main table")) !== Boolean(document.querySelector("main table"))) {
+    if (Boolean(page.querySelector(LIST)) !== Boolean(document.querySelector(LIST))) {
       // The first row ever, or the last one gone: the page is another one.
       document.querySelector("main")?.replaceWith(/** @type {Element} */ (page.querySelector("main")));
     }

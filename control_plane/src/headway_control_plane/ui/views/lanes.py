@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from headway_control_plane.projections.tasks import Bin, Task, TaskGroup
 from headway_control_plane.ui.views.axis import Axis
+from headway_control_plane.ui.views.parts import ICONS
 from headway_control_plane.ui.views.timeline import Area, Lane, call_shapes
 from headway_control_plane.ui.words import duration, plural, skipped
 
@@ -103,10 +104,10 @@ def call_lane(task: Task, axis: Axis, now: datetime, base: str) -> Lane:
         key=task.call.hex(),
         label=name,
         state=task.status,
-        icon="flow" if task.kind == "flow" else _ICONS.get(task.status, task.status),
+        icon="flow" if task.kind == "flow" else ICONS.get(task.status, task.status),
         title=f"{name}: {task.status}, {note}",
         note=note,
-        href=f"{base}&task={task.call.hex()}#log",
+        href=call_href(task, base),
         shapes=call_shapes(
             axis,
             task.started_at,
@@ -117,7 +118,13 @@ def call_lane(task: Task, axis: Axis, now: datetime, base: str) -> Lane:
     )
 
 
-_ICONS = {"retrying": "pending", "interrupted": "crashed"}
+def call_href(task: Task, base: str) -> str:
+    """Return where a call is looked at: a sub-flow on a page of its own, another in the log of the page `base`."""
+    if task.kind != "flow":
+        return f"{base}&task={task.call.hex()}#log"
+    path, _, query = base.partition("?")
+    run = "/".join(path.split("/")[:3])  # base may be the page of the sub-flow around it
+    return f"{run}/flows/{task.call.hex()}?{query}"
 
 
 def group_lane(group: TaskGroup, bins: Sequence[Bin], columns: int, key: str, href: str) -> Lane:
@@ -129,7 +136,7 @@ def group_lane(group: TaskGroup, bins: Sequence[Bin], columns: int, key: str, hr
         key=key,
         label=name,
         state=status,
-        icon=_ICONS.get(status, status),
+        icon=ICONS.get(status, status),
         title=f"{name}: {plural(group.total, 'call')}, {note}",
         note=note,
         href=href,

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from headway_control_plane.application.json_values import read_foreign
 from headway_control_plane.projections.run_view import RunView
+from headway_control_plane.projections.subflows import SubflowView
 from headway_control_plane.ui.words import Moment, duration, moment
 
 
@@ -20,6 +21,7 @@ class RunRow:
     id: UUID
     href: str
     state: str
+    icon: str
     flow: str
     name: str
     deployment: str
@@ -30,6 +32,11 @@ class RunRow:
     took: str
     tasks: str
     tasks_href: str
+    within: str = ""  # of a sub-flow: the flow of its run
+
+
+ICONS = {"retrying": "pending", "interrupted": "crashed"}
+"""Signs of those statuses of calls that have none of their own."""
 
 
 def run_row(view: RunView, now: datetime, errors: Mapping[bytes, str] | None = None) -> RunRow:
@@ -41,6 +48,7 @@ def run_row(view: RunView, now: datetime, errors: Mapping[bytes, str] | None = N
         id=view.id,
         href=f"/runs/{view.id}",
         state=view.state,
+        icon=view.state,
         flow=view.flow,
         name=view.name,
         deployment=view.deployment.name,
@@ -52,6 +60,43 @@ def run_row(view: RunView, now: datetime, errors: Mapping[bytes, str] | None = N
         tasks=task_words(view),
         tasks_href=f"/runs/{view.id}#tasks",
     )
+
+
+def subflow_row(view: SubflowView, now: datetime, errors: Mapping[bytes, str]) -> RunRow:
+    """Shape one sub-flow for a list of runs."""
+    message = errors.get(view.error_text, "")
+    why = f"{view.error_class}: {message}" if message else view.error_class
+    length = view.duration(now)
+    run = f"/runs/{view.run.id}"
+    return RunRow(
+        id=view.place,
+        href=f"{run}/flows/{view.call.hex()}",
+        state=view.status,
+        icon=ICONS.get(view.status, view.status),
+        flow=view.name,
+        name=view.run.name,
+        deployment=view.deployment.name,
+        reason=why or subflow_words(view.status),
+        reason_href=None,
+        age=moment(view.ended_at or view.started_at, now),
+        age_word="ended" if view.ended_at else "started",
+        took=duration(length) if length is not None else "",
+        tasks="",
+        tasks_href="",
+        within=view.flow or "(name withheld)",
+    )
+
+
+def subflow_words(status: str) -> str:
+    """Say in a few words how a sub-flow stands."""
+    return {
+        "running": "executing in its run",
+        "retrying": "waits to be tried again",
+        "paused": "waits with its run",
+        "skipped": "kept from an earlier attempt",
+        "cancelled": "cancelled",
+        "interrupted": "its attempt ended before it did",
+    }.get(status, status)
 
 
 def first_lines(contents: Mapping[bytes, bytes]) -> dict[bytes, str]:

@@ -16,8 +16,8 @@ from headway_control_plane.projections.logs import LogLine
 from headway_control_plane.projections.run_view import RunView
 from headway_control_plane.projections.tasks import Task
 from headway_control_plane.ui import words
-from headway_control_plane.ui.views.lanes import WITHHELD
-from headway_control_plane.ui.views.parts import Fact, compact, link
+from headway_control_plane.ui.views.lanes import WITHHELD, call_href
+from headway_control_plane.ui.views.parts import ICONS, Fact, compact, link
 from headway_control_plane.ui.words import Moment, duration, moment
 
 
@@ -47,6 +47,14 @@ def error_card(run: RunView, error: ErrorView | None, *, permitted: bool) -> Err
     """Return the card of a run that failed, crashed, or waits to be tried again."""
     if error is None and run.state not in {RunStatus.FAILED, RunStatus.CRASHED}:
         return None
+    withheld = no_message(run, error, permitted=permitted)
+    return make_card(error, run.reason.text, next_step=next_step(run), withheld=withheld)
+
+
+def make_card(
+    error: ErrorView | None, otherwise: str, *, next_step: str, withheld: str
+) -> ErrorCard:
+    """Return the card of an error; `otherwise` is its title where nothing of it is known."""
     name = error.error_class if error else ""
     # The text comes from an agent: it may be anything.
     told: Any = error.message if error else None
@@ -54,16 +62,14 @@ def error_card(run: RunView, error: ErrorView | None, *, permitted: bool) -> Err
     frames = _frames(error.traceback if error else None)
     own = [frame for frame in frames if frame.user]
     first_line, _, rest = message.partition("\n")
-    title = (
-        f"{name}: {first_line}" if name and first_line else name or first_line or run.reason.text
-    )
+    title = f"{name}: {first_line}" if name and first_line else name or first_line or otherwise
     return ErrorCard(
         title=title,
         message=rest.strip("\n"),
         place=own[-1].place if own else "",
         frames=frames,
-        next_step=next_step(run),
-        withheld=_no_message(run, error, permitted=permitted),
+        next_step=next_step,
+        withheld=withheld,
         copy="\n".join(
             [title, message, *(f"  {frame.place}\n    {frame.code}" for frame in frames)]
         ),
@@ -81,7 +87,8 @@ def _frames(traceback: object) -> tuple[Frame, ...]:
     return tuple(frames)
 
 
-def _no_message(run: RunView, error: ErrorView | None, *, permitted: bool) -> str:
+def no_message(run: RunView, error: ErrorView | None, *, permitted: bool) -> str:
+    """Say why an error has no text, where it has none."""
     if error is None or error.message is not None or not error.error_class:
         return ""
     if not permitted:
@@ -250,12 +257,12 @@ def task_rows(tasks: Iterable[Task], now: datetime, base: str) -> list[TaskRow]:
             name=task.name or WITHHELD,
             kind=task.kind,
             status=task.status,
-            icon={"retrying": "pending", "interrupted": "crashed"}.get(task.status, task.status),
+            icon=ICONS.get(task.status, task.status),
             started=moment(task.started_at, now),
             took=duration((task.ended_at or now) - task.started_at),
             tries=str(task.tries) if task.tries != 1 else "",
             note=_task_note(task),
-            href=f"{base}&task={task.call.hex()}#log",
+            href=call_href(task, base),
             result=words.size(int(task.result["size_bytes"])) if task.result else "",
         )
         for task in tasks

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from headway.cli import run_text
+from headway.cli import run_text, subflow_text
 from headway.cli.client import Client, Json
 from headway.cli.moments import instant, now
 from headway.cli.output import json_option, print_fields, print_json, print_json_line, print_table
@@ -14,6 +14,7 @@ from headway.cli.progress import Watch
 from headway.cli.text import STYLES
 from headway.cli.verbs.forks import plan, rerun, resume, retry
 from headway.cli.verbs.run import read_value
+from headway.cli.verbs.subflows import flows, show_flow
 from headway.cli.waiting import stay
 
 _STATES = (
@@ -40,10 +41,17 @@ def runs() -> None:
 @click.option("-q", "--search", help="Text in the name or the flow.")
 @click.option("--since", help="Made at or after: 2026-11-22T08:00Z, or 30m, 24h, 7d ago.")
 @click.option("--until", help="Made before, written like --since.")
+@click.option("--subflows", is_flag=True, help="Also sub-flows, the first 100 of each run.")
 @click.option("-n", "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 @json_option
 def list_runs(
-    states: tuple[str, ...], tags: tuple[str, ...], limit: int, output: str, **filters: Any
+    *,
+    states: tuple[str, ...],
+    tags: tuple[str, ...],
+    subflows: bool,
+    limit: int,
+    output: str,
+    **filters: Any,
 ) -> None:
     """List runs, newest first."""
     client = Client.of_profile()
@@ -58,6 +66,7 @@ def list_runs(
             q=filters["search"],
             since=instant(filters["since"]),
             until=instant(filters["until"]),
+            subflows="true" if subflows else None,
         )
     )
     if output == "json":
@@ -69,15 +78,20 @@ def list_runs(
         if filtered
         else "There is no run yet. Start one: headway run DEPLOYMENT"
     )
-    print_table(run_text.HEADS, run_text.rows(found, now()), empty=empty)
+    rows = subflow_text.listed_rows if subflows else run_text.rows
+    print_table(run_text.HEADS, rows(found, now()), empty=empty)
 
 
 @runs.command()
 @click.argument("run_id", metavar="ID")
+@click.option("--flow", "call", help="Its sub-flow of this call, or of any beginning of the key.")
 @json_option
-def show(run_id: str, output: str) -> None:
+def show(run_id: str, call: str | None, output: str) -> None:
     """Show a run: state, reason, parameters, error or result."""
     client = Client.of_profile()
+    if call:
+        show_flow(client, client.find_run(run_id), call, output)
+        return
     run = client.get(f"/runs/{client.find_run(run_id)}")
     if output == "json":
         print_json(run)
@@ -114,11 +128,14 @@ def watch(run_id: str, timeout: float | None, output: str) -> None:
     help="Least severe.",
 )
 @click.option("-q", "--search", help="Text in the line.")
+@click.option("--call", help="Of this call and what it called: its key, or any beginning of it.")
 @json_option
 def logs(run_id: str, follow: bool, output: str, **filters: Any) -> None:
     """Print the lines of a run's output."""
     client = Client.of_profile()
     found = client.find_run(run_id)
+    if follow and filters["call"]:
+        raise click.UsageError("--follow shows the lines of the whole run: leave out --call.")
     lines = _follow(client, found) if follow else _read(client, found, filters)
     printed = False
     for line in lines:
@@ -190,7 +207,7 @@ def _ask(run: Json, output: str) -> None:
         click.echo(run_text.question(wait))
 
 
-for verb in (resume, retry, rerun, plan):
+for verb in (resume, retry, rerun, plan, flows):
     runs.add_command(verb)
 
 
@@ -217,6 +234,7 @@ def _read(client: Client, run_id: str, filters: dict[str, Any]) -> Iterator[Json
             attempt=filters["attempt"],
             level=filters["level"],
             q=filters["search"],
+            call=filters["call"],
         )
         yield from page["lines"]
         after = page["last_line"]

@@ -4,12 +4,12 @@ SET search_path = headway;
 -- Part of the read model `task_timeline`: the first sub-flows of each run, each as its newest attempt has it. `place` is its place in the list
 -- of runs: like a run's id it begins with the millisecond of its start, so that both are walked in one order.
 CREATE TABLE subflow (
-  ws bigint NOT NULL, version integer NOT NULL, run uuid NOT NULL, call bytea NOT NULL,
-  place uuid NOT NULL, fence bigint NOT NULL, parent bytea NOT NULL, name text NOT NULL,
-  status text NOT NULL,                        -- as of task_timeline, and paused
-  first_offset bigint NOT NULL,
+  ws bigint NOT NULL, version integer NOT NULL, run uuid NOT NULL, place uuid NOT NULL,
+  call bytea NOT NULL, parent bytea NOT NULL, error_text bytea NOT NULL,
+  fence bigint NOT NULL, first_offset bigint NOT NULL,
+  name text NOT NULL, status text NOT NULL,    -- as of task_timeline, and paused
+  error_class text NOT NULL,
   started_at timestamptz NOT NULL, ended_at timestamptz,
-  error_class text NOT NULL, error_text bytea NOT NULL,
   PRIMARY KEY (ws, version, run, call)
 ) WITH (fillfactor = 80);
 CREATE UNIQUE INDEX subflow_by_place ON subflow (ws, version, place);

@@ -1,0 +1,68 @@
+"""`headway runs flows`: the sub-flows of a run; and the card of one, which `headway runs show --flow` prints."""
+
+import click
+
+from headway.cli import run_text, subflow_text
+from headway.cli.client import Client
+from headway.cli.moments import now
+from headway.cli.output import json_option, print_fields, print_json, print_table
+
+_STATUSES = (
+    "running", "retrying", "completed", "failed", "cancelled", "skipped", "interrupted",
+)  # fmt: skip
+
+
+@click.command()
+@click.argument("run_id", metavar="ID")
+@click.option(
+    "--state",
+    "statuses",
+    multiple=True,
+    type=click.Choice(_STATUSES),
+    help="Any of these. Repeatable.",
+)
+@click.option("--attempt", type=click.IntRange(1), help="The newest if left out.")
+@click.option("-n", "--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
+@json_option
+def flows(
+    run_id: str, statuses: tuple[str, ...], attempt: int | None, limit: int, output: str
+) -> None:
+    """List the sub-flows of a run, in the order in which they were heard of."""
+    client = Client.of_profile()
+    run = client.find_run(run_id)
+    found: list[dict[str, object]] = []
+    after = 0
+    while len(found) < limit:
+        page = client.get(
+            f"/runs/{run}/flows",
+            attempt=attempt,
+            status=list(statuses),
+            after=after or None,
+            limit=min(200, limit - len(found)),
+        )
+        found.extend(page["items"])
+        if page["next"] is None:
+            break
+        after = page["next"]
+    if output == "json":
+        print_json(found)
+        return
+    print_table(
+        subflow_text.HEADS,
+        subflow_text.rows(found, now()),
+        empty="This attempt called no sub-flow.",
+    )
+
+
+def show_flow(client: Client, run: str, call: str, output: str) -> None:
+    """Print what is known of one sub-flow."""
+    flow = client.get(f"/runs/{run}/flows/{call}")
+    if output == "json":
+        print_json(flow)
+        return
+    print_fields(subflow_text.card(flow, now()))
+    for line in run_text.error_lines(flow["error"]):
+        click.echo(line)
+    step = subflow_text.next_step(flow)
+    if step:
+        click.echo(f"Next: {step}", err=True)
