@@ -92,7 +92,7 @@ TOPICS = (
     ),
     Topic(
         "what-is-kept",
-        "Caching, targets, transactions",
+        "Caching, targets, transactions, codecs",
         "headway",
         (
             "CachePolicy",
@@ -104,6 +104,7 @@ TOPICS = (
             "transaction",
             "Transaction",
             "TransactionStep",
+            "register_codec",
         ),
         "Guides: [caching](../guides/caching.md), [targets](../guides/targets.md), [transactions](../guides/transactions.md).",
     ),
@@ -140,6 +141,7 @@ TOPICS = (
             "WaitTimedOut",
             "WorkerDied",
             "UnserializableResult",
+            "ResultTooLarge",
             "TargetMissing",
             "WrongTarget",
             "RolledBack",

@@ -1,11 +1,15 @@
 """What the operator decides: options first, then HEADWAY_* variables, then defaults. The one reader of the environment."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+RESULT_MAX = 1 << 30
+"""Bytes of one result's encoded value; a call with more fails."""
+_UNITS = {"": 0, "KiB": 10, "MiB": 20, "GiB": 30}
 ENVIRONMENTS_FILE = "environments.toml"
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -62,6 +66,7 @@ class Settings:
     parent_fd: int | None
     reconnect_cap: float
     allow_faults: Path | None
+    result_max: int
     base_env: Mapping[str, str] = field(repr=False)
 
 
@@ -93,6 +98,7 @@ def load(options: Options, environ: Mapping[str, str] | None = None) -> Settings
         parent_fd=options.parent_fd,
         allow_faults=options.allow_faults or _path(env, "HEADWAY_AGENT_ALLOW_FAULTS"),
         reconnect_cap=_seconds(env, "HEADWAY_RECONNECT_CAP", 15.0),
+        result_max=_bytes(env, "HEADWAY_AGENT_RESULT_MAX", RESULT_MAX),
         base_env=env,
     )
 
@@ -144,6 +150,14 @@ def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
     if not 0 < seconds < 3_600:
         raise BadSetting(f"{name} is {text!r}: write seconds, above 0 and below an hour.")
     return seconds
+
+
+def _bytes(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name, "")
+    match = re.fullmatch(r"(\d{1,18})\s*(|KiB|MiB|GiB)", text.strip()) if text else None
+    if text and (match is None or not int(match[1])):
+        raise BadSetting(f"{name} is {text!r}: write a size, as 500 MiB or 2 GiB.")
+    return int(match[1]) << _UNITS[match[2]] if match else default
 
 
 def _slots(options: Options, env: Mapping[str, str]) -> int:

@@ -21,6 +21,7 @@ from headway.errors import (
     NotInRun,
     ParameterError,
     Problem,
+    ResultTooLarge,
     RolledBack,
     SecretError,
     SecretNotFound,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from headway.graph_steps import InvalidGraph
     from headway.graphs import dag_flow
     from headway.logs import get_run_logger
+    from headway.payloads import register_codec
     from headway.target_kinds import FileTarget, TableTarget
     from headway.waits import sleep, sleep_until, suspend, wait_for_event, wait_for_input
 
@@ -73,6 +75,7 @@ __all__ = [
     "ParameterError",
     "Problem",
     "ProcessRunner",
+    "ResultTooLarge",
     "RolledBack",
     "RunContext",
     "Secret",
@@ -103,6 +106,7 @@ __all__ = [
     "flow",
     "get_run_logger",
     "redact",
+    "register_codec",
     "run_context",
     "secret",
     "sleep",
@@ -123,6 +127,7 @@ _LAZY = {
     "TableTarget": "headway.target_kinds",
     "dag_flow": "headway.graphs",
     "get_run_logger": "headway.logs",
+    "register_codec": "headway.payloads",
     "sleep": "headway.waits",
     "sleep_until": "headway.waits",
     "suspend": "headway.waits",

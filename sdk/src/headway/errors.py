@@ -96,7 +96,22 @@ class UnserializableResult(HeadwayError, TypeError):
         self.type_name = type_name
         super().__init__(
             f"a value of type {type_name} cannot be kept{': ' + reason if reason else ''}; return plain data, register a codec"
-            ' (headway.payloads.register_codec), or opt in to pickle with @task(result="pickle")'
+            ' (headway.register_codec), or opt in to pickle with @task(result="pickle")'
+        )
+
+
+class ResultTooLarge(HeadwayError, ValueError):
+    """A call's encoded result has more bytes than one value may have. The call fails, for no later attempt could skip it.
+
+    `limit` is the most, in bytes; `call` names the call.
+    """
+
+    def __init__(self, limit: int, call: str = "") -> None:
+        self.limit = limit
+        self.call = call
+        super().__init__(
+            f"the result of {call or 'a call'} has more than {limit} bytes, which is the most that this agent keeps of one value;"
+            " write it to a file or store of yours and return its path, return it in parts, or raise HEADWAY_AGENT_RESULT_MAX"
         )
 
 
@@ -154,6 +169,7 @@ for _public in (
     SecretError,
     SecretNotFound,
     ForgottenAwait,
+    ResultTooLarge,
     UnserializableResult,
     EntrypointError,
     EntrypointNotFound,

@@ -6,6 +6,7 @@ The text depends on the value alone, so that it can also identify the value (hea
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import pathlib
 from collections.abc import Callable, Iterable
@@ -13,9 +14,11 @@ from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, Flag
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
+from headway import codecs, formats
+from headway.codecs import BinaryCodec, Codec
 from headway.errors import UnserializableResult
 from headway.futures import Future, Futures, allow_failure
 from headway.secrets import Secret
@@ -26,27 +29,16 @@ _KEYS = frozenset({str})
 _DIGITS_BITS_MAX = 1024  # beyond, decimal conversion is slow and limited by the interpreter
 
 
-class Codec(NamedTuple):
-    """How one type is written: a JSON-able value, and back."""
-
-    tag: str
-    encode: Callable[[Any], Any]
-    decode: Callable[[Any], Any]
-
-
-_by_type: dict[type, Codec] = {}
-_by_tag: dict[str, Codec] = {}
-
-
 def register(kind: type, codec: Codec) -> None:
     if (
         kind in _RESERVED_TYPES
         or codec.tag in _RESERVED_TAGS
-        or (kind not in _by_type and codec.tag in _by_tag)
+        or formats.is_ours(codec.tag)
+        or (kind not in codecs.by_type and codec.tag in codecs.by_tag)
     ):
         raise ValueError(f"type {kind.__name__} or codec name {codec.tag!r} is taken")
-    _by_type[kind] = codec
-    _by_tag[codec.tag] = codec
+    codecs.by_type[kind] = codec
+    codecs.by_tag[codec.tag] = codec
 
 
 KeyOf = Callable[[Any], str | None]
@@ -56,9 +48,9 @@ def _no_key(_value: Any) -> str | None:
     return None
 
 
-def dumps(value: Any) -> bytes:
-    """The value's text in UTF-8. Raises UnserializableResult."""
-    return _text(value, None)
+def dumps(value: Any, *, canonical: bool = False) -> bytes:
+    """The value's text in UTF-8; `canonical`: as that function. Raises UnserializableResult."""
+    return _text(value, _no_key if canonical else None)
 
 
 def canonical(value: Any, key_of: KeyOf = _no_key) -> bytes:
@@ -118,10 +110,17 @@ class _Encoder:
             return self._items(value)
         if kind is dict:
             return self._dict(value)
-        codec = _by_type.get(kind)
-        if codec is not None:
-            return {TAG: codec.tag, "v": self.encode(codec.encode(value))}
-        return self._composite(value, kind)
+        codec = codecs.of_type(kind)
+        if codec is None:
+            return self._composite(value, kind)
+        if isinstance(codec, BinaryCodec):
+            return self._binary(value, codec)
+        return {TAG: codec.tag, "v": self.encode(codec.encode(value))}
+
+    def _binary(self, value: Any, codec: BinaryCodec) -> dict[str, str]:
+        if self._canonical:
+            return {TAG: codec.tag, "sha256": hashlib.sha256(codec.identity(value)).hexdigest()}
+        return {TAG: codec.tag, "v": base64.b64encode(codec.bytes_of(value)).decode()}
 
     def _items(self, values: Iterable[Any]) -> list[Any]:
         listed = list(values)
@@ -252,8 +251,12 @@ def decode(tagged: Any) -> Any:
     tag = tagged.get(TAG)
     if tag is None:
         return {name: decode(each) for name, each in tagged.items()}
-    codec = _by_tag.get(tag)
-    return codec.decode(decode(tagged["v"])) if codec is not None else _STRUCTURES[tag](tagged)
+    codec = codecs.named(tag)
+    if codec is None:
+        return _STRUCTURES[tag](tagged)
+    if isinstance(codec, BinaryCodec):
+        return codec.read(base64.b64decode(tagged["v"], validate=True))
+    return codec.decode(decode(tagged["v"]))
 
 
 def _decode_dataclass(tagged: dict[str, Any]) -> Any:
@@ -346,7 +349,7 @@ _STANDARD: dict[type, Codec] = {
     pathlib.PurePosixPath: Codec("pure_posix_path", str, pathlib.PurePosixPath),
     pathlib.PureWindowsPath: Codec("pure_windows_path", str, pathlib.PureWindowsPath),
 }
-_by_type.update(_STANDARD)
-_by_tag.update({codec.tag: codec for codec in _STANDARD.values()})
+for _kind, _codec in _STANDARD.items():
+    codecs.add(_kind, _codec)
 _RESERVED_TYPES = frozenset({*_SCALARS, *_STANDARD, list, dict, tuple, set, frozenset})
-_RESERVED_TAGS = frozenset({*_STRUCTURES, *_by_tag, "call", "allow_failure"})
+_RESERVED_TAGS = frozenset({*_STRUCTURES, *codecs.by_tag, "call", "allow_failure"})

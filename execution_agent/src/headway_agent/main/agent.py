@@ -112,6 +112,7 @@ async def _runner(
         settings.roots,
         settings.base_env,
         fault_file=settings.allow_faults,
+        result_max=settings.result_max,
     )
     runner = Runner(state_dir, db, RunnerOptions(launch), clock)
     try:

@@ -27,6 +27,8 @@ class LaunchOptions:
     template_arguments: tuple[str, ...] = ()
     start_extra: Mapping[str, Any] = field(default_factory=dict)
     fault_file: Path | None = None
+    result_max: int = 1 << 30
+    """Bytes of one result's encoded value."""
 
 
 class Launcher:
@@ -69,6 +71,7 @@ class Launcher:
             journal=start_file.journal_of(assignment, self._dir.runs),
             store=self._dir.store,
             wake=self._wake_path,
+            result_max=self._options.result_max,
             # Equal in a whole line of runs: a call has one key in all of them.
             salt=self._dir.salt(
                 assignment.lineage[0].run if assignment.lineage else assignment.key.run

@@ -59,6 +59,7 @@ def content(
     journal: Journal,
     store: Path,
     wake: Path,
+    result_max: int,
     salt: str,
     secret_variables: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
@@ -88,6 +89,7 @@ def content(
         "salt": salt,
         "secrets": secrets.for_start(environment.secrets, kept),
         "wake": str(wake),
+        "result_max": result_max,
         "cancel_grace_us": assignment.cancel_grace_us,
         "kill_grace_us": assignment.kill_grace_us,
         "traceparent": assignment.traceparent,

@@ -219,7 +219,7 @@ def _task_options(options: Mapping[str, Any]) -> dict[str, Any]:
 def _codec(serializer: object) -> str:
     if serializer not in ("json", "pickle"):
         raise NoSuchOption(
-            f"result_serializer is 'json' or 'pickle' in Headway, not {serializer!r}: for other types, headway.payloads.register_codec"
+            f"result_serializer is 'json' or 'pickle' in Headway, not {serializer!r}: for other types, headway.register_codec"
         )
     return str(serializer)
 

@@ -10,6 +10,7 @@ from typing import Any
 from headway import pool
 from headway.completion import confirmed
 from headway.context import Call, enter, leave
+from headway.errors import ResultTooLarge
 from headway.futures import resolve, settled_after
 from headway.runtime.base_calls import Args, BaseCalls, Kwargs, raise_unseen
 from headway.runtime.cache import Lookup
@@ -73,7 +74,12 @@ class AsyncCalls(BaseCalls):
         token = enter(call)
         try:
             value = await self._tries_async(call, target, args, kwargs, started_us)
-            self._completed(call, target, started_us, value, lookup)
+            try:
+                self._completed(call, target, started_us, value, lookup)
+            except ResultTooLarge as error:
+                if target.hooks:
+                    await run_hooks_async(call, target, "failed", error=error)
+                raise
             if target.hooks and not call.is_found:
                 await run_hooks_async(call, target, "completed", value)
             return value

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from headway.completion import Exists, target_of
 from headway.context import Call
 from headway.digests import ROOT
-from headway.errors import Cancelled, Suspended
+from headway.errors import Cancelled, ResultTooLarge, Suspended
 from headway.pool import Pool
 from headway.runners import Handle, Session
 from headway.runtime.binding import bind
@@ -192,7 +192,11 @@ class BaseCalls:
         value: Any,
         told: Mapping[str, Any] | None,
     ) -> dict[str, Any]:
-        result = self._report.completed(call, target, started_us, value, told)
+        try:
+            result = self._report.completed(call, target, started_us, value, told)
+        except ResultTooLarge as error:
+            self._report.failed(call, "failed", started_us, error, call.try_number)
+            raise
         if result["codec"] == "pickle":
             self._opaque.remember(value, call.ref)
         return result

@@ -18,11 +18,18 @@ from headway import clock
 from headway.context import Call, leave_run, set_root
 from headway.digests import ROOT
 from headway.entrypoints import load_flow, use_root
-from headway.errors import Cancelled, EntrypointError, ParameterError, Suspended
+from headway.errors import (
+    Cancelled,
+    EntrypointError,
+    ParameterError,
+    ResultTooLarge,
+    Suspended,
+)
 from headway.flows import Flow
 from headway.futures import resolve
 from headway.hooks import State
 from headway.parameters import apply, validate
+from headway.payloads import MAX
 from headway.pool import Pool
 from headway.runners import AsyncRunner
 from headway.runtime import forks
@@ -58,7 +65,12 @@ def run_attempt(start: dict[str, Any], sock: socket.socket) -> int:
     cancellation = Cancellation()
     channel = Channel(sock, cancellation)
     describe = ErrorDescriber(start["root"])
-    reporter = Reporter(channel, clock.now_us, describe, ResultWriter(Path(start["run_dir"])))
+    reporter = Reporter(
+        channel,
+        clock.now_us,
+        describe,
+        ResultWriter(Path(start["run_dir"]), start.get("result_max", MAX)),
+    )
     secrets = reporter.secrets = SecretKeeper(start, channel)
     install(secrets)
     _prepare(start)
@@ -140,7 +152,14 @@ class Attempt:
             self._cancellation.retire()
             self._ended_badly(error)
         else:
+            self._complete(value, flow)
+
+    def _complete(self, value: Any, flow: Flow[..., Any]) -> None:
+        try:
             self._report.attempt_completed(value, flow.name)
+        except ResultTooLarge as error:
+            self._ended_badly(error)
+        else:
             self._tell("completed", value=value)
 
     def tell_its_end(self, state: State, message: str) -> None:

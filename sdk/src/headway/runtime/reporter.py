@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from headway import payloads
 from headway.context import Call
-from headway.errors import UnserializableResult
+from headway.errors import ResultTooLarge, UnserializableResult
 from headway.runtime.cache import Hit
 from headway.runtime.changed_code import code_of
 from headway.runtime.channel import Channel
@@ -194,10 +194,16 @@ class Reporter:
         return frame
 
     def _result(self, value: Any, name: str, lost: str, *, pickled: bool = False) -> dict[str, Any]:
-        """A value that cannot be kept is no failure of the call: the flow has it. `lost` says what follows from it."""
+        """A value that cannot be kept is no failure of the call: the flow has it. `lost` says what follows from it.
+
+        Raises ResultTooLarge, which is one.
+        """
         try:
-            payload = payloads.encode(value, pickled=pickled)
+            most = self._write_result.most
+            payload = payloads.encode(value, pickled=pickled, most=most)
             result = self._write_result(payload)
+        except ResultTooLarge as error:
+            raise ResultTooLarge(error.limit, name) from None
         except (UnserializableResult, OSError) as error:
             self._warn_once(f"{name}: {lost}, for its result could not be kept: {error}")
             return self._write_result(payloads.NONE)

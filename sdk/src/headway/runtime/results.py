@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from headway.payloads import INLINE_MAX, CodecName, Payload
+from headway.payloads import INLINE_MAX, MAX, CodecName, Payload
 from headway.runtime.frames_log import sync_directory
 
 RESULTS = "results"
@@ -19,8 +19,10 @@ RESULTS = "results"
 class ResultWriter:
     """Makes a frame's `result`: small values inline, large ones as a file named by its digest."""
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, most: int = MAX) -> None:
         self._folder = run_dir / RESULTS
+        self.most = most
+        """Bytes that one value may have."""
 
     def __call__(self, payload: Payload) -> dict[str, Any]:
         described: dict[str, Any] = {

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from headway.completion import confirmed
 from headway.context import Call, enter, leave
-from headway.errors import Cancelled
+from headway.errors import Cancelled, ResultTooLarge
 from headway.futures import resolve, settled_after, worker
 from headway.runners import Work
 from headway.runtime.base_calls import Args, BaseCalls, Kwargs, raise_unseen
@@ -62,7 +62,12 @@ class SyncCalls(BaseCalls):
         token = enter(call)
         try:
             value = self._tries(call, target, args, kwargs, started_us)
-            self._completed(call, target, started_us, value, lookup)
+            try:
+                self._completed(call, target, started_us, value, lookup)
+            except ResultTooLarge as error:
+                if target.hooks:
+                    run_hooks(call, target, "failed", error=error)
+                raise
             if target.hooks and not call.is_found:
                 run_hooks(call, target, "completed", value)
             return value

@@ -1,0 +1,61 @@
+"""Which codec writes a type, and which one reads what bears a name. Those of headway.formats come with the first such value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import BytesIO
+from typing import IO, Any, NamedTuple
+
+from headway import formats
+
+
+class Codec(NamedTuple):
+    """How one type is written: a JSON-able value, and back."""
+
+    tag: str
+    encode: Callable[[Any], Any]
+    decode: Callable[[Any], Any]
+
+
+class BinaryCodec(NamedTuple):
+    """How a type is written whose values are mostly numbers: as bytes, which are a file of their own where they are large."""
+
+    tag: str
+    write: Callable[[Any, IO[bytes]], None]
+    """Writes the value into a file. Raises UnserializableResult."""
+    read: Callable[[bytes], Any]
+    identity: Callable[[Any], bytes]
+    """Equal for equal values, whatever their layout in memory. Raises UnserializableResult."""
+    suffix: str
+    """Of the name of such a file."""
+
+    def bytes_of(self, value: Any) -> bytes:
+        sink = BytesIO()
+        self.write(value, sink)
+        return sink.getvalue()
+
+
+by_type: dict[type, Codec | BinaryCodec] = {}
+by_tag: dict[str, Codec | BinaryCodec] = {}
+
+
+def add(kind: type, codec: Codec | BinaryCodec) -> None:
+    """As `register`, for headway.formats. What the user has registered for a type stays."""
+    by_type.setdefault(kind, codec)
+    by_tag[codec.tag] = codec
+
+
+def of_type(kind: type) -> Codec | BinaryCodec | None:
+    """The codec of exactly this type."""
+    codec = by_type.get(kind)
+    if codec is None and formats.load(kind.__module__):
+        codec = by_type.get(kind)
+    return codec
+
+
+def named(tag: str) -> Codec | BinaryCodec | None:
+    """Raises ImportError when its package is gone."""
+    codec = by_tag.get(tag)
+    if codec is None and formats.load(tag):
+        codec = by_tag.get(tag)
+    return codec
