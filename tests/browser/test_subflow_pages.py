@@ -54,6 +54,7 @@ def tell_failed(script: Script) -> Script:
     script.call("columns", 25, 30, parent=inner)
     script.call("empty", 52.1, 52.2, kind=FLOW)
     script.call(HOSTILE, 52.3, 52.4, kind=FLOW)
+    script.call("kept", 52.5, 52.5, "skipped", kind=FLOW)
     script.say(10, "uploading", call=call_key("upload", 0, outer))
     script.say(26, "14 columns expected", "WARNING", call=call_key("columns", 0, inner))
     script.say(27, "not of a sub-flow", call=call_key("extract"))
@@ -97,8 +98,8 @@ def test_the_list_shows_subflows_when_asked_and_counts_them(history, window):
     expect(page.locator("tbody tr")).to_have_count(3)
     page.get_by_label("Sub-flows").check()
     page.get_by_role("button", name="Filter").click()
-    expect(page.locator("tbody tr")).to_have_count(9)
-    expect(page.locator("#tabs a[aria-current]")).to_contain_text("9")
+    expect(page.locator("tbody tr")).to_have_count(10)
+    expect(page.locator("#tabs a[aria-current]")).to_contain_text("10")
     expect(page.locator("tbody")).to_contain_text("sub-flow of nightly-etl")
     page.locator("#tabs").get_by_role("link", name="Failed").click()
     expect(page.locator("tbody tr")).to_have_count(3)
@@ -146,6 +147,14 @@ def test_a_subflow_that_works_is_followed(history, window):
     visit.server.call(crashes)
     expect(page.locator("#head .badge")).to_have_text("Interrupted")
     assert world is not None
+
+
+def test_a_kept_subflow_says_why_nothing_was_called(history, window):
+    visit = window()
+    key = call_key("kept").hex()
+    page = visit.open(f"/runs/{history.failed.run}/flows/{key}")
+    expect(page.locator("#answer")).to_contain_text("kept from an earlier attempt")
+    expect(page.locator("#tasks")).to_contain_text("its result was there already")
 
 
 def test_a_call_that_is_no_subflow_has_no_page(history, window):

@@ -76,9 +76,8 @@ class Reader:
             "limit": limit,
         }
         async with self._reading(ws) as connection:
-            head = (await _head(connection, ws)).cursor
             rows = await (await connection.execute(_SQL["stream"], page)).fetchall()
-            return [_recorded(row, head.epoch) for row in rows]
+            return [_recorded(row[:-1], row[-1]) for row in rows]
 
     async def follow(
         self, ws: int, after: Cursor, streams: Sequence[Stream] | None = None

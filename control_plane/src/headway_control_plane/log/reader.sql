@@ -60,8 +60,8 @@ SELECT e.* FROM (
 ) e LIMIT %(limit)s
 
 -- name: stream
--- One stream behind a version.
-SELECT e.* FROM (SELECT seg FROM segment_index WHERE ws = %(ws)s ORDER BY seg) s CROSS JOIN LATERAL (
+-- One stream behind a version; with each event the log's present epoch.
+SELECT e.*, (SELECT h.epoch FROM workspace_head h WHERE h.ws = %(ws)s) FROM (SELECT seg FROM segment_index WHERE ws = %(ws)s ORDER BY seg) s CROSS JOIN LATERAL (
   SELECT e."offset", e.epoch, e.seg, e.stream_kind, e.stream_id, e.fence, e.version, e.type, e.schema_version, e.event_id,
     e.occurred_at, e.recorded_at, e.actor, e.causation, e.traceparent, e.payload, e.chain
   FROM event e WHERE e.ws = %(ws)s AND e.seg = s.seg AND e.stream_kind = %(kind)s AND e.stream_id = %(id)s

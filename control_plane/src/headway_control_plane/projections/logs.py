@@ -90,18 +90,14 @@ async def read_lines(
 async def read_tail(
     connection: Connection, ws: int, run: UUID, fence: int, *, limit: int = 20
 ) -> LogPage:
-    """Return the last lines."""
-    newest = (
-        select(log_chunk.c.first_line, log_chunk.c.lines)
-        .where(log_chunk.c.ws == ws, log_chunk.c.run == run, log_chunk.c.fence == fence)
-        .order_by(log_chunk.c.first_line.desc())
-        .limit(1)
-    )
-    rows = await fetch(connection, newest)
-    last = rows[0]["first_line"] + rows[0]["lines"] - 1 if rows else 0
-    return await read_lines(
-        connection, ws, run, fence, after_line=max(0, last - limit), limit=limit
-    )
+    """Return the last lines; of very small chunks fewer than asked for."""
+    rows = await fetch(connection, _last_chunks(ws, run, fence, limit))
+    chunks = [_chunk(row) for row in reversed(rows)]
+    if not chunks:
+        return LogPage((), 0, more=False)
+    last = chunks[-1].first_line + chunks[-1].lines - 1
+    after = max(last - limit, chunks[0].first_line - 1)
+    return await asyncio.to_thread(_collect, chunks, after, limit, LogFilter())
 
 
 def _chunks_from(ws: int, run: UUID, fence: int, after_line: int) -> Select[Any]:
@@ -118,6 +114,33 @@ def _chunks_from(ws: int, run: UUID, fence: int, after_line: int) -> Select[Any]
         select(log_chunk.c.first_line, log_chunk.c.lines, log_chunk.c.bytes)
         .where(*of_attempt, log_chunk.c.first_line >= func.coalesce(holding, 0))
         .order_by(log_chunk.c.first_line)
+        .limit(CHUNKS_OF_A_PAGE)
+    )
+
+
+def _last_chunks(ws: int, run: UUID, fence: int, lines: int) -> Select[Any]:
+    """The chunks that hold the last lines, the newest first."""
+    of_attempt = (log_chunk.c.ws == ws, log_chunk.c.run == run, log_chunk.c.fence == fence)
+    other = log_chunk.alias("other")
+    of_other = (other.c.ws == ws, other.c.run == run, other.c.fence == fence)
+    newest = (
+        select(other.c.first_line + other.c.lines - lines)
+        .where(*of_other)
+        .order_by(other.c.first_line.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    holding = (
+        select(other.c.first_line)
+        .where(*of_other, other.c.first_line <= newest)
+        .order_by(other.c.first_line.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return (
+        select(log_chunk.c.first_line, log_chunk.c.lines, log_chunk.c.bytes)
+        .where(*of_attempt, log_chunk.c.first_line >= func.coalesce(holding, 0))
+        .order_by(log_chunk.c.first_line.desc())
         .limit(CHUNKS_OF_A_PAGE)
     )
 

@@ -7,12 +7,13 @@ from functools import cached_property
 from typing import Any
 
 from psycopg.rows import dict_row
-from sqlalchemy import Executable
+from sqlalchemy import Executable, ScalarSelect, select
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql.expression import ClauseElement
 
 from headway_control_plane.db.pool import Connection, Database
 from headway_control_plane.db.roles import Role
+from headway_control_plane.db.tables import projection_active
 
 _ANY_PLAN = {"plan_cache_mode": "force_generic_plan"}
 _DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
@@ -66,3 +67,12 @@ def compile_statement(statement: Executable) -> tuple[bytes, dict[str, Any]]:
     assert isinstance(statement, ClauseElement)
     compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
     return str(compiled).encode(), dict(compiled.params)
+
+
+def active_version() -> ScalarSelect[int]:
+    """The version of the task timeline that is read, as part of a statement."""
+    return (
+        select(projection_active.c.version)
+        .where(projection_active.c.projection == "task_timeline")
+        .scalar_subquery()
+    )

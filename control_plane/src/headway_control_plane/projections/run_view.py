@@ -8,7 +8,19 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Select, Uuid, and_, bindparam, func, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    BindParameter,
+    Select,
+    Uuid,
+    and_,
+    bindparam,
+    func,
+    select,
+    true,
+)
+from sqlalchemy.sql.selectable import LateralFromClause
 
 from headway_control_plane.application.create_run import NewRun
 from headway_control_plane.db.pool import Connection
@@ -21,14 +33,15 @@ from headway_control_plane.db.tables import (
     run,
     run_wait,
     session,
+    task_counts,
 )
 from headway_control_plane.domain.run.events import Waiting
 from headway_control_plane.domain.run.evolve import read_labels
 from headway_control_plane.domain.run.state import Fork, RunStatus
 from headway_control_plane.domain.session.state import SessionStatus
-from headway_control_plane.projections import tasks
-from headway_control_plane.projections.reading import Prepared, fetch
+from headway_control_plane.projections.reading import Prepared, active_version, fetch
 from headway_control_plane.projections.reasons import Circumstances, Reason, reason_of
+from headway_control_plane.projections.task_fold import STATUSES
 from headway_control_plane.projections.tasks import TaskCounts
 
 
@@ -96,13 +109,37 @@ async def load_runs(
         return []
     found = await fetch(connection, _VIEWS, ws=ws, runs=list(ids))
     rows = {row["run"]: row for row in found}
-    sums = await tasks.counts(connection, ws, list(rows))
-    return [_view(rows[each], sums.get(each), now) for each in ids if each in rows]
+    return [_view(rows[each], _sums(rows[each]), now) for each in ids if each in rows]
+
+
+def _sums(row: Mapping[str, Any]) -> TaskCounts | None:
+    """The sums of the newest attempt that has called anything."""
+    if row["called_by"] is None:
+        return None
+    return TaskCounts(row["called_by"], **{status: row[f"calls_{status}"] for status in STATUSES})
+
+
+def _newest_sums(ws: BindParameter[int]) -> LateralFromClause:
+    return (
+        select(
+            task_counts.c.fence.label("called_by"),
+            *(task_counts.c[status].label(f"calls_{status}") for status in STATUSES),
+        )
+        .where(
+            task_counts.c.ws == ws,
+            task_counts.c.version == active_version(),
+            task_counts.c.run == run.c.run,
+        )
+        .order_by(task_counts.c.fence.desc())
+        .limit(1)
+        .lateral("sums")
+    )
 
 
 def _views() -> Select[Any]:
     home = agent.alias("home")
     ws = bindparam("ws", type_=BigInteger())
+    sums = _newest_sums(ws)
     joined = (
         run.join(
             deployment, and_(deployment.c.ws == ws, deployment.c.deployment == run.c.deployment)
@@ -119,6 +156,7 @@ def _views() -> Select[Any]:
         .outerjoin(agent, and_(agent.c.ws == ws, agent.c.agent == attempt.c.agent))
         .outerjoin(session, and_(session.c.ws == ws, session.c.session == attempt.c.session))
         .outerjoin(home, and_(home.c.ws == ws, home.c.agent == run.c.home))
+        .outerjoin(sums, true())
     )
     return (
         select(
@@ -133,6 +171,7 @@ def _views() -> Select[Any]:
             agent.c.name.label("agent_name"),
             session.c.status.label("session_status"),
             home.c.name.label("home_name"),
+            *sums.c,
         )
         .select_from(joined)
         .where(run.c.ws == ws, run.c.run == func.any(bindparam("runs", type_=ARRAY(Uuid()))))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -22,8 +21,9 @@ from sqlalchemy import (
     true,
 )
 
-from headway_control_plane.db.tables import projection_active, run, subflow
+from headway_control_plane.db.tables import run, subflow
 from headway_control_plane.domain.run.state import RunStatus
+from headway_control_plane.projections.reading import active_version
 from headway_control_plane.projections.run_filters import (
     RunFilter,
     Walk,
@@ -45,15 +45,6 @@ STATUSES: dict[RunStatus, tuple[str, ...]] = {
 }
 """The sub-flows that are meant where runs of a state are asked for."""
 ALL_STATUSES = tuple(status for statuses in STATUSES.values() for status in statuses)
-
-
-def active_version() -> Any:
-    """The version of the read model that is read, as part of a statement."""
-    return (
-        select(projection_active.c.version)
-        .where(projection_active.c.projection == "task_timeline")
-        .scalar_subquery()
-    )
 
 
 def is_indexed(wanted: RunFilter) -> bool:

@@ -22,8 +22,8 @@ def answer(found: FoundSubflow, run: RunView) -> str:
     """Say how the sub-flow stands, and what it waits for if its run does."""
     if found.status == "paused" and run.reason.text:
         return f"waits with its run: {run.reason.text}"
-    if found.status == "skipped" and found.task.is_cached:
-        return "its result came from the cache"
+    if found.status == "skipped":
+        return words.skipped(found.task.skipped_for)
     return found.task.error_class or subflow_words(found.status)
 
 
