@@ -19,6 +19,7 @@ from headway.errors import (
     NotAFlow,
     NotInFlow,
     NotInRun,
+    OutputRefused,
     ParameterError,
     Problem,
     ResultTooLarge,
@@ -45,6 +46,8 @@ from headway.transactions import Transaction, TransactionStep, transaction
 from headway.version import __version__
 
 if TYPE_CHECKING:
+    from headway import artifacts, metrics
+    from headway.events import emit_event
     from headway.graph_steps import InvalidGraph
     from headway.graphs import dag_flow
     from headway.logs import get_run_logger
@@ -72,6 +75,7 @@ __all__ = [
     "NotAFlow",
     "NotInFlow",
     "NotInRun",
+    "OutputRefused",
     "ParameterError",
     "Problem",
     "ProcessRunner",
@@ -100,11 +104,14 @@ __all__ = [
     "WrongTarget",
     "__version__",
     "allow_failure",
+    "artifacts",
     "as_completed",
     "dag_flow",
+    "emit_event",
     "exponential",
     "flow",
     "get_run_logger",
+    "metrics",
     "redact",
     "register_codec",
     "run_context",
@@ -126,6 +133,7 @@ _LAZY = {
     "InvalidGraph": "headway.graph_steps",
     "TableTarget": "headway.target_kinds",
     "dag_flow": "headway.graphs",
+    "emit_event": "headway.events",
     "get_run_logger": "headway.logs",
     "register_codec": "headway.payloads",
     "sleep": "headway.waits",
@@ -134,9 +142,12 @@ _LAZY = {
     "wait_for_event": "headway.waits",
     "wait_for_input": "headway.waits",
 }
+_MODULES = ("artifacts", "metrics")
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"headway.{name}")
     if name not in _LAZY:
         raise AttributeError(f"module 'headway' has no attribute {name!r}")
     value = getattr(import_module(_LAZY[name]), name)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from headway.errors import NotInRun
 
 if TYPE_CHECKING:
+    from headway.artifacts import ArtifactSpec
+    from headway.events import EventSpec
     from headway.futures import Future
     from headway.runtime.transactions import Scope, Step
     from headway.targets import Target
@@ -58,6 +60,20 @@ class Engine(Protocol):
 
     async def close_transaction_async(self, scope: Scope, error: BaseException | None) -> None:
         """As `close_transaction`, on a loop."""
+
+    def save_artifact(self, parent: Call, spec: ArtifactSpec) -> str:
+        """The artifact's id."""
+
+    def move_progress(self, parent: Call, artifact: str, percent: float) -> None:
+        """Tells how far a progress has come."""
+
+    def record_metric(
+        self, parent: Call, name: str, unit: str, value: float, step: int | None
+    ) -> None:
+        """Takes in one point."""
+
+    def emit_event(self, parent: Call, spec: EventSpec) -> None:
+        """Emits, once over all attempts."""
 
     def submit(
         self,

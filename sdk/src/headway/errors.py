@@ -64,6 +64,10 @@ class InvalidOption(HeadwayError, ValueError):
     """A flow or task cannot work with this option, or with this function at all. Raised by the decorator."""
 
 
+class OutputRefused(HeadwayError, ValueError):
+    """An artifact, a metric or an event cannot be kept like this; the message says what to do. Raised by the call that saves it."""
+
+
 class NotInRun(HeadwayError, RuntimeError):
     """Asked for the present run where there is none."""
 

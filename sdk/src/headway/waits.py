@@ -155,12 +155,22 @@ def wait_for_event(
     """
     call = _needed("wait_for_event")
     seconds = None if timeout is None else _seconds("timeout", timeout)
-    topic = hashlib.sha256(f"{_name(name)}\0{_key(key)}".encode("utf-8", "replace")).hexdigest()
+    topic = event_topic(*event_words(name, key))
     spec = WaitSpec("event", name, {"name": name, "key": key}, seconds, topic=topic)
     over = call.engine.wait(call, spec)
     if not over.answered:
         raise WaitTimedOut(f"no event {name!r} came in time")
     return _read(kind, name, over.value)
+
+
+def event_words(name: object, key: object) -> tuple[str, str]:
+    """Name and key of an event; raises InvalidOption for what can be neither."""
+    return _name(name), _key(key)
+
+
+def event_topic(name: str, key: str) -> str:
+    """What stands for name and key where names are withheld."""
+    return hashlib.sha256(f"{name}\0{key}".encode("utf-8", "replace")).hexdigest()
 
 
 def suspend(*, title: str = "", name: str = "go on", timeout: Duration | None = None) -> None:

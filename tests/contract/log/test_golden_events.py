@@ -86,7 +86,10 @@ def sample_message(message, *words: str, without=()):
         path = (*words, field.name)
         if field.name in without:
             continue
-        if field.is_repeated:
+        if field.is_repeated and field.type != F.TYPE_MESSAGE:
+            values = [int.from_bytes(seed(*path, str(n))[:3]) for n in range(3)]
+            getattr(message, field.name).extend(values)
+        elif field.is_repeated:
             sample_message(getattr(message, field.name).add(), *path)
         elif field.type == F.TYPE_MESSAGE:
             sample_message(getattr(message, field.name), *path)

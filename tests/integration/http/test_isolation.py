@@ -22,6 +22,7 @@ PUBLIC = {"/health", "/ready"}
 OWN = {
     ("GET", "/runs"),
     ("GET", "/runs/counts"),
+    ("GET", "/artifacts"),
     ("GET", "/events"),
     ("GET", "/deployments"),
     ("GET", "/pools"),
@@ -68,6 +69,7 @@ async def fill(tenant: Tenant) -> dict[str, str]:
         "pool_name": pool["name"],
         "key": key["id"],
         "agent": agent["id"],
+        "artifact": SECRET,
     }
 
 
@@ -75,6 +77,7 @@ def foreign(path: str, ids: dict[str, str]) -> list[str]:
     """The path with each of the other's ids that its parameters can take."""
     kinds = {
         "{run_id}": ["run"],
+        "{key}": ["artifact"],
         "{agent_id}": ["agent"],
         "{key_id}": ["key"],
         "{id_or_name}": ["deployment", "deployment_name"]
@@ -110,6 +113,7 @@ async def test_ids_of_the_other_workspace_in_queries_and_bodies_are_not_there(ap
         await client.get("/runs", params={"deployment": ids["deployment"]}),
         await client.get("/runs", params={"deployment": ids["deployment_name"]}),
         await client.get("/runs/counts", params={"deployment": ids["deployment"]}),
+        await client.get("/artifacts", params={"run": ids["run"]}),
         await client.get("/agents", params={"pool": ids["pool"]}),
         await client.get("/events", params={"run": ids["run"]}),
         await client.get("/events", params={"stream": f"run/{ids['run']}"}),

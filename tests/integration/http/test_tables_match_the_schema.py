@@ -2,6 +2,7 @@
 
 import pytest
 
+from headway_control_plane.db import output_tables
 from headway_control_plane.db.tables import metadata
 from support.postgres import ScratchDatabase
 
@@ -22,8 +23,11 @@ GROUP BY c.relname
 """
 NAMES = {
     "BIGINT": "bigint",
+    "BIGINT[]": "bigint[]",
     "BOOLEAN": "boolean",
     "BYTEA": "bytea",
+    "DOUBLE PRECISION": "double precision",
+    "DOUBLE PRECISION[]": "double precision[]",
     "INTEGER": "integer",
     "JSONB": "jsonb",
     "SMALLINT": "smallint",
@@ -32,6 +36,9 @@ NAMES = {
     "TIMESTAMP WITH TIME ZONE": "timestamp with time zone",
     "UUID": "uuid",
 }
+
+
+assert output_tables.metadata is metadata  # its tables are among them
 
 
 def described() -> dict[str, list[tuple[str, str, bool]]]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from headway_agent.connection import permits
 from headway_agent.connection.encoder import ERROR, FACTS, RESULT, WAIT, Encoded, Encoder
+from headway_agent.connection.outputs import CONTENTS
 from headway_agent.connection.permits import class_of, permits_of, scrub
 from headway_api.agent.v1 import agent_service_pb2 as wire
 from headway_api.common.v1 import data_class_pb2 as classes
@@ -41,7 +42,12 @@ def test_every_field_of_every_fact_has_a_source() -> None:
     nested = {"error": ERROR, "result": RESULT, "waits": WAIT}
     for message, fields in FACTS.values():
         names = {field.name for field in message.DESCRIPTOR.fields}
-        assert set(fields) | (names & set(nested)) == names
+        beside = {name for name in names if name.endswith("_digest") or name == "request_digest"}
+        assert set(fields) | (names & set(nested)) | beside == names
+    for kind, contents in CONTENTS.items():
+        assert set(contents) == {
+            field.name for field in FACTS[kind][0].DESCRIPTOR.fields if "digest" in field.name
+        }
     assert set(WAIT) | {"request_digest"} == {f.name for f in facts.Wait.DESCRIPTOR.fields}
     assert set(ERROR) | {"text_digest"} == {f.name for f in facts.Error.DESCRIPTOR.fields}
     assert set(RESULT) | {"preview_digest"} == {f.name for f in facts.Result.DESCRIPTOR.fields}
@@ -89,6 +95,8 @@ def test_nothing_leaves_but_what_is_permitted(name: str, granted: set[int]) -> N
         classes.DATA_CLASS_ERROR_TEXT,
         classes.DATA_CLASS_RESULT,
         classes.DATA_CLASS_PARAMETERS,
+        classes.DATA_CLASS_ARTIFACT,
+        classes.DATA_CLASS_EVENT,
     }
     if not permitted & content:
         assert encoded.blobs == ()

@@ -22,6 +22,9 @@ DATA_CLASSES = (
     "error_text",
     "log",
     "code",
+    "artifact",
+    "metric",
+    "event",
 )
 NEW_POOL_PERMITS = ("id", "timing", "counter", "error_class")
 MAX_SLOTS = 100_000

@@ -242,6 +242,18 @@ class AnswerRun:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliverEvent:
+    """From the fact EventEmitted: answers every wait of this topic. The runs that may have one are found by the flush."""
+
+    topic: bytes
+    value: Blob
+
+    @property
+    def needs(self) -> tuple[Stream, ...]:
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
 class FireDeadline:
     """The sweeper saw this deadline pass. Does nothing when the stream has moved on.
 
@@ -310,6 +322,7 @@ Command = (
     | CancelRun
     | ReleaseRun
     | AnswerRun
+    | DeliverEvent
     | FireDeadline
     | AttemptBegan
     | AttemptOver

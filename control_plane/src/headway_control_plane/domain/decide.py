@@ -15,6 +15,7 @@ from headway_control_plane.domain.commands import (
     Command,
     CreatePool,
     CreateRun,
+    DeliverEvent,
     Deploy,
     EnrolAgent,
     FireDeadline,
@@ -61,6 +62,8 @@ def decide(command: Command, states: States, context: Context) -> list[Decided]:
             return run.release_run(command, states, context)
         case AnswerRun():
             return waits.answer_run(command, states, context)
+        case DeliverEvent():
+            return waits.deliver_event(command, states, context)
         case AttemptBegan():
             return run.attempt_began(command, states)
         case AttemptOver():

@@ -43,6 +43,10 @@ class States:
         state = self._states.get(Stream(StreamKind.RUN, run))
         return state if isinstance(state, RunState) else None
 
+    def runs(self) -> list[RunState]:
+        """All that the flush has loaded or made."""
+        return [state for state in self._states.values() if isinstance(state, RunState)]
+
     def attempt(self, run: UUID, fence: int) -> AttemptState | None:
         state = self._states.get(Stream(StreamKind.ATTEMPT, run, fence))
         return state if isinstance(state, AttemptState) else None

@@ -13,6 +13,7 @@ from headway_control_plane.http_api import docs, problems
 from headway_control_plane.http_api.guard import Guard
 from headway_control_plane.http_api.routes_deployments import router as deployments
 from headway_control_plane.http_api.routes_events import router as events
+from headway_control_plane.http_api.routes_outputs import router as outputs
 from headway_control_plane.http_api.routes_pools import router as pools
 from headway_control_plane.http_api.routes_run_forks import router as run_forks
 from headway_control_plane.http_api.routes_run_lists import router as run_lists
@@ -34,6 +35,7 @@ Everything that the UI and the command line do, they do through this API.
 """
 _TAGS = [
     {"name": "runs", "description": "Executions of flows."},
+    {"name": "artifacts and metrics", "description": "What runs leave beside their results."},
     {"name": "deployments", "description": "What can be run, where and with which parameters."},
     {"name": "pools and agents", "description": "Who executes runs, in your own network."},
     {"name": "events", "description": "The log: gapless, in order, resumable from any cursor."},
@@ -73,6 +75,7 @@ def create_app(services: Services) -> FastAPI:
         run_parts,
         subflows,
         run_forks,
+        outputs,
         signals,
         events,
         deployments,

@@ -215,6 +215,11 @@ async def fence_of(connection: Connection, ws: int, run_id: UUID, attempt: int |
     return attempt or newest
 
 
+async def require_run(connection: Connection, ws: int, run_id: UUID) -> None:
+    """Refuse to speak of a run that is not there; another workspace's looks the same."""
+    await _newest_fence(connection, ws, run_id)
+
+
 async def _newest_fence(connection: Connection, ws: int, run_id: UUID) -> int:
     rows = await fetch(connection, select(run.c.fence).where(run.c.ws == ws, run.c.run == run_id))
     if not rows:

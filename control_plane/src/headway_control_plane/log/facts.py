@@ -12,25 +12,29 @@ from uuid import UUID
 
 from headway_api.event.v1 import attempt_pb2
 from headway_control_plane.application.ports import AttemptFacts, Fact
-from headway_control_plane.domain.commands import AttemptBegan, AttemptOver, Command
+from headway_control_plane.domain.commands import AttemptBegan, AttemptOver, Command, DeliverEvent
 from headway_control_plane.domain.run.events import Waiting
 from headway_control_plane.domain.streams import NO_BLOB, Blob
 from headway_control_plane.log import packed
 from headway_control_plane.log.chain import body_bytes
 from headway_control_plane.log.codec import EVENT_TYPES, FACT_TYPES, Undecodable
 from headway_control_plane.log.event_ids import EventIds
+from headway_control_plane.log.output_facts import (
+    CALL_BYTES_MAX,
+    END_OF_TIME_US,
+    OUTPUTS,
+    output_problem,
+)
 from headway_control_plane.log.packed import from_us
 from headway_control_plane.log.upcast import decode_any
 
 PAYLOAD_BYTES_MAX = 1 << 20
 BLOB_BYTES_MAX = 256 << 10
 TEXT_BYTES_MAX = 4 << 10  # of a word that ends up in a row: the class of an error, a cause
-CALL_BYTES_MAX = 255  # of what names a call; indexes hold it
-# The year 9000: Python's calendar ends with 9999, in whatever zone somebody reads.
-_END_OF_TIME_US = 221_845_392_000_000_000
 WAITS_MAX = 100  # of one suspended attempt
 _WAITS = frozenset({"sleep", "input", "event"})
 _OF_CALLS = frozenset({"CallStarted", "CallRetrying", "CallEnded"})
+_DIGESTS = ("content_digest", "description_digest", "value_digest")
 _TYPE_NAME = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
 _OUTCOMES = {
     number: name.removeprefix("ATTEMPT_OUTCOME_").lower()
@@ -126,6 +130,7 @@ def _add(facts: PreparedFacts, fact: Fact, event_id: bytes) -> None:
     )
 
 
+_NULL = Blob.of(b"null")
 _KNOWN_TYPES = {name: (packed.text(name), name.encode()) for name in FACT_TYPES}
 _PLACEHOLDER = Fact("FactDropped", 1, 0, b"")
 
@@ -144,7 +149,7 @@ def _checked(fact: Fact) -> Any:
         raise Poison(f"{type_} is an event of the control plane, no fact of an attempt")
     if not 1 <= schema_version <= 0x7FFF:
         raise Poison(f"schema version {schema_version} is out of range")
-    if not 0 <= occurred_us < _END_OF_TIME_US:
+    if not 0 <= occurred_us < END_OF_TIME_US:
         raise Poison("occurred_at_us is no instant between 1970 and 8999")
     if len(payload) > PAYLOAD_BYTES_MAX:
         raise Poison(f"the payload has {len(payload)} bytes, the limit is {PAYLOAD_BYTES_MAX}")
@@ -156,9 +161,16 @@ def _checked(fact: Fact) -> Any:
         raise Poison(f"the payload is no {type_}") from error
     if message is None:
         return None
+    _check_words(type_, message)
+    return message
+
+
+def _check_words(type_: str, message: Any) -> None:
+    """What ends up in rows and their indexes."""
     if type_ in _OF_CALLS and max(len(message.call), len(message.parent)) > CALL_BYTES_MAX:
         raise Poison(f"a call's name has more than {CALL_BYTES_MAX} bytes")
-    return message
+    if type_ in OUTPUTS and (problem := output_problem(message)):
+        raise Poison(problem)
 
 
 def _take_blobs(taken: dict[bytes, bytes], message: Any, contents: Mapping[bytes, Blob]) -> None:
@@ -186,6 +198,7 @@ def _named_digests(message: Any) -> Sequence[bytes]:
         digests.append(message.error.text_digest)
     if "result" in fields:
         digests.append(message.result.preview_digest)
+    digests += [getattr(message, name) for name in _DIGESTS if name in fields]
     if "waits" in fields:
         digests += [wait.request_digest for wait in message.waits]
     return digests
@@ -197,6 +210,18 @@ def _derive(facts: PreparedFacts, n: int, message: Any) -> None:
         facts.commands[n] = AttemptBegan(facts.run, facts.fence)
     elif isinstance(message, attempt_pb2.AttemptExited):
         facts.commands[n] = _over(facts, message)
+    elif isinstance(message, attempt_pb2.EventEmitted):
+        value = _value(facts, message)
+        if value is not None and message.topic:
+            facts.commands[n] = DeliverEvent(message.topic, value)
+
+
+def _value(facts: PreparedFacts, event: attempt_pb2.EventEmitted) -> Blob | None:
+    """None where it has one and that was withheld: who waits must not go on with another."""
+    if not event.with_value:
+        return _NULL
+    content = facts.blobs.get(event.value_digest)
+    return None if content is None else Blob(event.value_digest, content)
 
 
 def _over(facts: PreparedFacts, exited: attempt_pb2.AttemptExited) -> AttemptOver:
@@ -223,7 +248,7 @@ def _over(facts: PreparedFacts, exited: attempt_pb2.AttemptExited) -> AttemptOve
 def _waiting(wait: attempt_pb2.Wait) -> Waiting:
     if wait.kind not in _WAITS:
         raise Poison("AttemptExited names a wait of a kind that there is not")
-    if not 0 <= wait.until_us < _END_OF_TIME_US:
+    if not 0 <= wait.until_us < END_OF_TIME_US:
         raise Poison("a wait ends at no instant between 1970 and 8999")
     if max(len(wait.call), len(wait.topic), len(wait.request_digest)) > CALL_BYTES_MAX:
         raise Poison(f"a wait's key has more than {CALL_BYTES_MAX} bytes")

@@ -20,6 +20,7 @@ from headway_control_plane.db.queries import load_queries
 from headway_control_plane.domain.commands import GrantRun
 from headway_control_plane.domain.policy import Policy
 from headway_control_plane.domain.states import States
+from headway_control_plane.domain.streams import Stream, StreamKind
 from headway_control_plane.log import packed
 from headway_control_plane.log.columns import INSERT_EVENTS, INSERT_LATE, EventColumns, Head
 from headway_control_plane.log.draft import Draft, Settlement, StoredResponse
@@ -161,6 +162,8 @@ class Flusher:
                 packed.pack_rows(("int8", "bytes"), keys),
                 wanted=bool(keys),
             )
+            if wanted.topics:
+                await _want_waiting(connection, wanted)
             await loader.send(connection, wanted)
         locked, now = await read_heads(heads, time)
         if len(locked) < len(workspaces):
@@ -275,6 +278,16 @@ async def _write(connection: Connection, draft: Draft, heads: Sequence[Head], mo
         await connection.execute(INSERT_LATE, draft.late.arrays(), prepare=True)
     await _DEDUPE.upsert(connection, draft.dedupe_rows)
     await moved.store(connection)
+
+
+async def _want_waiting(connection: Connection, wanted: Wanted) -> None:
+    """Behind the head locks, so that nobody begins or ends a wait meanwhile."""
+    topics = [(ws, topic.hex().encode()) for ws, topic in sorted(wanted.topics)]
+    found = await connection.execute(
+        _SQL["waiting_for"], packed.pack_rows(("int8", "bytes"), topics), prepare=True
+    )
+    for ws, run in await found.fetchall():
+        wanted.add(ws, (Stream(StreamKind.RUN, run),))
 
 
 def _head(row: Row, now: datetime) -> Head:

@@ -29,6 +29,12 @@ SELECT headway_now()
 SELECT s.id, s.epoch FROM shard s
 WHERE s.id IN (SELECT w.shard FROM workspace w WHERE w.ws = ANY (%b::bigint[])) ORDER BY s.id FOR SHARE
 
+-- name: waiting_for
+-- Paused runs that name one of these topics among their waits; the cost grows with what is paused, as for events from outside.
+SELECT r.ws, r.run FROM unnest(%b::bigint[], %b::bytea[]) AS t (ws, topic)
+JOIN run r ON r.ws = t.ws AND r.status = 'paused' AND r.ended_at IS NULL AND position(t.topic IN r.waits) > 0
+ORDER BY r.run LIMIT 10000
+
 -- name: responses
 -- Idempotency keys that were used before and still count.
 SELECT d.ws, d.key_hash, d.request_hash, d.response

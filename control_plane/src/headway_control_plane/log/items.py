@@ -21,6 +21,7 @@ from headway_control_plane.domain.commands import (
     CloseSession,
     Command,
     CreateRun,
+    DeliverEvent,
     Deploy,
     FireDeadline,
     LoseSession,
@@ -120,6 +121,11 @@ class FactsItem(Waiting[FactsResult]):
             wanted.attempts.add((self.ws, facts.run, facts.fence))
             if facts.commands:
                 wanted.add(self.ws, (Stream(StreamKind.RUN, facts.run),))
+                wanted.topics.update(
+                    (self.ws, command.topic)
+                    for command in facts.commands.values()
+                    if isinstance(command, DeliverEvent)
+                )
 
 
 Item = CommandItem | FactsItem

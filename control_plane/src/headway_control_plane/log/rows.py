@@ -68,6 +68,8 @@ class Wanted:
     by_kind: dict[StreamKind, set[Key]] = field(default_factory=dict)
     attempts: set[tuple[int, UUID, int]] = field(default_factory=set)
     locked_sessions: set[Key] = field(default_factory=set)
+    topics: set[tuple[int, bytes]] = field(default_factory=set)
+    """Of events: the runs that wait for them are wanted too."""
 
     def add(self, ws: int, streams: Iterable[Stream]) -> None:
         for stream in streams:

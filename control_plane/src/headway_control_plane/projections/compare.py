@@ -48,6 +48,14 @@ async def compare(
     if found != expected:
         differences = await _differing(connection, "differing_calls", ws, live, shadow, proved_from)
     differences += await _differing(connection, "differing_subflows", ws, live, shadow, proved_from)
+    outputs, outputs_expected = await _fingerprint(
+        connection, ws, shadow, proved_from, "output_fingerprint"
+    )
+    _, outputs_found = await _fingerprint(connection, ws, live, proved_from, "output_fingerprint")
+    if outputs_found != outputs_expected:
+        differences += await _differing(
+            connection, "differing_outputs", ws, live, shadow, proved_from
+        )
     answer = await connection.execute(
         SQL["differing_counts"], {"ws": ws, "version": live, "limit": SHOWN_DIFFERENCES}
     )
@@ -55,14 +63,14 @@ async def compare(
         Difference(run, fence, "its sums are not those of its rows")
         for run, fence in await answer.fetchall()
     ]
-    return Comparison(rows, expected, tuple(differences))
+    return Comparison(rows + outputs, expected, tuple(differences))
 
 
 async def _fingerprint(
-    connection: Connection, ws: int, version: int, proved_from: int
+    connection: Connection, ws: int, version: int, proved_from: int, query: str = "fingerprint"
 ) -> tuple[int, str]:
     answer = await connection.execute(
-        SQL["fingerprint"], {"ws": ws, "version": version, "proved_from": proved_from}
+        SQL[query], {"ws": ws, "version": version, "proved_from": proved_from}
     )
     row = await answer.fetchone()
     assert row is not None, "an aggregate always answers"

@@ -22,6 +22,36 @@ SELECT count(*),
 FROM task_timeline
 WHERE ws = %(ws)s AND version = %(version)s AND first_offset >= %(proved_from)s
 
+-- name: output_fingerprint
+-- The number of artifacts and batches of points of a version and a hash over them that does not depend on their order.
+SELECT count(*), coalesce(sum(('x' || left(md5(told), 15))::bit(60)::bigint), 0)::text
+FROM (
+  SELECT to_jsonb(a) - 'version' AS told FROM artifact a WHERE ws = %(ws)s AND version = %(version)s AND first_offset >= %(proved_from)s
+  UNION ALL
+  SELECT to_jsonb(m) - 'version' FROM metric_batch m WHERE ws = %(ws)s AND version = %(version)s AND first_offset >= %(proved_from)s
+) rows (told_json), LATERAL (SELECT told_json::text) texts (told)
+
+-- name: differing_outputs
+-- Artifacts and batches of points that only one version has, or that differ, the first ones.
+SELECT coalesce(a.run, b.run), coalesce(a.fence, b.fence), coalesce(a.call, b.call), coalesce(a.first_offset, b.first_offset),
+       CASE WHEN b.run IS NULL THEN 'missing' WHEN a.run IS NULL THEN 'unexpected' ELSE 'different' END
+FROM (
+  SELECT run, fence, call, first_offset, to_jsonb(x) - 'version' AS told FROM artifact x
+    WHERE ws = %(ws)s AND version = %(left)s AND first_offset >= %(proved_from)s
+  UNION ALL
+  SELECT run, 0, call, first_offset, to_jsonb(x) - 'version' FROM metric_batch x
+    WHERE ws = %(ws)s AND version = %(left)s AND first_offset >= %(proved_from)s) a
+FULL JOIN (
+  SELECT run, fence, call, first_offset, to_jsonb(x) - 'version' AS told FROM artifact x
+    WHERE ws = %(ws)s AND version = %(right)s AND first_offset >= %(proved_from)s
+  UNION ALL
+  SELECT run, 0, call, first_offset, to_jsonb(x) - 'version' FROM metric_batch x
+    WHERE ws = %(ws)s AND version = %(right)s AND first_offset >= %(proved_from)s) b
+  ON a.run = b.run AND a.first_offset = b.first_offset
+WHERE a.told IS DISTINCT FROM b.told
+ORDER BY 4
+LIMIT %(limit)s
+
 -- name: differing_counts
 -- Attempts whose sums are not those of their rows.
 SELECT coalesce(c.run, t.run), coalesce(c.fence, t.fence)

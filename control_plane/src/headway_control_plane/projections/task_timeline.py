@@ -10,7 +10,7 @@ from typing import Any
 from headway_control_plane.application.ports import Recorded
 from headway_control_plane.db.pool import Connection, Row
 from headway_control_plane.db.queries import load_queries
-from headway_control_plane.projections import subflow_rows
+from headway_control_plane.projections import outputs, subflow_rows
 from headway_control_plane.projections.task_fold import (
     Attempt,
     Call,
@@ -27,16 +27,17 @@ SQL = load_queries("headway_control_plane.projections", "task_timeline.sql")
 
 
 class TaskTimeline:
-    """Calls of tasks and sub-flows, by attempt."""
+    """Calls of tasks and sub-flows, by attempt; and what they leave beside, so that the log is read once for both."""
 
     name = "task_timeline"
-    tables = ("task_timeline", "task_counts", "subflow")
+    tables = ("task_timeline", "task_counts", "subflow", *outputs.TABLES)
 
     async def apply(
         self, connection: Connection, ws: int, version: int, events: Sequence[Recorded]
     ) -> None:
         """Fold a batch: load what it touches, fold in memory, write back."""
         parsed = parse(events)
+        await outputs.apply(connection, ws, version, events)
         if not parsed:
             return
         rows = await _load(connection, ws, version, wanted(parsed))

@@ -8,26 +8,34 @@ of an unknown type, becomes FactDropped: its seq must not be missing.
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.message import Message
 
+from headway_agent.connection.fields import (
+    NAME_BYTES,
+    Frame,
+    Getter,
+    call_of,
+    choice_of,
+    digest_of,
+    integer_of,
+    text_of,
+    word_of,
+)
+from headway_agent.connection.outputs import CONTENTS, OUTPUTS
 from headway_agent.connection.permits import Permits, class_of
-from headway_agent.connection.text import cut, identifier, sanitised, word
+from headway_agent.connection.text import cut, identifier, sanitised
 from headway_api.common.v1 import data_class_pb2 as classes
 from headway_api.event.v1 import attempt_pb2 as facts
 
 SCHEMA_VERSION = 1
 PREVIEW_BYTES = 4_096
-NAME_BYTES = 1_024
 MESSAGE_BYTES = 16_384
 SOURCE_BYTES = 512
 MOST_FRAMES = 50
-
-Frame = Mapping[str, Any]
-Getter = Callable[[Frame], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,67 +53,7 @@ class Encoded:
         return len(self.payload) + 64 + sum(len(content) + 48 for _, content in self.blobs)
 
 
-# Readers of single fields: None leaves the field unset. -------------------------------------------------
-
-
-def _integer(name: str, bits: int = 64) -> Getter:
-    limit = 1 << (bits - 1)
-
-    def get(frame: Frame) -> int | None:
-        value = frame.get(name)
-        return value if type(value) is int and -limit <= value < limit else None
-
-    return get
-
-
-def _text(name: str, most: int = NAME_BYTES) -> Getter:
-    def get(frame: Frame) -> str | None:
-        value = frame.get(name)
-        return cut(sanitised(value), most) if type(value) is str else None
-
-    return get
-
-
-def _word(name: str) -> Getter:
-    def get(frame: Frame) -> str | None:
-        return word(frame.get(name))
-
-    return get
-
-
-def _call(name: str) -> Getter:
-    """A call's key; the flow itself, `root`, is the empty one."""
-
-    def get(frame: Frame) -> bytes | None:
-        value = frame.get(name)
-        if type(value) is not str or value == "root":
-            return None
-        try:
-            return bytes.fromhex(value)
-        except ValueError:
-            return hashlib.sha256(value.encode("utf-8", "replace")).digest()[:16]
-
-    return get
-
-
-def _digest(name: str) -> Getter:
-    def get(frame: Frame) -> bytes | None:
-        value = frame.get(name)
-        return bytes.fromhex(value) if type(value) is str and _HEX.fullmatch(value) else None
-
-    return get
-
-
-def _choice(name: str, choices: Mapping[str, Any]) -> Getter:
-    def get(frame: Frame) -> Any:
-        value = frame.get(name)
-        return choices.get(value) if type(value) is str else None
-
-    return get
-
-
-_HEX = re.compile(r"(?:[0-9a-f]{2}){1,64}")
-_KIND = _choice(
+_KIND = choice_of(
     "kind",
     {
         "task": facts.CALL_KIND_TASK,
@@ -114,8 +62,8 @@ _KIND = _choice(
         "transaction": facts.CALL_KIND_TRANSACTION,
     },
 )
-_WAIT_KIND = _choice("kind", {kind: kind for kind in ("sleep", "input", "event")})
-_CALL_OUTCOME = _choice(
+_WAIT_KIND = choice_of("kind", {kind: kind for kind in ("sleep", "input", "event")})
+_CALL_OUTCOME = choice_of(
     "outcome",
     {
         "completed": facts.CALL_OUTCOME_COMPLETED,
@@ -124,7 +72,7 @@ _CALL_OUTCOME = _choice(
         "skipped": facts.CALL_OUTCOME_SKIPPED,
     },
 )
-_ATTEMPT_OUTCOME = _choice(
+_ATTEMPT_OUTCOME = choice_of(
     "outcome",
     {
         "completed": facts.ATTEMPT_OUTCOME_COMPLETED,
@@ -156,8 +104,8 @@ _CAUSES = (
     "journal missing",
 )
 # A cause is one of our own words: free text in its place would be a way out for anything.
-_CAUSE = _choice("cause", {cause: cause for cause in _CAUSES})
-_SKIP_CAUSE = _choice("cause", {cause: cause for cause in ("cached", "target")})
+_CAUSE = choice_of("cause", {cause: cause for cause in _CAUSES})
+_SKIP_CAUSE = choice_of("cause", {cause: cause for cause in ("cached", "target")})
 
 
 def _error_class(error: Frame) -> str | None:
@@ -171,68 +119,69 @@ def _bare_error_class(error: Frame) -> str | None:
 
 
 _IDENTITY: dict[str, Getter] = {
-    "call": _call("call"),
-    "parent": _call("parent"),
+    "call": call_of("call"),
+    "parent": call_of("parent"),
     "kind": _KIND,
-    "name": _text("name"),
+    "name": text_of("name"),
 }
 
 # Frame type -> message and the source of each of its fields. `error` and `result` are compiled apart: they bear blobs.
 FACTS: Mapping[str, tuple[type[Message], Mapping[str, Getter]]] = {
     "attempt.starting": (
         facts.AttemptStarting,
-        {"pid": _integer("pid"), "sdk": _word("sdk")},
+        {"pid": integer_of("pid"), "sdk": word_of("sdk")},
     ),
     "attempt.started": (
         facts.AttemptStarted,
-        {"pid": _integer("pid"), "python": _word("python")},
+        {"pid": integer_of("pid"), "python": word_of("python")},
     ),
     "call.started": (facts.CallStarted, _IDENTITY),
     "call.retrying": (
         facts.CallRetrying,
-        {**_IDENTITY, "try": _integer("try", 32), "delay_us": _integer("delay_us")},
+        {**_IDENTITY, "try": integer_of("try", 32), "delay_us": integer_of("delay_us")},
     ),
     "call.ended": (
         facts.CallEnded,
         {
             **_IDENTITY,
-            "started_at_us": _integer("started_at_us"),
+            "started_at_us": integer_of("started_at_us"),
             "outcome": _CALL_OUTCOME,
-            "tries": _integer("tries", 32),
+            "tries": integer_of("tries", 32),
             "cause": _SKIP_CAUSE,
         },
     ),
+    **OUTPUTS,
     "attempt.ended": (facts.AttemptEnded, {"outcome": _ATTEMPT_OUTCOME}),
     "attempt.exited": (
         facts.AttemptExited,
         {
             "outcome": _exit_outcome,
-            "exit_code": _integer("exit_code", 32),
-            "signal": _integer("signal", 32),
+            "exit_code": integer_of("exit_code", 32),
+            "signal": integer_of("signal", 32),
             "cause": _CAUSE,
-            "lines": _integer("lines"),
+            "lines": integer_of("lines"),
         },
     ),
 }
 ERROR: Mapping[str, Getter] = {"error_class": _error_class}
 BARE_ERROR: Mapping[str, Getter] = {"error_class": _bare_error_class}
 RESULT: Mapping[str, Getter] = {
-    "codec": _word("codec"),
-    "size_bytes": _integer("size"),
-    "digest": _digest("digest"),
-    "reference": _text("file"),
+    "codec": word_of("codec"),
+    "size_bytes": integer_of("size"),
+    "digest": digest_of("digest"),
+    "reference": text_of("file"),
 }
 _OF_DATA = frozenset({"digest", "reference"})
 WAIT: Mapping[str, Getter] = {
-    "call": _call("call"),
+    "call": call_of("call"),
     "kind": _WAIT_KIND,
-    "name": _text("name"),
-    "topic": _digest("topic"),
-    "until_us": _integer("until_us"),
-    "since_us": _integer("since_us"),
+    "name": text_of("name"),
+    "topic": digest_of("topic"),
+    "until_us": integer_of("until_us"),
+    "since_us": integer_of("since_us"),
 }
 MOST_WAITS = 100
-_KNOWN = re.compile(r"(?:attempt|call)\.[a-z_]{1,32}")
+_KNOWN = re.compile(r"(?:attempt|call|artifact|metrics|event)\.[a-z_]{1,32}")
 _NESTED = ("error", "result")
 # What attempt.exited repeats of attempt.ended.
 _REPEATED = (*_NESTED, "waits")
@@ -251,6 +200,9 @@ class Encoder:
         self._request = _permitted(facts.Wait, "request_digest", permits)
         self._error_text = _permitted(facts.Error, "text_digest", permits)
         self._preview = _permitted(facts.Result, "preview_digest", permits)
+        self._contents = {
+            kind: _compile(FACTS[kind][0], contents, permits) for kind, contents in CONTENTS.items()
+        }
         self._types = {
             name: (
                 message.DESCRIPTOR.name,
@@ -284,6 +236,9 @@ class Encoder:
         if kind == "attempt.exited" and type(waits := frame.get("waits")) is list:
             found = [wait for wait in waits[:MOST_WAITS] if type(wait) is dict]
             values["waits"] = [self._encode_wait(wait, blobs) for wait in found]
+        for field, content_of in self._contents.get(str(kind), ()):
+            if content := content_of(frame):
+                values[field] = _blob(content, blobs)
         payload = message(**values).SerializeToString()
         return Encoded(name, self._occurred(frame), payload, tuple(blobs))
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&headway_api/common/v1/data_class.proto\x12\x15headway_api.common.v1\x1a google/protobuf/descriptor.proto*\xa8\x02\n\tDataClass\x12\x1a\n\x16\x44\x41TA_CLASS_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44\x41TA_CLASS_CONTROL\x10\x01\x12\x11\n\rDATA_CLASS_ID\x10\x02\x12\x15\n\x11\x44\x41TA_CLASS_TIMING\x10\x03\x12\x16\n\x12\x44\x41TA_CLASS_COUNTER\x10\x04\x12\x1a\n\x16\x44\x41TA_CLASS_ERROR_CLASS\x10\x05\x12\x13\n\x0f\x44\x41TA_CLASS_NAME\x10\x06\x12\x19\n\x15\x44\x41TA_CLASS_PARAMETERS\x10\x07\x12\x15\n\x11\x44\x41TA_CLASS_RESULT\x10\x08\x12\x19\n\x15\x44\x41TA_CLASS_ERROR_TEXT\x10\t\x12\x12\n\x0e\x44\x41TA_CLASS_LOG\x10\n\x12\x13\n\x0f\x44\x41TA_CLASS_CODE\x10\x0b:U\n\ndata_class\x12\x1d.google.protobuf.FieldOptions\x18\xd1\x86\x03 \x01(\x0e\x32 .headway_api.common.v1.DataClassb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&headway_api/common/v1/data_class.proto\x12\x15headway_api.common.v1\x1a google/protobuf/descriptor.proto*\xee\x02\n\tDataClass\x12\x1a\n\x16\x44\x41TA_CLASS_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44\x41TA_CLASS_CONTROL\x10\x01\x12\x11\n\rDATA_CLASS_ID\x10\x02\x12\x15\n\x11\x44\x41TA_CLASS_TIMING\x10\x03\x12\x16\n\x12\x44\x41TA_CLASS_COUNTER\x10\x04\x12\x1a\n\x16\x44\x41TA_CLASS_ERROR_CLASS\x10\x05\x12\x13\n\x0f\x44\x41TA_CLASS_NAME\x10\x06\x12\x19\n\x15\x44\x41TA_CLASS_PARAMETERS\x10\x07\x12\x15\n\x11\x44\x41TA_CLASS_RESULT\x10\x08\x12\x19\n\x15\x44\x41TA_CLASS_ERROR_TEXT\x10\t\x12\x12\n\x0e\x44\x41TA_CLASS_LOG\x10\n\x12\x13\n\x0f\x44\x41TA_CLASS_CODE\x10\x0b\x12\x17\n\x13\x44\x41TA_CLASS_ARTIFACT\x10\x0c\x12\x15\n\x11\x44\x41TA_CLASS_METRIC\x10\r\x12\x14\n\x10\x44\x41TA_CLASS_EVENT\x10\x0e:U\n\ndata_class\x12\x1d.google.protobuf.FieldOptions\x18\xd1\x86\x03 \x01(\x0e\x32 .headway_api.common.v1.DataClassb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headway_api.common.v1.data_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DATACLASS']._serialized_start=100
-  _globals['_DATACLASS']._serialized_end=396
+  _globals['_DATACLASS']._serialized_end=466
 # @@protoc_insertion_point(module_scope)

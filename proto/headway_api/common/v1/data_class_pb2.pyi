@@ -49,6 +49,12 @@ class _DataClassEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enum
     """Lines of output and logs."""
     DATA_CLASS_CODE: _DataClass.ValueType  # 11
     """Entry points, versions and paths of code."""
+    DATA_CLASS_ARTIFACT: _DataClass.ValueType  # 12
+    """What flows and tasks save as artifacts: texts, tables, links, images, progress."""
+    DATA_CLASS_METRIC: _DataClass.ValueType  # 13
+    """Names, units and values of metrics that user code records."""
+    DATA_CLASS_EVENT: _DataClass.ValueType  # 14
+    """Keys and values of events that user code emits."""
 
 class DataClass(_DataClass, metaclass=_DataClassEnumTypeWrapper):
     """The classes of data that can cross from the customer's network to the control plane."""
@@ -76,6 +82,12 @@ DATA_CLASS_LOG: DataClass.ValueType  # 10
 """Lines of output and logs."""
 DATA_CLASS_CODE: DataClass.ValueType  # 11
 """Entry points, versions and paths of code."""
+DATA_CLASS_ARTIFACT: DataClass.ValueType  # 12
+"""What flows and tasks save as artifacts: texts, tables, links, images, progress."""
+DATA_CLASS_METRIC: DataClass.ValueType  # 13
+"""Names, units and values of metrics that user code records."""
+DATA_CLASS_EVENT: DataClass.ValueType  # 14
+"""Keys and values of events that user code emits."""
 global___DataClass = DataClass
 
 DATA_CLASS_FIELD_NUMBER: builtins.int

@@ -424,6 +424,144 @@ class AttemptExited(google.protobuf.message.Message):
 global___AttemptExited = AttemptExited
 
 @typing.final
+class ArtifactSaved(google.protobuf.message.Message):
+    """A flow or task saved something for people to look at. Of one id, the newest counts: a progress that moves on is saved again under its id."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    CALL_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    KEY_FIELD_NUMBER: builtins.int
+    MEDIA_TYPE_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    CONTENT_DIGEST_FIELD_NUMBER: builtins.int
+    DESCRIPTION_DIGEST_FIELD_NUMBER: builtins.int
+    PERCENT_FIELD_NUMBER: builtins.int
+    id: builtins.bytes
+    """The artifact's journal key: a new attempt that comes here again does not save it again."""
+    call: builtins.bytes
+    """In which call; empty: in the flow itself."""
+    kind: builtins.str
+    """One of markdown, table, link, image, progress."""
+    key: builtins.str
+    """Of the same key in a workspace, each artifact is a new version; empty: it has none."""
+    media_type: builtins.str
+    """Of the content; one of text/markdown, application/json, image/png, image/jpeg, image/gif, image/webp."""
+    size_bytes: builtins.int
+    content_digest: builtins.bytes
+    """SHA-256 of the content, which lies beside the event; empty when withheld, and for progress."""
+    description_digest: builtins.bytes
+    """SHA-256 of the description, which lies beside the event; empty when withheld or when there is none."""
+    percent: builtins.float
+    """Of progress: 0 to 100."""
+    def __init__(
+        self,
+        *,
+        id: builtins.bytes = ...,
+        call: builtins.bytes = ...,
+        kind: builtins.str = ...,
+        key: builtins.str = ...,
+        media_type: builtins.str = ...,
+        size_bytes: builtins.int = ...,
+        content_digest: builtins.bytes = ...,
+        description_digest: builtins.bytes = ...,
+        percent: builtins.float | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_percent", b"_percent", "percent", b"percent"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_percent", b"_percent", "call", b"call", "content_digest", b"content_digest", "description_digest", b"description_digest", "id", b"id", "key", b"key", "kind", b"kind", "media_type", b"media_type", "percent", b"percent", "size_bytes", b"size_bytes"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_percent", b"_percent"]) -> typing.Literal["percent"] | None: ...
+
+global___ArtifactSaved = ArtifactSaved
+
+@typing.final
+class MetricsRecorded(google.protobuf.message.Message):
+    """Consecutive points of one metric in one call. Of many points in a short time some were left out: `recorded` tells how many they were."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SERIES_FIELD_NUMBER: builtins.int
+    CALL_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    UNIT_FIELD_NUMBER: builtins.int
+    FIRST_FIELD_NUMBER: builtins.int
+    RECORDED_FIELD_NUMBER: builtins.int
+    VALUES_FIELD_NUMBER: builtins.int
+    AT_US_FIELD_NUMBER: builtins.int
+    STEPS_FIELD_NUMBER: builtins.int
+    series: builtins.bytes
+    """Stands for the metric's name in this run, also where names are withheld."""
+    call: builtins.bytes
+    name: builtins.str
+    unit: builtins.str
+    first: builtins.int
+    """How many points the call had recorded before these. 0 in a later try of a call: its points take the place of the earlier ones."""
+    recorded: builtins.int
+    @property
+    def values(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """Of each point: its value, its instant, its step. Steps are there for all points or for none."""
+
+    @property
+    def at_us(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
+    @property
+    def steps(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        series: builtins.bytes = ...,
+        call: builtins.bytes = ...,
+        name: builtins.str = ...,
+        unit: builtins.str = ...,
+        first: builtins.int = ...,
+        recorded: builtins.int = ...,
+        values: collections.abc.Iterable[builtins.float] | None = ...,
+        at_us: collections.abc.Iterable[builtins.int] | None = ...,
+        steps: collections.abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["at_us", b"at_us", "call", b"call", "first", b"first", "name", b"name", "recorded", b"recorded", "series", b"series", "steps", b"steps", "unit", b"unit", "values", b"values"]) -> None: ...
+
+global___MetricsRecorded = MetricsRecorded
+
+@typing.final
+class EventEmitted(google.protobuf.message.Message):
+    """A flow or task emitted an event. It answers the runs of the workspace that wait for its topic, in the flush that appends it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    CALL_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    KEY_FIELD_NUMBER: builtins.int
+    TOPIC_FIELD_NUMBER: builtins.int
+    WITH_VALUE_FIELD_NUMBER: builtins.int
+    VALUE_DIGEST_FIELD_NUMBER: builtins.int
+    id: builtins.bytes
+    """The emission's journal key: a new attempt that comes here again does not emit again."""
+    call: builtins.bytes
+    name: builtins.str
+    key: builtins.str
+    topic: builtins.bytes
+    """SHA-256 of name and key, as in Wait."""
+    with_value: builtins.bool
+    """Whether it has a value. Where that was withheld, the event reaches nobody: who waits must not go on with another value."""
+    value_digest: builtins.bytes
+    """SHA-256 of the value's JSON text, which lies beside the event; empty when withheld."""
+    def __init__(
+        self,
+        *,
+        id: builtins.bytes = ...,
+        call: builtins.bytes = ...,
+        name: builtins.str = ...,
+        key: builtins.str = ...,
+        topic: builtins.bytes = ...,
+        with_value: builtins.bool = ...,
+        value_digest: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["call", b"call", "id", b"id", "key", b"key", "name", b"name", "topic", b"topic", "value_digest", b"value_digest", "with_value", b"with_value"]) -> None: ...
+
+global___EventEmitted = EventEmitted
+
+@typing.final
 class FactDropped(google.protobuf.message.Message):
     """Stands in the place of a fact that the control plane answered with POISON, so that no seq is missing."""
 

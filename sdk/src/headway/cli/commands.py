@@ -11,6 +11,9 @@ _VERBS = {
     "deployments": LazyVerb(
         "headway.cli.verbs.deployments:deployments", "List and show deployments."
     ),
+    "artifacts": LazyVerb(
+        "headway.cli.verbs.artifacts:artifacts", "List and show what runs saved for people."
+    ),
     "events": LazyVerb("headway.cli.verbs.events:events", "Read and follow the log."),
     "agents": LazyVerb(
         "headway.cli.verbs.agents:agents", "List agents, make tokens to enrol them."

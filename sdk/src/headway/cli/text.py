@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 GLYPHS: Mapping[str, str] = {
     "scheduled": "◌",
@@ -87,6 +88,11 @@ def tasks(sums: Mapping[str, int]) -> str:
     done = sums["completed"] + sums["skipped"]
     failed = f" ✕{sums['failed']}" if sums["failed"] else ""
     return f"{done}/{sums['total']}{failed}"
+
+
+def path_part(text: str) -> str:
+    """A word as one part of a path."""
+    return quote(text, safe="")
 
 
 def printable(text: str) -> str:

@@ -24,6 +24,7 @@ from headway.runtime.journal import Journal
 from headway.runtime.limits import Limits, OutOfTime
 from headway.runtime.loops import LoopThread
 from headway.runtime.opaque import OpaqueResults
+from headway.runtime.outputs import Outputs
 from headway.runtime.pace import REAL, Pace
 from headway.runtime.reporter import CallFailure, Reporter
 from headway.runtime.told import name_call
@@ -79,6 +80,7 @@ class BaseCalls:
         self._on_code_change = on_code_change
         self._code_changes = CodeChanges()
         self._transactions = Transactions(journal, reporter, cancellation)
+        self.outputs = Outputs(journal, reporter, origin, pace)
         self.cache = cache or Cache("", Path(), "", "", reporter.clock)
 
     def _give_up(self, call: Call, error: BaseException) -> None:
@@ -143,6 +145,7 @@ class BaseCalls:
         """Reports a failed try. Microseconds until the next one, or that it was the last, and what the call is then."""
         if isinstance(error, Suspended):
             return "suspended"
+        self.outputs.settle(call)
         delay_us = self._retry_delay(call, target, error)
         if delay_us is not None:
             self._report.retrying(call, error, delay_us)
@@ -174,6 +177,7 @@ class BaseCalls:
             self._report.found(call, value)
             return
         told = None if lookup is None else lookup.told()
+        self.outputs.settle(call)
         if call.step is None:
             result = self._report_completed(call, target, started_us, value, told)
             if lookup is not None:

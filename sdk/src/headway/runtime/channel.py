@@ -9,8 +9,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
+from headway.outputs import clean_text as clean
 from headway.runtime.cancellation import Cancellation
 from headway.runtime.framing import FrameSplitter
+
+__all__ = ["SUPERVISOR_LOST", "Channel", "Wire", "clean"]
 
 SUPERVISOR_LOST = 70
 """Exit code of a flow process whose supervisor is gone: nobody would record what it goes on to do."""
@@ -26,18 +29,6 @@ class Wire(Protocol):
     def sendall(self, data: bytes, /) -> None: ...
     def recv(self, size: int, /) -> bytes: ...
     def close(self) -> None: ...
-
-
-def clean(text: str) -> str:
-    """The text as frames may carry it: NUL and lone surrogates replaced."""
-    if "\0" in text:
-        text = text.replace("\0", "\ufffd")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        # Pairs of surrogates become the character they mean, lone ones the replacement character.
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
 
 
 def _end_process() -> None:

@@ -27,8 +27,8 @@ from headway.runtime.interrupts import Interrupts
 from headway.runtime.journal import Kept
 from headway.runtime.limits import Limits
 from headway.runtime.loops import LoopThread
+from headway.runtime.output_calls import OutputCalls
 from headway.runtime.told import listen_to_prints
-from headway.runtime.transaction_calls import TransactionCalls
 from headway.runtime.waiting import digest_of
 from headway.targets import Target
 from headway.waits import Over, WaitSpec
@@ -37,7 +37,7 @@ T = TypeVar("T")
 _RANDOM = "random:"
 
 
-class JournalEngine(TransactionCalls):
+class JournalEngine(OutputCalls):
     """The engine of one attempt (headway.context.Engine)."""
 
     def call(self, parent: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
@@ -131,6 +131,7 @@ class JournalEngine(TransactionCalls):
 
     def close(self) -> None:
         """The run is over."""
+        self.outputs.flush()
         if self._session is not None:
             self._session.close()
 
@@ -148,6 +149,7 @@ class JournalEngine(TransactionCalls):
         self._session = None
         self.cache.in_worker = True
         self._handles.clear()
+        self.outputs.forget()
         self._random.seed()
         self._interrupts = Interrupts()
         self.limits = Limits(self._pace)
@@ -156,7 +158,10 @@ class JournalEngine(TransactionCalls):
 
     def execute_body(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
         """In a worker: one try of a call, whose facts the flow's process tells."""
-        return self._body(call, target, args, kwargs)
+        try:
+            return self._body(call, target, args, kwargs)
+        finally:
+            self.outputs.flush()
 
     # Identity
 

@@ -12,9 +12,14 @@ from headway.runtime.redaction import Redactor
 from headway.runtime.secret_frames import announced
 from headway.runtime.store import Store
 
-FACTS = frozenset(
-    {"attempt.started", "call.started", "call.retrying", "call.ended", "attempt.ended"}
-)
+OUTPUTS = frozenset({"artifact.saved", "metrics.recorded", "event.emitted"})
+FACTS = OUTPUTS | {
+    "attempt.started",
+    "call.started",
+    "call.retrying",
+    "call.ended",
+    "attempt.ended",
+}
 OUTCOMES = ("completed", "failed", "cancelled", "refused", "suspended")
 MOST_WORD = 255  # characters of what stands beside a line's text
 # Facts that others follow soon, in a short attempt its last one: together they are one sync, one hint, one batch.

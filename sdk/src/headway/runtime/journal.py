@@ -17,6 +17,8 @@ _KEPT_OUTCOMES = ("completed", "skipped")
 _CALL = re.compile(rb'"call": ?"([0-9a-f]{32})"')
 _KEPT_END = re.compile(rb'"outcome": ?"(?:completed|skipped)"')
 _NOT_KEPT = re.compile(rb'"codec": ?"none"')
+_OUTPUTS = ("artifact.saved", "metrics.recorded", "event.emitted")
+_OUTPUT = re.compile(rb'"(?:artifact\.saved|metrics\.recorded|event\.emitted)"')
 _SMALL = 2048
 """Bytes of a fact that are held in memory; of larger ones only the place, so that a long journal stays small."""
 
@@ -54,6 +56,15 @@ class Entry(NamedTuple):
     started_us: int
 
 
+class Output(NamedTuple):
+    """A side output that was told: in which call, when, and of a progress how far it had come."""
+
+    call: str
+    at_us: int
+    percent: float
+    points: int
+
+
 class Cut(NamedTuple):
     """What of the first `logs` files counts no more: `call` and all in it, the calls `around` themselves, and what began
     at `at_us` or later (0: nothing for that reason).
@@ -74,7 +85,9 @@ class Journal:
         reader: ResultReader,
         cut: Set[str] = frozenset(),
         waits: Mapping[str, Mapping[str, Any]] | None = None,
+        outputs: Mapping[str, Output] | None = None,
     ) -> None:
+        self._outputs = outputs or {}
         self._entries = entries
         self._reader = reader
         self._cut = cut
@@ -91,7 +104,7 @@ class Journal:
             loading.cut_after(count)
         # The newest attempt first: it holds what the next one needs most often.
         reader = ResultReader([path.parent for path in reversed(paths)], store)
-        return cls(loading.entries, reader, loading.cut, loading.waits)
+        return cls(loading.entries, reader, loading.cut, loading.waits, loading.outputs)
 
     @classmethod
     def of(cls, facts: Iterable[bytes], reader: ResultReader) -> Journal:
@@ -99,7 +112,7 @@ class Journal:
         loading = _Loading(())
         for fact in facts:
             loading.take(fact, fact)
-        return cls(loading.entries, reader, loading.cut, loading.waits)
+        return cls(loading.entries, reader, loading.cut, loading.waits, loading.outputs)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -132,6 +145,15 @@ class Journal:
         """What an earlier attempt said of this wait: since when, until when."""
         return self._waits.get(key)
 
+    def told(self, output: str) -> Output | None:
+        """The side output of this id, where an earlier attempt told it."""
+        return self._outputs.get(output)
+
+    def points(self, call: str, series: str) -> int:
+        """How many points of a metric earlier attempts told of this call."""
+        told = self._outputs.get(f"{call} {series}")
+        return 0 if told is None else told.points
+
 
 class _Loading:
     """Reads logs, oldest first. A log that is missing or damaged from some place on holds less, that is all."""
@@ -140,6 +162,7 @@ class _Loading:
         self.entries: dict[str, Entry] = {}
         self.waits: dict[str, Mapping[str, Any]] = {}
         self.cut: set[str] = set()
+        self.outputs: dict[str, Output] = {}
         self._cuts = cuts
         self._parents: dict[str, str] = {}
 
@@ -152,7 +175,9 @@ class _Loading:
 
     def take(self, raw: bytes, fact: bytes | Place) -> None:
         """One fact, and as what it is remembered."""
-        if b'"call.' in raw:
+        if _OUTPUT.search(raw):
+            self._output(parse(raw) or {})
+        elif b'"call.' in raw:
             self._call(raw, fact)
         elif b'"waits"' in raw:
             self._attempt(parse(raw) or {})
@@ -184,6 +209,16 @@ class _Loading:
             if key is not None:
                 self.entries[key[1].decode()] = Entry(fact, "", 0)
 
+    def _output(self, frame: Mapping[str, Any]) -> None:
+        """Its text may hold anything, and its type nothing but ours: what is no output after all counts for none."""
+        call, at_us, percent = frame.get("call"), frame.get("at_us"), frame.get("percent")
+        first, recorded = frame.get("first"), frame.get("recorded")
+        points = first + recorded if type(first) is int and type(recorded) is int else 0
+        name = f"{call} {frame.get('series')}" if "series" in frame else frame.get("id")
+        if isinstance(call, str) and isinstance(name, str) and frame.get("type") in _OUTPUTS:
+            reached = float(percent) if isinstance(percent, int | float) else -1.0
+            self.outputs[name] = Output(call, at_us if type(at_us) is int else 0, reached, points)
+
     def _executed_at(self, frame: Mapping[str, Any], call: str) -> int:
         """Of a skipped call: when the attempt that completed it began it."""
         before = self.entries.get(call)
@@ -207,6 +242,7 @@ class _Loading:
         out = {call for call, entry in self.entries.items() if is_out(call, entry.started_us)}
         self.cut |= out
         self.entries = {call: e for call, e in self.entries.items() if call not in out}
+        self.outputs = {name: o for name, o in self.outputs.items() if not is_out(o.call, o.at_us)}
         self.waits = {
             call: wait
             for call, wait in self.waits.items()

@@ -172,6 +172,10 @@ class Reporter:
         frame["cause"] = "target"
         self._send(frame)
 
+    def tell(self, frame: dict[str, Any]) -> None:
+        """A side output: an artifact, points of a metric, an event."""
+        self._send(frame)
+
     def log(self, level: str, call: str, text: str, logger: str) -> None:
         self._send(
             {

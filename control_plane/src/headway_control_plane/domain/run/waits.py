@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from headway_control_plane.domain.commands import AnswerRun
+from headway_control_plane.domain.commands import AnswerRun, DeliverEvent
 from headway_control_plane.domain.errors import InvalidState, NotFound
 from headway_control_plane.domain.run.events import RunAnswered, RunResumed, RunSuspended, Waiting
 from headway_control_plane.domain.run.state import AttemptState, RunState, RunStatus
@@ -62,3 +62,16 @@ def answer_run(command: AnswerRun, states: States, context: Context) -> list[Dec
         raise InvalidState("The time for an answer is over.", status=run.status)
     event = RunAnswered(command.call, command.value, context.now)
     return [Decided(Stream(StreamKind.RUN, run.run), event)]
+
+
+def deliver_event(command: DeliverEvent, states: States, context: Context) -> list[Decided]:
+    """Answers each run that waits for the topic now, once for each of its waits. What comes later it does not reach."""
+    return [
+        Decided(Stream(StreamKind.RUN, run.run), RunAnswered(wait.call, command.value, context.now))
+        for run in states.runs()
+        if run.is_suspended
+        for wait in run.waits
+        if wait.topic == command.topic
+        and not is_over(wait, context.now)
+        and all(call != wait.call for call, _ in run.answers)
+    ]

@@ -13,6 +13,7 @@ from headway.cli.output import json_option, print_fields, print_json, print_json
 from headway.cli.progress import Watch
 from headway.cli.text import STYLES
 from headway.cli.verbs.forks import plan, rerun, resume, retry
+from headway.cli.verbs.metrics import metrics
 from headway.cli.verbs.run import read_value
 from headway.cli.verbs.subflows import flows, show_flow
 from headway.cli.waiting import stay
@@ -207,7 +208,7 @@ def _ask(run: Json, output: str) -> None:
         click.echo(run_text.question(wait))
 
 
-for verb in (resume, retry, rerun, plan, flows):
+for verb in (resume, retry, rerun, plan, flows, metrics):
     runs.add_command(verb)
 
 
