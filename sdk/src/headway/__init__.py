@@ -46,7 +46,8 @@ from headway.transactions import Transaction, TransactionStep, transaction
 from headway.version import __version__
 
 if TYPE_CHECKING:
-    from headway import artifacts, metrics
+    from headway import artifacts as artifacts
+    from headway import metrics as metrics
     from headway.events import emit_event
     from headway.graph_steps import InvalidGraph
     from headway.graphs import dag_flow
@@ -104,14 +105,12 @@ __all__ = [
     "WrongTarget",
     "__version__",
     "allow_failure",
-    "artifacts",
     "as_completed",
     "dag_flow",
     "emit_event",
     "exponential",
     "flow",
     "get_run_logger",
-    "metrics",
     "redact",
     "register_codec",
     "run_context",

@@ -20,14 +20,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headway.testing.outputs import ArtifactRecord, EventRecord
     from headway.testing.records import AttemptRecord, CallRecord, HarnessError, LogLine
     from headway.testing.running import Harness, Run, harness
     from headway.testing.time import Clock
 
 __all__ = [
+    "ArtifactRecord",
     "AttemptRecord",
     "CallRecord",
     "Clock",
+    "EventRecord",
     "Harness",
     "HarnessError",
     "LogLine",
@@ -37,9 +40,11 @@ __all__ = [
 
 # Loaded on first use: pytest loads the plugin in every project that has the SDK installed.
 _HOMES = {
+    "ArtifactRecord": "outputs",
     "AttemptRecord": "records",
     "CallRecord": "records",
     "Clock": "time",
+    "EventRecord": "outputs",
     "Harness": "running",
     "HarnessError": "records",
     "LogLine": "records",

@@ -15,6 +15,7 @@ from headway.flows import Flow
 from headway.futures import running_loop
 from headway.parameters.plain import NotPlain, plain
 from headway.testing.memory import CrashAfter, Plan, Told, execute
+from headway.testing.outputs import Outputs
 from headway.testing.records import AttemptRecord, CallRecord, HarnessError, LogLine
 from headway.testing.time import Clock
 
@@ -24,7 +25,7 @@ _MOST_ATTEMPTS = 1000
 _one_at_a_time = Lock()
 
 
-class Run(Generic[T]):
+class Run(Outputs, Generic[T]):
     """A run of a flow: what has become of it so far, and ways to go on."""
 
     def __init__(
