@@ -34,18 +34,29 @@ PLACES = {
 }
 WHATS = {
     **{f"step-{n}": 1 for n in (*range(6), *range(100, 103), *range(200, 203))},
+    **{f"sure-{n}": 1 for n in range(3)},
     **{f"flaky-{n}": 1 for n in range(2)},
     **{f"breath-{n}": n + 1 for n in range(3)},
     **{f"grind-{n}": 1 for n in range(4)},
     "add": 2,
 }
-FLOW = predicted.Flow(WHATS, "below-", {"write-a": True, "write-x": False}, at_once=6)
+FLOW = predicted.Flow(
+    WHATS,
+    "below-",
+    {"write-a": True, "write-x": False},
+    {"sure-0": "sure-1", "sure-1": "sure-2", "sure-2": "flaky-0"},
+    at_once=6,
+)
 EXPECTED = {
     *WHATS, "flow", "caught", *(f"below-{n}" for n in range(4)), *(f"write-{w}" for w in "abcxy"),
     *(f"commit-{w}" for w in "abc"), *(f"undo-{w}" for w in "xy"),
 }  # fmt: skip
 RESULT = str(
-    sum(n * n for n in (*range(6), *range(100, 103), *range(200, 203))) + 1 + 8 + 2 * sum(range(4))
+    sum(n * n for n in (*range(6), *range(100, 103), *range(200, 203)))
+    + 3
+    + 1
+    + 8
+    + 2 * sum(range(4))
 )
 
 

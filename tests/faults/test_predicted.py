@@ -11,7 +11,7 @@ from support.effects import Mark
 from support.predicted import Flow
 from support.second_reader import Attempt
 
-FLOW = Flow({"step-0": 1}, "below-", {"write-a": True}, at_once=1)
+FLOW = Flow({"step-0": 1}, "below-", {"write-a": True}, {"step-0": "write-a"}, at_once=1)
 KEPT = {"codec": "json", "size": 1, "digest": "", "data": "1"}
 BAD = {"class": "ValueError", "message": "", "traceback": []}
 
@@ -71,6 +71,7 @@ def test_a_run_by_the_rules_is_in_order():
         (MARKS[1:], [attempt(1, WRITE, COMMIT, NODE)], "0 keys"),
         (MARKS, [attempt(1, STEP, WRITE, NODE)], "and is committed"),
         (MARKS, [attempt(1, STEP, WRITE, COMMIT)], "not committed"),
+        (MARKS, [attempt(1, cause="supervisor lost"), attempt(2, STEP, WRITE, COMMIT, NODE)], "before step-0 was durable"),
         ([*MARKS, mark(1, "undo-a", "u")], [attempt(1, STEP, WRITE, COMMIT, ended("u", "undo", "t"), NODE)], "before the rollback was told"),
     ],
 )  # fmt: skip

@@ -27,6 +27,8 @@ class Flow:
     """How the names of calls begin that calls in worker processes make: each try of those makes them anew."""
     committed: Mapping[str, bool]
     """Of each first step of a transaction: whether it is committed in the end, or rolled back."""
+    durable: Mapping[str, str]
+    """Calls with `durable="sync"`, and what is executed after each."""
     at_once: int
     """So many calls may be under way when everything dies."""
 
@@ -39,6 +41,7 @@ def violations(flow: Flow, marks: list[Mark], attempts: list[Attempt]) -> list[s
         *_as_told(called, attempts),
         *_in_flight(flow, called, attempts),
         *_identity(flow, called, attempts),
+        *_durable(flow, called, attempts),
         *_transactions(flow, called, attempts),
     ]
 
@@ -107,6 +110,16 @@ def _identity(flow: Flow, marks: Iterable[Mark], attempts: list[Attempt]) -> Ite
             yield f"{what} is {number} calls of the flow, and had {len(calls[what])} keys"
         wrong = {call: done[call] for call in calls[what] if done[call] != 1}
         yield from (f"{what} was completed {times} times" for times in wrong.values())
+
+
+def _durable(flow: Flow, marks: list[Mark], attempts: list[Attempt]) -> Iterator[str]:
+    """What follows a durable call is executed once its end is on disk, whoever dies then."""
+    calls = {mark.what: mark.call for mark in marks}
+    for what, after in flow.durable.items():
+        told = [a.fence for a in attempts if calls.get(what) in {end.call for end in a.ends}]
+        for mark in marks:
+            if mark.what == after and not any(fence <= mark.fence for fence in told):
+                yield f"{after} was executed in attempt {mark.fence} before {what} was durable"
 
 
 def _transactions(flow: Flow, marks: list[Mark], attempts: list[Attempt]) -> Iterator[str]:

@@ -103,6 +103,12 @@ def step(path: str, n: int) -> int:
     return n * n
 
 
+@task(durable="sync")
+def sure(path: str, n: int) -> int:
+    effect(path, f"sure-{n}")
+    return n
+
+
 @task(retries=1)
 def flaky(path: str, n: int) -> int:
     effect(path, f"flaky-{n}")
@@ -170,6 +176,7 @@ def matrix(path: str, plan: list[dict[str, Any]], agent: str) -> int:
     _count_frames(path)
     effect(path, "flow")
     total = sum(step(path, n) for n in range(6))
+    total += sum(sure(path, n) for n in range(3))
     total += sum(flaky(path, n) for n in range(2))
     total += sum(breath.map([path] * 6, [0, 1, 1, 2, 2, 2]).result())
     with transaction("load") as work:

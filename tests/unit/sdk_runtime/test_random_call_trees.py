@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +19,8 @@ from headway import flow, task
 from headway.futures import Future
 from support.attempt_line import Line
 
-QUICK = settings(max_examples=150, deadline=None)
+QUICK = settings(max_examples=80, deadline=None)
+pytestmark = pytest.mark.timeout(400)  # hundreds of short-lived threads on a busy machine
 Program = list[Any]
 
 

@@ -45,7 +45,7 @@ class Reading(pydantic.BaseModel):
     rows: int = 100
 
 
-@task(result="pickle")
+@task
 def table(rows: int) -> pd.DataFrame:
     return pd.DataFrame({"n": np.arange(rows), "square": np.arange(rows) ** 2})
 
