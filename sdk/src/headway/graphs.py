@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from headway.options import FlowOptions
 
+# As its reference page says, a step's class is found here.
+__all__ = ["Graph", "InvalidGraph", "Parameter", "Step", "dag_flow"]
+
 _NO_DEFAULT = inspect.Parameter.empty
 
 
