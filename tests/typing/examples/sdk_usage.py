@@ -136,5 +136,5 @@ with harness() as h:
 with dag_flow("nightly", retries=2) as dag:
     last = dag.step(greet, "x")
     assert_type(dag.step(double, dag.param("n", int)) >> [dag.step(load, "t")] >> last, Step)
-    dag.step(double, 1, trigger="one_failed")  # wrong
+    dag.step(double, 1, trigger="sometimes")  # wrong
 assert_type(dag.flow(n=1), dict[str, Any])
