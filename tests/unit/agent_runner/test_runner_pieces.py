@@ -3,12 +3,14 @@ import socket
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tomli_w
 
-from headway_agent.runner import adoption, processes, start_file, wake
+from headway_agent.runner import adoption, processes, secrets, start_file, wake
 from headway_agent.runner.adoption import Evidence, next_step
 from headway_agent.runner.api import AttemptKey
 from headway_agent.runner.attempt import Attempt
@@ -22,6 +24,7 @@ from headway_agent.runner.environments import (
     update,
 )
 from headway_agent.runner.processes import NOBODY, ProcessId
+from headway_agent.runner.secrets import SecretSources
 from headway_agent.runner.template import child_env
 from headway_agent.spool.frames import create_with
 from headway_agent.spool.retention import (
@@ -112,6 +115,43 @@ def test_what_another_writer_wrote_is_read_and_kept(tmp_path: Path) -> None:
         "new": {"python": "/x", "root": "/é\n", "env_file": "/y"},
     }
     assert read(file)["it.s"] == Environment("it.s", "/p y/thon", '/a "b"\\c')
+
+
+def test_where_secrets_are_is_read_kept_and_written(tmp_path: Path) -> None:
+    file = made(tmp_path)
+    sources = SecretSources("company.vault:Vault", "/run/secrets", {"db.pass": "PG PASS"})
+    update(file, replace(read(file)["e"], secrets=sources))
+    update(file, replace(read(file)["e"], name="other"))
+    assert read(file)["e"].secrets == read(file)["other"].secrets == sources
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ({"secrets": "no provider"}, "package.module:provider"),
+        ({"secrets": 5}, "package.module:provider"),
+        ({"secrets_dir": "relative"}, "absolute path"),
+        ({"secrets_env": {"../x": "A"}}, "a table from names"),
+        ({"secrets_env": {"x": ""}}, "a table from names"),
+        ({"secrets_env": ["x"]}, "a table from names"),
+    ],
+)
+def test_a_place_of_secrets_that_is_none_is_refused(
+    tmp_path: Path, entry: dict[str, Any], told: str
+) -> None:
+    file = tmp_path / "environments.toml"
+    file.write_text(tomli_w.dumps({"environments": {"e": {"python": "/p", "root": "/r", **entry}}}))
+    with pytest.raises(EnvironmentRefused, match=told):
+        read(file)
+
+
+def test_variables_that_hold_secrets_reach_the_flow_and_no_file(tmp_path: Path) -> None:
+    sources = SecretSources(variables={"db": "PGPASSWORD", "gone": "NOT_SET"})
+    env = {"PATH": "/bin", "PGPASSWORD": "p1", "HEADWAY_SECRET_API_KEY": "p2"}
+    kept = secrets.variables_in(env, sources)
+    assert kept == {"PGPASSWORD": "db", "HEADWAY_SECRET_API_KEY": "api-key"}
+    assert secrets.for_start(sources, kept)["kept"] == kept
+    assert child_env(env | {"HEADWAY_TOKEN": "t"}) == env
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,157 @@
+"""What takes values out of text, in every form that they may have."""
+
+import base64
+import json
+import random
+import time
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headway.runtime.frames_log import MAX_FRAME, encode_frame
+from headway.runtime.redaction import Redactor
+from headway.runtime.secret_forms import LEAST, forms_of
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=LEAST, max_size=60)
+
+
+def knows(**values: str) -> Redactor:
+    redactor = Redactor()
+    for name, value in values.items():
+        redactor.add(name, value)
+    return redactor
+
+
+ENCODINGS = {
+    "plain": lambda v: v,
+    "repr": lambda v: repr([v]),
+    "repr of bytes": lambda v: repr(v.encode()),
+    "json": lambda v: json.dumps({"a": v}),
+    "json in unicode": lambda v: json.dumps(v, ensure_ascii=False),
+    "json in json": lambda v: json.dumps(json.dumps([v])),
+    "in a url": lambda v: quote(v, safe=""),
+    "in a path": quote,
+    "in a form": quote_plus,
+    "hex": lambda v: v.encode().hex(),
+    "base64": lambda v: base64.b64encode(v.encode()).decode(),
+    "base64, one before": lambda v: base64.b64encode(b"u" + v.encode() + b"@host").decode(),
+    "base64, two before": lambda v: base64.b64encode(b"u:" + v.encode() + b"@host").decode(),
+    "base64 for urls": lambda v: base64.urlsafe_b64encode(b"use" + v.encode() + b"?").decode(),
+}
+
+
+@pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS)
+@given(value=TEXT)
+def test_every_form_is_found(encode, value: str) -> None:
+    shown = knows(x=value).text(f"< {encode(value)} >")
+    assert "[redacted:x]" in shown
+    assert shown.startswith("< ")
+    assert shown.endswith(" >")
+
+
+@given(
+    values=st.lists(TEXT, min_size=1, max_size=5), around=st.lists(st.text(max_size=9), min_size=6)
+)
+def test_no_value_is_left_and_nothing_else_goes(values: list[str], around: list[str]) -> None:
+    redactor = knows(**{f"v{n}": value for n, value in enumerate(values)})
+    text = "".join(part for pair in zip(around, values, strict=False) for part in pair)
+    shown = redactor.text(text)
+    rest = "".join(shown.split("[redacted:v"))
+    for value in values:
+        assert value in "[redacted:v0][redacted:v1]" or value not in rest
+
+
+def test_of_values_that_overlap_nothing_is_left() -> None:
+    redactor = knows(a="hunter2x", b="2xfoobar", c="hunter2xf")
+    assert redactor.text("<hunter2xfoobar>") == "<[redacted:c]>"
+    assert redactor.text("<hunter2x>") == "<[redacted:a]>"
+
+
+def test_a_value_too_short_is_left_alone() -> None:
+    redactor = Redactor()
+    assert not redactor.add("pin", "1234")
+    assert redactor.text("1234") == "1234"
+    assert forms_of("") == set()
+
+
+@pytest.mark.parametrize("kept", range(1, 12))
+def test_the_beginning_of_a_value_at_a_cut_is_taken_out(kept: int) -> None:
+    redactor = knows(x="correct horse")
+    shown = redactor.text("y" * 50 + "correct horse"[:kept] + " ... [cut 90 bytes]")
+    gone = kept >= LEAST - 1
+    assert (
+        shown
+        == f"{'y' * 50}{'[redacted:x]' if gone else 'correct horse'[:kept]} ... [cut 90 bytes]"
+    )
+    name = "n" * (200 - kept) + "correct horse"[:kept]
+    assert ("correct"[:kept] in redactor.text(name)) is not gone
+
+
+def test_a_frame_keeps_its_words_and_its_result() -> None:
+    redactor = knows(done="completed", value="p4ssw0rd")
+    frame = {
+        "type": "call.ended",
+        "outcome": "completed",
+        "name": "completed",
+        "error": {"traceback": [{"code": "login('p4ssw0rd')", "line": 3}]},
+        "result": {"codec": "json", "data": '{"a":"p4ssw0rd"}', "digest": "00", "size": 16},
+        "added": {"p4ssw0rd": ["p4ssw0rd", 1, None]},
+        "waits": [{"kind": "input", "request": {"title": "p4ssw0rd"}}],
+    }
+    raw, shown = redactor.frame(encode_frame(frame), frame)
+    assert json.loads(raw) == shown
+    assert shown["outcome"] == "completed"
+    assert shown["name"] == "[redacted:done]"
+    assert shown["error"]["traceback"][0] == {"code": "login('[redacted:value]')", "line": 3}
+    assert shown["result"]["data"] == frame["result"]["data"]
+    assert shown["result"]["preview"] == '{"a":"[redacted:value]"}'
+    assert shown["added"] == {"[redacted:value]": ["[redacted:value]", 1, None]}
+    assert shown["waits"][0] == {"kind": "input", "request": {"title": "[redacted:value]"}}
+
+
+def test_a_pickled_result_is_marked_and_has_no_preview() -> None:
+    redactor = knows(value="p4ssw0rd")
+    data = base64.b64encode(b"..p4ssw0rd..").decode()
+    frame = {"type": "call.ended", "result": {"codec": "bytes", "data": data}}
+    _, shown = redactor.frame(encode_frame(frame), frame)
+    assert shown["result"] == {"codec": "bytes", "data": data, "secrets": []}
+
+
+def test_a_frame_without_values_is_passed_on_as_it_is() -> None:
+    frame = {"type": "call.started", "name": "load"}
+    raw = encode_frame(frame)
+    assert knows(x="p4ssw0rd").frame(raw, frame)[0] is raw
+    assert Redactor().frame(raw, frame)[0] is raw
+
+
+def test_a_frame_does_not_grow_beyond_what_a_frame_may_be() -> None:
+    redactor = knows(**{"a-very-long-name-of-a-secret": "12345"})
+    frame = {"type": "log", "text": "12345" * (MAX_FRAME // 6)}
+    raw, shown = redactor.frame(encode_frame(frame), frame)
+    assert len(raw) <= MAX_FRAME
+    assert "12345" not in shown["text"]
+
+
+def test_many_values_cost_little_more_than_one() -> None:
+    """Printed, not judged: the cost of looking through a line, as a ratio to writing it as JSON."""
+    chance = random.Random(1)
+    lines = [f"2026-11-22 INFO app.loader: row {n} of customers in 0.12 s, ok" for n in range(3000)]
+
+    def seconds(work) -> float:
+        began = time.perf_counter()
+        for line in lines:
+            work(line)
+        return time.perf_counter() - began
+
+    plain = seconds(lambda line: json.dumps({"line": 1, "text": line}))
+    for count in (1, 100):
+        redactor = knows(
+            **{
+                f"s{n}": "".join(chance.choices("abcdefghijklmnopqrstuvwxyz0123456789/+", k=24))
+                for n in range(count)
+            }
+        )
+        assert redactor.text(lines[0]) == lines[0]
+        print(f"{count} secrets: {seconds(redactor.text) / plain:.2f} of the JSON of a line")
