@@ -31,6 +31,7 @@ class FakeRunner:
     def __init__(self) -> None:
         self.attempts: dict[AttemptKey, FakeAttempt] = {}
         self.started: list[Assignment] = []
+        self.variables: dict[str, Any] = {}
         self.resumed: list[AttemptKey] = []
         self.cancelled: list[AttemptKey] = []
         self.killed: list[AttemptKey] = []
@@ -41,6 +42,9 @@ class FakeRunner:
         self.failing_writes = 0
         self.news = asyncio.Event()
         self.changed = asyncio.Condition()
+
+    def keep_variables(self, values: dict[str, Any]) -> None:
+        self.variables = values
 
     # What a test does -----------------------------------------------------------------------------------
 

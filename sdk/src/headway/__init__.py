@@ -7,6 +7,7 @@ recorded, and a new attempt skips what has completed.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from headway import variables
 from headway.caching import FLOW_PARAMETERS, INPUTS, SOURCE, CachePolicy
 from headway.context import RunContext, run_context
 from headway.errors import (
@@ -30,6 +31,7 @@ from headway.errors import (
     TargetMissing,
     TimedOut,
     UnserializableResult,
+    VariableNotFound,
     WaitTimedOut,
     WorkerDied,
     WrongInput,
@@ -99,6 +101,7 @@ __all__ = [
     "Transaction",
     "TransactionStep",
     "UnserializableResult",
+    "VariableNotFound",
     "WaitTimedOut",
     "WorkerDied",
     "WrongInput",
@@ -121,6 +124,7 @@ __all__ = [
     "task",
     "transaction",
     "unmapped",
+    "variables",
     "wait",
     "wait_for_event",
     "wait_for_input",

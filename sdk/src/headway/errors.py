@@ -1,7 +1,7 @@
 """What the SDK raises. An error class stands for a different reaction; facts are attributes."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class HeadwayError(Exception):
@@ -89,6 +89,27 @@ class SecretNotFound(SecretError, LookupError):
         return SecretNotFound, (self.name, self.places, self._advice)
 
 
+class VariableNotFound(HeadwayError, LookupError):
+    """The workspace has no such variable, or this is no run. `name` is what was asked for."""
+
+    def __init__(self, name: str, *, in_run: bool) -> None:
+        self.name = name
+        self._in_run = in_run
+        advice = (
+            f"Set it with `headway variables set {name} VALUE`, and start a new attempt; or give a default."
+            if in_run
+            else "Outside a run there are none: give a default, or run the flow by an agent or by headway.testing."
+        )
+        super().__init__(f"no variable {name!r}. {advice}")
+
+    def __reduce__(self) -> tuple[Any, tuple[str, bool]]:
+        return _variable_not_found, (self.name, self._in_run)
+
+
+def _variable_not_found(name: str, in_run: bool) -> VariableNotFound:  # noqa: FBT001 - pickle's
+    return VariableNotFound(name, in_run=in_run)
+
+
 class ForgottenAwait(HeadwayError, RuntimeError):
     """Code on an event loop waited, blocking, for something that this very loop has to do."""
 
@@ -172,6 +193,7 @@ for _public in (
     NotInRun,
     SecretError,
     SecretNotFound,
+    VariableNotFound,
     ForgottenAwait,
     ResultTooLarge,
     UnserializableResult,

@@ -159,6 +159,15 @@ log_chunk = _table(
     bytea bytes
     """,
 )
+variables = _table(
+    "variables",
+    "ws",
+    """
+    bigint ws
+    bigint version
+    bytea entries
+    """,
+)
 pool = _table(
     "pool",
     "ws pool",

@@ -28,6 +28,8 @@ from headway_control_plane.domain.commands import (
     ReleaseRun,
     ResumeSession,
     RevokeAgent,
+    SetVariable,
+    UnsetVariable,
 )
 from headway_control_plane.domain.errors import AlreadyExists, InvalidArgument, NotFound
 from headway_control_plane.domain.pool.events import PoolChanged, PoolCreated
@@ -37,6 +39,7 @@ from headway_control_plane.domain.session import decide as session
 from headway_control_plane.domain.session.state import SessionStatus
 from headway_control_plane.domain.states import States
 from headway_control_plane.domain.streams import Context, Decided, Stream, StreamKind
+from headway_control_plane.domain.variables import decide as variables
 
 
 def decide(command: Command, states: States, context: Context) -> list[Decided]:
@@ -78,6 +81,10 @@ def decide(command: Command, states: States, context: Context) -> list[Decided]:
             return session.resume_session(command, states)
         case CloseSession():
             return session.close_session(command, states)
+        case SetVariable():
+            return variables.set_variable(command, states)
+        case UnsetVariable():
+            return variables.unset_variable(command, states)
         case _:
             return _declare(command, states)
 

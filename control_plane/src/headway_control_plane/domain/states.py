@@ -20,8 +20,18 @@ from headway_control_plane.domain.run.state import AttemptState, RunState
 from headway_control_plane.domain.session.evolve import evolve_session
 from headway_control_plane.domain.session.state import SessionState
 from headway_control_plane.domain.streams import Decided, Stream, StreamKind
+from headway_control_plane.domain.variables import state as variables
+from headway_control_plane.domain.variables.state import VariablesState
 
-State = RunState | AttemptState | SessionState | DeploymentState | PoolState | AgentState
+State = (
+    RunState
+    | AttemptState
+    | SessionState
+    | DeploymentState
+    | PoolState
+    | AgentState
+    | VariablesState
+)
 
 
 class States:
@@ -67,6 +77,10 @@ class States:
         state = self._states.get(Stream(StreamKind.AGENT, agent))
         return state if isinstance(state, AgentState) else None
 
+    def variables(self) -> VariablesState | None:
+        state = self._states.get(variables.STREAM)
+        return state if isinstance(state, VariablesState) else None
+
     def version(self, stream: Stream) -> int:
         """How many events the stream has, 0 for one that is not there. An attempt's is its last fact's seq."""
         state = self._states.get(stream)
@@ -99,6 +113,8 @@ class States:
                 self._move(stream, _evolve_pool(self.pool(stream.id), stream.id, event, at))
             case StreamKind.AGENT:
                 self._move(stream, _evolve_agent(self.agent(stream.id), stream.id, event, at))
+            case StreamKind.VARIABLES:
+                self._move(stream, variables.evolve(self.variables(), event, at))
             case StreamKind.WORKSPACE | StreamKind.ATTEMPT:
                 return
 

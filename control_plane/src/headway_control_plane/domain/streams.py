@@ -24,6 +24,7 @@ class StreamKind(IntEnum):
     SESSION = 5
     RUN = 6
     ATTEMPT = 7
+    VARIABLES = 12
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,12 +199,28 @@ class Delivery:
             self._asked -= asked
 
     async def _assign_some(self, ws: int, runs: list[UUID]) -> None:
-        for assignment in await self._store.assignments(ws, runs):
+        found = await self._store.assignments(ws, runs)
+        await self._tell_variables(ws, {assignment.session for assignment in found})
+        for assignment in found:
             live = self._registry.get((ws, assignment.session))
             if live is not None:
                 self._tell_assign(live, assignment)
         for run in runs:
             self.broken_runs.works((ws, run))
+
+    async def _tell_variables(self, ws: int, sessions: Iterable[UUID]) -> None:
+        """Ahead of an Assign, if they changed since this stream's agent was told: they are read after the run was created, so that the
+        run gets whatever was set before it, through whichever replica.
+        """
+        version = await self._store.variables_version(ws)
+        lives = [live for id_ in sessions if (live := self._registry.get((ws, id_))) is not None]
+        if all(live.ledger.variables == version for live in lives):
+            return
+        variables = await self._store.variables(ws)
+        for live in lives:
+            if live.ledger.variables != variables.version:
+                live.ledger.variables = variables.version
+                live.deliver(pb.SessionResponse(variables=variables))
 
     def _tell_assign(self, live: LiveSession, assignment: Assignment) -> None:
         if live.ledger.assign(assignment.run, assignment.fence):

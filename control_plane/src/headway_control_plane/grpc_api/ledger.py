@@ -33,12 +33,15 @@ class Differences:
 
 @dataclass(slots=True)
 class Ledger:
-    """`known` attempts may be reported on; `open` maps the runs that the agent is executing to their fences."""
+    """`known` attempts may be reported on; `open` maps the runs that the agent is executing to their fences; `variables` is the version
+    of the workspace's variables that it was sent on this stream.
+    """
 
     known: set[Attempt] = field(default_factory=set)
     open: dict[UUID, int] = field(default_factory=dict)
     cancelled: set[Attempt] = field(default_factory=set)
     ended: deque[UUID] = field(default_factory=deque)
+    variables: int = 0
 
     def holds(self, attempts: Iterable[Attempt], open_attempts: Mapping[UUID, int]) -> None:
         """The agent named these itself; the open ones need no Assign."""

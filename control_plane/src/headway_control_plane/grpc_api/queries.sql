@@ -95,6 +95,14 @@ WITH RECURSIVE line AS (
 )
 SELECT run, forked_from, fork FROM line ORDER BY run, depth DESC
 
+-- name: variables_version
+-- app: of the workspace's variables, as they are now.
+SELECT version FROM variables WHERE ws = %(ws)s
+
+-- name: variables
+-- app: all of them, without values.
+SELECT version, entries FROM variables WHERE ws = %(ws)s
+
 -- name: answers
 -- app: what was answered to waits.
 SELECT digest, bytes FROM payload WHERE ws = %(ws)s AND digest = ANY (%(digests)s::bytea[])

@@ -13,6 +13,7 @@ from headway_control_plane.db.pool import Connection, Database
 from headway_control_plane.db.queries import load_queries
 from headway_control_plane.db.roles import Role
 from headway_control_plane.db.run_json import load_answers, load_fork, load_waits
+from headway_control_plane.db.variables_json import load_entries
 from headway_control_plane.domain.run.events import Waiting
 from headway_control_plane.domain.run.state import Fork
 from headway_control_plane.domain.run.waits import is_over
@@ -173,6 +174,31 @@ class SessionStore:
         if not (lineages or answers):
             return found
         return [replace(a, lineage=lineages.get(a.run, ()), answers=answers) for a in found]
+
+    async def variables_version(self, ws: int) -> int:
+        """Return what the workspace's variables have as their version; 0: it never had any."""
+        async with self._database.transaction(Role.APP, ws=ws) as connection:
+            cursor = await connection.execute(_SQL["variables_version"], {"ws": ws})
+            row = await cursor.fetchone()
+            return int(row[0]) if row is not None else 0
+
+    async def variables(self, ws: int) -> pb.Variables:
+        """Return all variables with their values; one whose value was erased is left out."""
+        async with self._database.transaction(Role.APP, ws=ws) as connection:
+            cursor = await connection.execute(_SQL["variables"], {"ws": ws})
+            row = await cursor.fetchone()
+            if row is None:
+                return pb.Variables()
+            entries = load_entries(row[1])
+            digests = [entry.value.digest for entry in entries.values()]
+            cursor = await connection.execute(_SQL["answers"], {"ws": ws, "digests": digests})
+            values = {bytes(digest): bytes(value) for digest, value in await cursor.fetchall()}
+        found = [
+            pb.Variable(name=name, value=values[entry.value.digest])
+            for name, entry in sorted(entries.items())
+            if entry.value.digest in values
+        ]
+        return pb.Variables(version=row[0], entries=found)
 
     async def _lineages(
         self, connection: Connection, ws: int, found: Sequence[Assignment]

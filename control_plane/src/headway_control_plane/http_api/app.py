@@ -22,6 +22,7 @@ from headway_control_plane.http_api.routes_runs import router as runs
 from headway_control_plane.http_api.routes_signals import router as signals
 from headway_control_plane.http_api.routes_subflows import router as subflows
 from headway_control_plane.http_api.routes_system import router as system
+from headway_control_plane.http_api.routes_variables import router as variables
 from headway_control_plane.http_api.services import Services
 from headway_control_plane.http_api.sse import StreamPlaces
 
@@ -80,6 +81,7 @@ def create_app(services: Services) -> FastAPI:
         events,
         deployments,
         pools,
+        variables,
         system,
     ):
         api.include_router(router)

@@ -24,6 +24,7 @@ from headway_control_plane.domain.pool.events import PoolEvent
 from headway_control_plane.domain.run.events import RunEvent
 from headway_control_plane.domain.session.events import SessionEvent
 from headway_control_plane.domain.streams import Blob
+from headway_control_plane.domain.variables.events import VariableEvent
 from headway_control_plane.domain.workspace.events import WorkspaceEvent
 from headway_control_plane.log.packed import from_us, to_us
 
@@ -138,7 +139,15 @@ def _build(event: type) -> _Type:
     return _Type(event, getattr(control_pb2, event.__name__), fields)
 
 
-_EVENTS = (WorkspaceEvent, PoolEvent, DeploymentEvent, AgentEvent, SessionEvent, RunEvent)
+_EVENTS = (
+    WorkspaceEvent,
+    PoolEvent,
+    DeploymentEvent,
+    AgentEvent,
+    SessionEvent,
+    RunEvent,
+    VariableEvent,
+)
 _TYPES = {cls: _build(cls) for union in _EVENTS for cls in _classes_of(union)}
 _BY_NAME = {built.event.__name__: built for built in _TYPES.values()}
 

@@ -17,6 +17,8 @@ from headway_control_plane.domain.run.state import AttemptState, Deadline, RunSt
 from headway_control_plane.domain.session.state import SessionState
 from headway_control_plane.domain.states import States
 from headway_control_plane.domain.streams import Stream, StreamKind
+from headway_control_plane.domain.variables.state import STREAM as VARIABLES_STREAM
+from headway_control_plane.domain.variables.state import VariablesState
 from headway_control_plane.log.packed import pack_rows
 from headway_control_plane.log.rows_attempts import (
     ATTEMPTS,
@@ -56,6 +58,12 @@ from headway_control_plane.log.rows_sessions import (
     session_row,
 )
 from headway_control_plane.log.rows_timers import TIMERS, timer_key, timer_row
+from headway_control_plane.log.rows_variables import (
+    LOAD_VARIABLES,
+    VARIABLES,
+    read_variables,
+    variables_row,
+)
 
 Key = tuple[int, UUID]
 Row = tuple[Any, ...]
@@ -109,6 +117,8 @@ class Loader:
         await self._query(connection, LOAD_SESSIONS, _take_session, _KEY, sessions)
         await self._query(connection, LOAD_DEPLOYMENTS, _take_deployment, _KEY, deployments)
         await self._query(connection, LOAD_AGENTS, _take_agent, _KEY, agents)
+        variables = wanted.of(StreamKind.VARIABLES)
+        await self._query(connection, LOAD_VARIABLES, _take_variables, _KEY, variables)
         if pools or sessions or deployments or agents:
             keys = [
                 array
@@ -180,6 +190,10 @@ def _take_pool(loaded: Loaded, row: Row) -> None:
     loaded.states[row[0]].put(Stream(StreamKind.POOL, pool.pool), pool)
 
 
+def _take_variables(loaded: Loaded, row: Row) -> None:
+    loaded.states[row[0]].put(VARIABLES_STREAM, read_variables(row))
+
+
 @dataclass(slots=True)
 class Moved:
     """Rows to be written, by table."""
@@ -187,6 +201,7 @@ class Moved:
     pools: list[Row] = field(default_factory=list)
     deployments: list[Row] = field(default_factory=list)
     agents: list[Row] = field(default_factory=list)
+    variables: list[Row] = field(default_factory=list)
     sessions: list[Row] = field(default_factory=list)
     runs: list[Row] = field(default_factory=list)
     tags: list[Row] = field(default_factory=list)
@@ -216,6 +231,8 @@ class Moved:
                     self.deployments.append(deployment_row(ws, state))
                 case AgentState():
                     self.agents.append(agent_row(ws, state))
+                case VariablesState():
+                    self.variables.append(variables_row(ws, state))
 
     def _deadline(self, ws: int, shard: int, stream: Stream, deadline: Deadline | None) -> None:
         if deadline is None:
@@ -237,6 +254,7 @@ class Moved:
         await POOLS.upsert(connection, self.pools)
         await DEPLOYMENTS.upsert(connection, self.deployments)
         await AGENTS.upsert(connection, self.agents)
+        await VARIABLES.upsert(connection, self.variables)
         await SESSIONS.upsert(connection, self.sessions)
         await RUNS.upsert(connection, self.runs)
         await RUN_TAGS.upsert(connection, self.tags)

@@ -17,6 +17,7 @@ from headway_control_plane.application.ports import Recorded
 from headway_control_plane.db.pool import Connection
 from headway_control_plane.db.tables import agent, deployment, pool, run, session, workspace
 from headway_control_plane.domain.streams import Blob, Stream, StreamKind
+from headway_control_plane.domain.variables.state import STREAM as VARIABLES_STREAM
 from headway_control_plane.projections.reading import fetch
 
 _SUMMARY_VALUES = 5
@@ -87,6 +88,8 @@ def parse_stream(text: str) -> Stream:
 
 async def stream_exists(connection: Connection, ws: int, stream: Stream) -> bool:
     """Return whether the workspace has the thing that the stream is of."""
+    if stream.kind is StreamKind.VARIABLES:
+        return stream == VARIABLES_STREAM
     table, key = _ROWS[stream.kind]
     rows = await fetch(connection, select(key).where(table.c.ws == ws, key == stream.id))
     return bool(rows)

@@ -1,6 +1,7 @@
 """Owns the stream: dials when the core says so, says Hello, and turns what comes down into inputs."""
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -186,8 +187,8 @@ class SessionLoop:
                 hub.tell_session(
                     session.Renewed(said.id, said.ttl_ms / 1_000, said.renew_interval_ms / 1_000)
                 )
-            case "assign":
-                self._assigned(message.assign)
+            case "assign" | "variables":
+                self._given(message)
             case "ack":
                 self._acked(message.ack)
             case "log_ack":
@@ -204,14 +205,26 @@ class SessionLoop:
                 # A newer control plane says something that this version has no word for.
                 log.info("message of an unknown kind ignored")
 
-    def _assigned(self, assign: wire.Assign) -> None:
+    def _given(self, message: wire.SessionResponse) -> None:
+        if message.HasField("variables"):
+            self._keep_variables(message.variables)
+            return
         try:
-            assignment = assignment_of(assign)
+            assignment = assignment_of(message.assign)
         except ValueError as error:
             # It would come again with each stream: the run waits for its deadline instead, all others go on.
             log.warning("a grant can't be read and is not taken: %s", error)
         else:
             self._hub.granted(assignment)
+
+    def _keep_variables(self, variables: wire.Variables) -> None:
+        values = {each.name: json.loads(each.value) for each in variables.entries}
+        try:
+            self._hub.attempts.keep_variables(values)
+        except OSError as error:
+            # What is assigned behind them would begin with older ones. On another stream both come again.
+            text = "the workspace's variables can't be written down"
+            raise Failure(Reaction.RETRY, text, str(error)) from error
 
     def _welcomed(self, welcome: wire.Welcome, sent_at: float) -> None:
         hub = self._hub

@@ -91,6 +91,9 @@ class Held:
 class Attempts(Protocol):
     """The runner, seen from the session. Every call is safe to repeat."""
 
+    def keep_variables(self, values: Mapping[str, Any]) -> None:
+        """The workspace's variables, all of them: attempts that start from now on get them."""
+
     async def start(self, assignment: Assignment) -> None:
         """Records the assignment durably, then starts it. What can't be started is refused by a fact of its own
         (`attempt.exited`, outcome `refused`), so this raises for faults of the agent's own disk alone.

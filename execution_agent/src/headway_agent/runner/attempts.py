@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from headway_agent.clock import Clock
-from headway_agent.runner import start_file
+from headway_agent.runner import start_file, variables
 from headway_agent.runner.api import Assignment, AttemptKey, Fact, Held, Line
 from headway_agent.runner.attempt import Attempt
 from headway_agent.runner.launch import Launcher, LaunchOptions
@@ -97,6 +98,9 @@ class Runner:
 
     # What the session asks for. See api.Attempts.
 
+    def keep_variables(self, values: Mapping[str, Any]) -> None:
+        variables.keep(self._dir.variables, values)
+
     async def start(self, assignment: Assignment) -> None:
         key = assignment.key
         attempt = self._attempts.get(key)
@@ -170,6 +174,9 @@ class Runner:
         await self._acked(key, 0, line)
 
     async def reopen(self) -> None:
+        variables.drop(
+            self._dir.variables
+        )  # the log is an earlier one, whose own come with its grants
         closed = [a for a in self._attempts.values() if a.state == "closed"]
         closed.sort(key=lambda a: a.closed_at_us or 0, reverse=True)
         opened = [a for a in closed[:REOPENED_MAX] if a.facts.path.exists()]

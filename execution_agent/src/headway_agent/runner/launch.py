@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from headway_agent.clock import Clock
-from headway_agent.runner import environments, faults, secrets, start_file
+from headway_agent.runner import environments, faults, secrets, start_file, variables
 from headway_agent.runner.attempt import Attempt
 from headway_agent.runner.processes import ProcessId
 from headway_agent.runner.state_dir import StateDir
@@ -78,6 +78,7 @@ class Launcher:
             ),
             secret_variables=secrets.variables_in(env, environment.secrets),
         )
+        variables.give(self._dir.variables, attempt.run_dir)
         extra = dict(self._options.start_extra) | ({"fault": dict(fault)} if fault else {})
         start_file.write(attempt.run_dir, start | extra)
         return Kind(environment, env, file.stat().st_mtime_ns)

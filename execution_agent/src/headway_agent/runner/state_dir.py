@@ -50,6 +50,10 @@ class StateDir:
     def logs(self) -> Path:
         return self.path / "logs"
 
+    @property
+    def variables(self) -> Path:
+        return self.path / "variables.json"
+
     def salt(self, run: str) -> str:
         """A run's secret, the same in all its attempts here: what calls leave as their keys can't be tried out without it."""
         return hashlib.sha256(self._secret + run.encode()).hexdigest()

@@ -159,6 +159,7 @@ class SessionResponse(google.protobuf.message.Message):
     CANCEL_FIELD_NUMBER: builtins.int
     DRAIN_FIELD_NUMBER: builtins.int
     FORGET_FIELD_NUMBER: builtins.int
+    VARIABLES_FIELD_NUMBER: builtins.int
     @property
     def welcome(self) -> global___Welcome: ...
     @property
@@ -175,6 +176,8 @@ class SessionResponse(google.protobuf.message.Message):
     def drain(self) -> global___Drain: ...
     @property
     def forget(self) -> global___Forget: ...
+    @property
+    def variables(self) -> global___Variables: ...
     def __init__(
         self,
         *,
@@ -186,12 +189,58 @@ class SessionResponse(google.protobuf.message.Message):
         cancel: global___Cancel | None = ...,
         drain: global___Drain | None = ...,
         forget: global___Forget | None = ...,
+        variables: global___Variables | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["ack", b"ack", "assign", b"assign", "cancel", b"cancel", "drain", b"drain", "forget", b"forget", "log_ack", b"log_ack", "message", b"message", "renewed", b"renewed", "welcome", b"welcome"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["ack", b"ack", "assign", b"assign", "cancel", b"cancel", "drain", b"drain", "forget", b"forget", "log_ack", b"log_ack", "message", b"message", "renewed", b"renewed", "welcome", b"welcome"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["welcome", "renewed", "assign", "ack", "log_ack", "cancel", "drain", "forget"] | None: ...
+    def HasField(self, field_name: typing.Literal["ack", b"ack", "assign", b"assign", "cancel", b"cancel", "drain", b"drain", "forget", b"forget", "log_ack", b"log_ack", "message", b"message", "renewed", b"renewed", "variables", b"variables", "welcome", b"welcome"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["ack", b"ack", "assign", b"assign", "cancel", b"cancel", "drain", b"drain", "forget", b"forget", "log_ack", b"log_ack", "message", b"message", "renewed", b"renewed", "variables", b"variables", "welcome", b"welcome"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["welcome", "renewed", "assign", "ack", "log_ack", "cancel", "drain", "forget", "variables"] | None: ...
 
 global___SessionResponse = SessionResponse
+
+@typing.final
+class Variables(google.protobuf.message.Message):
+    """All variables of the workspace. Sent ahead of the first Assign of a stream, and of the first one after they changed: what is assigned
+    after it gets at least these.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: builtins.int
+    ENTRIES_FIELD_NUMBER: builtins.int
+    version: builtins.int
+    """Grows with every change; what comes later on a stream counts, whatever its version."""
+    @property
+    def entries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Variable]: ...
+    def __init__(
+        self,
+        *,
+        version: builtins.int = ...,
+        entries: collections.abc.Iterable[global___Variable] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["entries", b"entries", "version", b"version"]) -> None: ...
+
+global___Variables = Variables
+
+@typing.final
+class Variable(google.protobuf.message.Message):
+    """One of them."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    VALUE_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    value: builtins.bytes
+    """JSON."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        value: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "value", b"value"]) -> None: ...
+
+global___Variable = Variable
 
 @typing.final
 class AttemptRef(google.protobuf.message.Message):

@@ -665,3 +665,47 @@ class RunCancelled(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["evidence", b"evidence", "fence", b"fence"]) -> None: ...
 
 global___RunCancelled = RunCancelled
+
+@typing.final
+class VariableSet(google.protobuf.message.Message):
+    """A variable of the workspace was made, or changed to exactly this. The value is JSON, its digest here."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    VALUE_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    TAGS_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    value: builtins.bytes
+    size_bytes: builtins.int
+    @property
+    def tags(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        value: builtins.bytes = ...,
+        size_bytes: builtins.int = ...,
+        tags: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "size_bytes", b"size_bytes", "tags", b"tags", "value", b"value"]) -> None: ...
+
+global___VariableSet = VariableSet
+
+@typing.final
+class VariableUnset(google.protobuf.message.Message):
+    """See the domain event."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+
+global___VariableUnset = VariableUnset

@@ -34,6 +34,9 @@ class Client:
     def post(self, path: str, body: Mapping[str, Any] | None = None, **headers: str) -> Any:
         return self._send("POST", path, json=body, headers=headers)
 
+    def delete(self, path: str, **query: Any) -> Any:
+        return self._send("DELETE", path, params=_clean(query))
+
     def pages(self, path: str, most: int, **query: Any) -> Iterator[Json]:
         """Yield items of a keyset-paged list, at most so many."""
         cursor: str | None = None

@@ -19,6 +19,9 @@ _VERBS = {
         "headway.cli.verbs.agents:agents", "List agents, make tokens to enrol them."
     ),
     "pools": LazyVerb("headway.cli.verbs.pools:pools", "List and create pools."),
+    "variables": LazyVerb(
+        "headway.cli.verbs.variables:variables", "List, show, set and unset variables."
+    ),
     "cache": LazyVerb(
         "headway.cli.verbs.cache:cache", "Look into and clear results that tasks share."
     ),

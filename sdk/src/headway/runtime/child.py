@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import platform
 import socket
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from headway import clock
+from headway import clock, variables
 from headway.context import Call, leave_run, set_root
 from headway.digests import ROOT
 from headway.entrypoints import load_flow, use_root
@@ -73,6 +76,7 @@ def run_attempt(start: dict[str, Any], sock: socket.socket) -> int:
     )
     secrets = reporter.secrets = SecretKeeper(start, channel)
     install(secrets)
+    variables.install(_Variables(Path(start["run_dir"])))
     _prepare(start)
     _listen_to_logs(reporter, channel)
     sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION_LIMIT))
@@ -118,6 +122,30 @@ def _listen_to_logs(reporter: Reporter, channel: Channel) -> None:
     os.register_at_fork(after_in_child=forked)
     if root_logger.level in (logging.NOTSET, logging.WARNING):
         root_logger.setLevel(logging.INFO)
+
+
+class _Variables(Mapping[str, Any]):
+    """The attempt's variables, read when somebody asks for one. An agent that knows of none gives no file."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._path = run_dir / "variables.json"
+
+    @cached_property
+    def _values(self) -> dict[str, Any]:
+        try:
+            values: dict[str, Any] = json.loads(self._path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        return values
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
 
 
 def _flush() -> None:

@@ -17,7 +17,7 @@ from threading import RLock
 from typing import Any, NamedTuple
 
 from headway import clock as wall_clock
-from headway import context
+from headway import context, variables
 from headway.context import Call
 from headway.digests import ROOT
 from headway.errors import Cancelled, Suspended
@@ -66,6 +66,7 @@ class Plan(NamedTuple):
     threads: int
     secrets: Mapping[str, str] = {}
     """Values by name."""
+    variables: Mapping[str, Any] = {}
 
 
 class Told(NamedTuple):
@@ -272,6 +273,8 @@ def _surroundings(plan: Plan, attempt: MemoryAttempt) -> Iterator[None]:
         stack.callback(context.set_root, None)
         stack.callback(install, None)
         install(attempt.told.secrets)
+        stack.callback(variables.install, None)
+        variables.install(dict(plan.variables))
         stack.callback(random.setstate, chance)
         stack.callback(plan.clock.let, None)
         stack.enter_context(_replaced(time, "sleep", _sleep(time.sleep, attempt.pass_time)))  # noqa: TID251 - replaced

@@ -163,6 +163,7 @@ class Run(Outputs, Generic[T]):
             f"{seed}:{number}",
             threads,
             self._harness.secrets,
+            self._harness.variables,
         )
         told = self._last = execute(plan)
         self._facts += told.frames
@@ -196,10 +197,13 @@ class Harness:
         jump: bool = True,
         threads: int = 0,
         secrets: Mapping[str, str] | None = None,
+        variables: Mapping[str, Any] | None = None,
     ) -> None:
         self.clock = Clock(now)
         self.secrets = dict(secrets or {})
         """What `headway.secret(name).get()` finds, by name. A run's next attempt sees what was changed here."""
+        self.variables = dict(variables or {})
+        """What `headway.variables.get(name)` finds; a run's next attempt sees what was changed here."""
         self._seed = seed
         self._jump = jump
         self._threads = threads
@@ -330,6 +334,7 @@ def harness(
     jump: bool = True,
     threads: int = 0,
     secrets: Mapping[str, str] | None = None,
+    variables: Mapping[str, Any] | None = None,
 ) -> Iterator[Harness]:
     """Makes what runs flows in a test.
 
@@ -343,13 +348,16 @@ def harness(
         threads: How many threads execute submitted calls. 0: each is executed when it is submitted, so that all runs of
             a test are alike. Tasks that wait for each other need as many as there are of them.
         secrets: Values by name, for `headway.secret`. As in any run, they are taken out of what the run records.
+        variables: Values by name, for `headway.variables.get`.
 
     Raises:
         ValueError: `now` has no zone, or `threads` is negative.
     """
     if threads < 0:
         raise ValueError(f"threads must be 0 or more, not {threads}")
-    yield Harness(now=now, seed=seed, jump=jump, threads=threads, secrets=secrets)
+    yield Harness(
+        now=now, seed=seed, jump=jump, threads=threads, secrets=secrets, variables=variables
+    )
 
 
 @contextmanager

@@ -1,0 +1,61 @@
+"""Setting and unsetting variables: what is as wished already changes nothing, and a version that was read may be insisted on."""
+
+from __future__ import annotations
+
+from headway_control_plane.domain.commands import SetVariable, UnsetVariable
+from headway_control_plane.domain.errors import Conflict, InvalidArgument, NotFound
+from headway_control_plane.domain.states import States
+from headway_control_plane.domain.streams import Decided
+from headway_control_plane.domain.variables.events import VariableSet, VariableUnset
+from headway_control_plane.domain.variables.state import STREAM, Variable, VariablesState
+
+MOST_VARIABLES = 1_000
+MOST_BYTES = 1 << 20
+"""Names and values of one workspace together: every run is given them."""
+
+
+def set_variable(command: SetVariable, states: States) -> list[Decided]:
+    before = states.variables() or VariablesState(0, {})
+    known = before.entries.get(command.name)
+    if known is not None and (known.value, known.tags) == (command.value, command.tags):
+        return []
+    _require_version(command.name, known, command.if_version)
+    if known is None and len(before.entries) >= MOST_VARIABLES:
+        raise InvalidArgument(
+            f"A workspace has at most {MOST_VARIABLES:,} variables. Unset some, or keep several values in one."
+        )
+    room = MOST_BYTES - before.size_bytes + (_size(command.name, known) if known else 0)
+    size = len(command.name) + command.size_bytes
+    if size > room:
+        raise InvalidArgument(
+            f"All variables of a workspace together hold at most 1 MiB, and there is room for {max(room, 0):,} bytes;"
+            f" this one has {size:,}. Keep large values in your own store, and their address here.",
+            room=max(room, 0),
+        )
+    event = VariableSet(command.name, command.value, command.size_bytes, command.tags)
+    return [Decided(STREAM, event)]
+
+
+def unset_variable(command: UnsetVariable, states: States) -> list[Decided]:
+    before = states.variables()
+    known = before.entries.get(command.name) if before is not None else None
+    if known is None:
+        raise NotFound(
+            f"There is no variable {command.name!r} in this workspace. `headway variables ls` lists them."
+        )
+    _require_version(command.name, known, command.if_version)
+    return [Decided(STREAM, VariableUnset(command.name))]
+
+
+def _require_version(name: str, known: Variable | None, wanted: int | None) -> None:
+    version = known.version if known is not None else 0
+    if wanted is not None and wanted != version:
+        there = f"has version {version}" if known is not None else "is not there"
+        raise Conflict(
+            f"The variable {name!r} {there}, not version {wanted}: read it again, and decide again.",
+            version=version,
+        )
+
+
+def _size(name: str, entry: Variable) -> int:
+    return len(name) + entry.size_bytes

@@ -1,0 +1,25 @@
+"""What can happen to a workspace's variables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headway_control_plane.domain.streams import Blob
+
+
+@dataclass(frozen=True, slots=True)
+class VariableSet:
+    """Made, or changed to exactly this. The value is JSON, and can be erased."""
+
+    name: str
+    value: Blob
+    size_bytes: int
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VariableUnset:
+    name: str
+
+
+VariableEvent = VariableSet | VariableUnset
