@@ -159,15 +159,7 @@ log_chunk = _table(
     bytea bytes
     """,
 )
-variables = _table(
-    "variables",
-    "ws",
-    """
-    bigint ws
-    bigint version
-    bytea entries
-    """,
-)
+variables = _table("variables", "ws", "bigint ws version\nbytea entries")
 pool = _table(
     "pool",
     "ws pool",
