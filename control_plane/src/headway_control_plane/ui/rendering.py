@@ -23,6 +23,7 @@ _PACK_FROM = 1024
 _NAVIGATION = (
     ("Runs", "/runs", "runs"),
     ("Deployments", "/deployments", "deployments"),
+    ("Artifacts", "/artifacts", "artifacts"),
     ("Agents", "/agents", "agents"),
     ("Events", "/events", "events"),
 )

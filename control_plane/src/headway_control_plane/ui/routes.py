@@ -13,6 +13,7 @@ from headway_control_plane.ui.live import LiveHub, live_stream
 from headway_control_plane.ui.pages import (
     actions,
     agents,
+    artifacts,
     deployments,
     events,
     login,
@@ -40,6 +41,9 @@ _PAGES: Sequence[tuple[str, str, PageHandler]] = (
     ("GET", "/deployments/{name}", deployments.deployment_page),
     ("POST", "/deployments/{name}/run", deployments.run_deployment),
     ("GET", "/agents", agents.agents_page),
+    ("GET", "/artifacts", artifacts.artifacts_page),
+    ("GET", "/artifacts/{key}", artifacts.artifact_page),
+    ("GET", "/ui/runs/{id}/artifacts/{artifact}", artifacts.image),
     ("GET", "/events", events.events_page),
     ("GET", "/search", search.search_page),
     ("GET", "/ui/runs/{id}/log", run.log_fragment),

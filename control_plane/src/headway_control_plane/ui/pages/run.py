@@ -36,6 +36,7 @@ from headway_control_plane.projections.runs import get_run
 from headway_control_plane.projections.tasks import TaskCounts, TaskPage
 from headway_control_plane.projections.waits import open_waits
 from headway_control_plane.ui import words
+from headway_control_plane.ui.pages.artifacts import output_values, read_outputs
 from headway_control_plane.ui.pages.site import PROJECTION, NoSuchPage, Site, number_of, path_id
 from headway_control_plane.ui.services import Viewer
 from headway_control_plane.ui.views import run_page as shape
@@ -111,7 +112,9 @@ async def run_page(
         values = await _task_values(connection, viewer.ws, run, attempts, counts, asked, now)
         log = await read_log(connection, viewer.ws, run, asked)
         forks = await list_forks(connection, viewer.ws, run.id) if run.is_terminal else []
+        outputs = await read_outputs(connection, viewer.ws, run.id)
         freshness = await checkpoints.freshness(connection, viewer.ws, PROJECTION)
+    values |= await output_values(site, viewer, outputs, now)
     values |= await _contents(site, viewer, run, attempts)
     values["questions"] = await _questions(site, viewer, run, now, refused)
     word, at = run_age(run)
