@@ -91,6 +91,7 @@ class Keeper(threading.Thread):
 def rig(headway, tmp_path_factory):
     make_pool(headway, "matrix")
     headway.deploy("matrix:matrix", "matrix", "--pool", "matrix")
+    headway.deploy("async_matrix:matrix", "async-matrix", "--pool", "matrix")
     folder = tmp_path_factory.mktemp("matrix")
     with hand_agent(
         headway, "matrix", folder, "--allow-faults", str(folder / "fault"), slots=6
@@ -122,10 +123,11 @@ def fault_beside_a_sync(folder, rng):
 
 
 @pytest.mark.row(2)
-@pytest.mark.trials(2, 24)
-def test_executed_is_what_the_rules_predict(rig, trial, seed):
+@pytest.mark.trials(1, 16)
+@pytest.mark.parametrize("deployment", ["matrix", "async-matrix"])
+def test_executed_is_what_the_rules_predict(rig, trial, deployment, seed):
     headway, keeper, folder = rig
-    rng = random.Random(f"matrix-{seed}")
+    rng = random.Random(f"{deployment}-{seed}")
     planned = []
     before = keeper.deaths
     with load(headway, most=0) as work, fault_beside_a_sync(folder, rng):
@@ -135,7 +137,7 @@ def test_executed_is_what_the_rules_predict(rig, trial, seed):
             if plan and rng.random() < 0.3:
                 plan.append(point(rng, rng.choice(VICTIMS))[1])
             each = work.start(
-                "matrix",
+                deployment,
                 expected=EXPECTED,
                 result=RESULT,
                 plan=plan,

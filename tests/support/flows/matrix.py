@@ -167,14 +167,18 @@ class Doomed(Exception):
     """Why the second transaction is rolled back."""
 
 
-@flow(retries=6, task_runner=ProcessRunner(2))
-def matrix(path: str, plan: list[dict[str, Any]], agent: str) -> int:
-    """Its two transactions: one is committed, one is rolled back by each attempt that comes to it."""
+def _begin(path: str, plan: list[dict[str, Any]], agent: str) -> None:
     Path(f"{path}.plan").write_text(json.dumps(plan))
     attempt = {"flow": os.getpid(), "supervisor": os.getppid(), "agent": agent}
     Path(f"{path}.attempt").write_text(json.dumps(attempt))
     _count_frames(path)
     effect(path, "flow")
+
+
+@flow(retries=6, task_runner=ProcessRunner(2))
+def matrix(path: str, plan: list[dict[str, Any]], agent: str) -> int:
+    """Its two transactions: one is committed, one is rolled back by each attempt that comes to it."""
+    _begin(path, plan, agent)
     total = sum(step(path, n) for n in range(6))
     total += sum(sure(path, n) for n in range(3))
     total += sum(flaky(path, n) for n in range(2))

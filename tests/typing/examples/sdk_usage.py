@@ -105,6 +105,7 @@ def main(day: str) -> list[int]:
     task(retries="many")  # wrong
     task(retrys=3)  # wrong
     flow(task_runner=8)  # wrong
+    flow(cancel_grace="long")  # wrong
     task(on_failure=lambda: None)  # wrong
     task(cache="INPUTS")  # wrong
     task(on_commit=lambda: None)  # wrong
