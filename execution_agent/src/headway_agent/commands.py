@@ -60,6 +60,7 @@ def _options(*groups: tuple[Callable[[F], F], ...]) -> Callable[[F], F]:
 def register(shell: click.Group) -> None:
     """Adds the verbs of this distribution."""
     shell.add_command(agent)
+    shell.add_command(results)
 
 
 @click.group()
@@ -108,6 +109,34 @@ def doctor(**given: Any) -> None:
     from headway_agent.main.doctor import run  # noqa: PLC0415 (see the module)
 
     sys.exit(run(settings))
+
+
+@click.group()
+def results() -> None:
+    """Read what calls returned, on the customer's side."""
+
+
+@results.command("get", short_help="Write a result to a file, from this machine or the store.")
+@click.argument("what", metavar="RUN|REFERENCE")
+@click.argument("call", required=False, default="")
+@click.option(
+    "-o", "file", type=click.Path(path_type=Path, allow_dash=True), required=True, help="Or -."
+)
+@click.option("--state-dir", type=_DIRECTORY, help="Default: $HEADWAY_HOME/agent.")
+def get_result(what: str, call: str, file: Path, state_dir: Path | None) -> None:
+    """Write a result to a file, as it was encoded: JSON, .npy, Arrow.
+
+    RUN is the id of a run whose journal is on this machine: what the run gave, or what its call CALL gave (its name, or the
+    beginning of its key; of several the last one). REFERENCE is where a store has a value, as the run's page shows it.
+    """
+    settings = _settings({"state_dir": state_dir})
+    from headway_agent.main.results import NoResult, get  # noqa: PLC0415 (see the module)
+
+    try:
+        said = get(settings, what, call, file)
+    except NoResult as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(said, err=True)
 
 
 def _settings(given: dict[str, Any]) -> "Settings":

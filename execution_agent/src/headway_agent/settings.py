@@ -67,6 +67,7 @@ class Settings:
     reconnect_cap: float
     allow_faults: Path | None
     result_max: int
+    results: str
     base_env: Mapping[str, str] = field(repr=False)
 
 
@@ -99,6 +100,7 @@ def load(options: Options, environ: Mapping[str, str] | None = None) -> Settings
         allow_faults=options.allow_faults or _path(env, "HEADWAY_AGENT_ALLOW_FAULTS"),
         reconnect_cap=_seconds(env, "HEADWAY_RECONNECT_CAP", 15.0),
         result_max=_bytes(env, "HEADWAY_AGENT_RESULT_MAX", RESULT_MAX),
+        results=env.get("HEADWAY_AGENT_RESULTS", ""),
         base_env=env,
     )
 
@@ -109,6 +111,26 @@ def prepare_grpc() -> None:
     """
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+
+def apply_results_env(settings: Settings) -> None:
+    """Puts the variables of HEADWAY_AGENT_RESULTS_ENV into this process alone: what reaches the store of results is the
+    agent's, and flows inherit what the agent's environment was before. Raises BadSetting.
+    """
+    name = settings.base_env.get("HEADWAY_AGENT_RESULTS_ENV", "")
+    if not name:
+        return
+    try:
+        lines = Path(name).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise BadSetting(f"HEADWAY_AGENT_RESULTS_ENV can't be read: {error}.") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        key, separator, value = line.partition("=")
+        if not separator or not key.strip().isidentifier():
+            raise BadSetting(f"{name}, line {number}: write NAME=value.")
+        os.environ[key.strip()] = value.strip()
 
 
 def read_token(settings: Settings) -> str | None:

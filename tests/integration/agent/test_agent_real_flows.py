@@ -15,13 +15,17 @@ from uuid import uuid4
 import pytest
 
 from headway_agent.runner.environments import Environment, update
+from headway_agent.spool.value_store import fetch, open_store
 from support.attempts import SDK, TESTS
 from support.fake_control_plane import ALL_PERMITS, DEFAULT_PERMITS, TOKEN, FakeControlPlane, decode
+from support.s3_server import require_s3, s3_server
+from support.stack import free_ports
 
 pytestmark = pytest.mark.process
 
 FLOWS = """
 import logging
+import os
 import pathlib
 import headway
 
@@ -36,6 +40,14 @@ def double(value):
 def ok(items, secret=""):
     logging.getLogger("flows").warning("canary-log %s", secret)
     return [double(item) for item in items] + [secret]
+
+@headway.task
+def large():
+    return bytes(300_000)
+
+@headway.flow
+def keeps():
+    return [len(large()), sorted(k for k in os.environ if k.startswith(("AWS", "HEADWAY_AGENT")))]
 
 @headway.task(name="canary-task")
 def breaks(secret):
@@ -79,6 +91,7 @@ class AgentProcess:
         (directory / "token").write_text(TOKEN)
         self.process: asyncio.subprocess.Process | None = None
         self.log = directory / "agent.log"
+        self.env: dict[str, str] = {}
 
     @contextlib.asynccontextmanager
     async def running(
@@ -95,6 +108,7 @@ class AgentProcess:
             "PATH": os.environ["PATH"],
             "HOME": str(self.directory),
             "PYTHONPATH": os.pathsep.join(map(str, (SDK, TESTS))),
+            **self.env,
         }
         with self.log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(*command, env=env, stderr=log, **more)
@@ -302,3 +316,57 @@ async def test_a_second_signal_stops_a_waiting_drain(
         await server.until(lambda: server.stored(attempt).exited, 30)
         assert await agent.end(process) == 0
     assert done.exists()
+
+
+async def test_results_go_to_the_store_and_their_references_to_the_log(
+    server: FakeControlPlane,
+    agent: AgentProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    require_s3()
+    attempt = (str(uuid4()), 1)
+    with s3_server(free_ports(1)[0]) as s3:
+        url = await asyncio.to_thread(s3.bucket, "bucket")
+        for name, value in s3.env.items():
+            monkeypatch.setenv(name, value)  # for this test's own look at it
+        (tmp_path / "store.env").write_text("\n".join(f"{k}={v}" for k, v in s3.env.items()))
+        agent.env = {
+            "HEADWAY_AGENT_RESULTS": url,
+            "HEADWAY_AGENT_RESULTS_ENV": str(tmp_path / "store.env"),
+        }
+        async with agent.running() as process:
+            await server.until(lambda: server.streams, 30)
+            server.assign(attempt, entrypoint="flows:keeps")
+            await server.until(lambda: server.stored(attempt).exited, 30)
+            marker = agent.directory / "state" / "runs" / attempt[0] / "1" / "stored"
+            await server.until(marker.exists, 30)
+            assert await agent.end(process) == 0
+        facts = server.stored(attempt).facts
+        (ended,), (exited,) = fields(facts, "CallEnded"), fields(facts, "AttemptExited")
+        for result in (ended.result, exited.result):
+            digest = result.digest.hex()
+            assert result.reference == f"{url}/{digest[:2]}/{digest}"
+            await asyncio.to_thread(fetch, open_store(url), digest, tmp_path / digest)
+    assert json.loads(server.stored(attempt).blobs[exited.result.preview_digest]) == [300_000, []]
+
+
+async def test_a_store_that_is_away_delays_no_run(
+    server: FakeControlPlane, agent: AgentProcess
+) -> None:
+    attempt = (str(uuid4()), 1)
+    place = agent.directory / "store"
+    place.write_text("a file is in the way")
+    agent.env = {"HEADWAY_AGENT_RESULTS": place.as_uri()}
+    async with agent.running() as process:
+        await server.until(lambda: server.streams, 30)
+        server.assign(attempt, entrypoint="flows:keeps")
+        await server.until(lambda: server.stored(attempt).exited, 30)
+        await server.until(lambda: "results stay on this disk" in agent.log.read_text(), 30)
+        assert await agent.end(process) == 0
+    place.unlink()
+    async with agent.running() as process:
+        marker = agent.directory / "state" / "runs" / attempt[0] / "1" / "stored"
+        await server.until(marker.exists, 30)
+        assert await agent.end(process) == 0
+    assert len(list(place.glob("*/*"))) == 2

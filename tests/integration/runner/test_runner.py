@@ -13,7 +13,7 @@ import pytest
 from headway_agent.runner.api import AttemptKey
 from headway_agent.runner.environments import Environment, update
 from headway_agent.runner.state_dir import StateDir, StateDirBusy
-from headway_agent.spool import retention
+from headway_agent.spool import kept_values, retention
 from support.attempts import wait_dead
 from support.runners import RUN, agent, assignment
 
@@ -224,6 +224,24 @@ async def test_a_low_disk_keeps_nothing_that_is_over(
         assert await one.runner.delete_old() == []
         monkeypatch.setattr(retention, "is_low", lambda _: True)
         assert await one.runner.delete_old() == [RUN]
+
+
+async def test_a_run_stays_until_the_store_has_its_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with agent(tmp_path / "s", keep_us=0, has_store=True) as one:
+        await one.runner.start(assignment())
+        await one.until_state(KEY, "exited")
+        [run_dir] = one.runner.take_started()
+        assert one.runner.take_started() == set()
+        await one.runner.acked(KEY, 4)
+        await one.runner.forget(RUN)
+        monkeypatch.setattr(retention, "is_low", lambda _: True)
+        assert await one.runner.delete_old() == [], "nothing is lost, on a low disk neither"
+    async with agent(tmp_path / "s", keep_us=0, has_store=True) as two:
+        assert two.runner.take_started() == {run_dir}
+        kept_values.wholly_stored(run_dir)
+        assert await two.runner.delete_old() == [RUN]
 
 
 async def test_what_a_restored_log_asks_for_again_is_held_and_closed_again(tmp_path: Path) -> None:

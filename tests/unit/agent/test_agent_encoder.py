@@ -217,3 +217,24 @@ def test_a_skip_tells_its_cause_and_nothing_of_what_the_cache_said():
     assert b"made by" not in encoded.payload
     odd = {**json.loads(content), "cause": "a free text"}
     assert message_of(Encoder(ALL).encode(json.dumps(odd).encode())).cause == ""
+
+
+def test_a_reference_is_told_of_what_goes_to_the_store_alone() -> None:
+    digest = "ab" * 32
+    base = {"codec": "json", "size": 2, "digest": digest}
+    place = f"s3://bucket/x/ab/{digest}"
+    cases = [
+        ("call.ended", {**base, "file": digest}, place),
+        ("call.ended", {**base, "data": "{}"}, ""),
+        ("attempt.exited", {**base, "data": "{}"}, place),
+        ("attempt.exited", {**base, "file": digest}, place),
+        ("attempt.exited", {"codec": "none", "size": 0, "digest": digest}, ""),
+        ("call.ended", {**base, "file": digest, "secrets": []}, ""),
+    ]
+    for kind, result, expected in cases:
+        raw = json.dumps({"type": kind, "at_us": 1, "outcome": "completed", "result": result})
+        encoded = Encoder(ALL, "s3://bucket/x/").encode(raw.encode())
+        message, _ = FACTS[kind]
+        assert message.FromString(encoded.payload).result.reference == expected
+    hidden = Encoder(NEW_POOL, "s3://bucket/x").encode(raw.encode())
+    assert b"s3://" not in hidden.payload

@@ -28,6 +28,7 @@ from headway_agent.connection.fields import (
 from headway_agent.connection.outputs import CONTENTS, OUTPUTS
 from headway_agent.connection.permits import Permits, class_of
 from headway_agent.connection.text import cut, identifier, sanitised
+from headway_agent.spool.value_store import referred
 from headway_api.common.v1 import data_class_pb2 as classes
 from headway_api.event.v1 import attempt_pb2 as facts
 
@@ -190,8 +191,9 @@ _REPEATED = (*_NESTED, "waits")
 class Encoder:
     """Encodes the facts of a pool with these permits. Holds nothing of the frames it saw."""
 
-    def __init__(self, permits: Permits) -> None:
+    def __init__(self, permits: Permits, results_url: str = "") -> None:
         self.permits = permits
+        self._store = results_url
         self._timing = classes.DATA_CLASS_TIMING in permits
         names = classes.DATA_CLASS_NAME in permits
         self._error = _compile(facts.Error, ERROR if names else BARE_ERROR, permits)
@@ -231,6 +233,8 @@ class Encoder:
         for part in nested:
             inner = frame.get(part)
             if type(inner) is dict:
+                if self._store and part == "result":
+                    inner = referred(inner, self._store, of_run=kind != "call.ended")
                 encode = self._encode_error if part == "error" else self._encode_result
                 values[part] = encode(inner, blobs)
         if kind == "attempt.exited" and type(waits := frame.get("waits")) is list:

@@ -88,6 +88,8 @@ class Hub:
         self.lines = Lines()
         self.cancels = Cancels()
         self.encoder = Encoder(NOTHING)
+        self.results_url = ""
+        """Of the store of results, where there is one."""
         self.outbox = Outbox()
         self.noted = Noted()
         self.actions: asyncio.Queue[Action] = asyncio.Queue()

@@ -230,7 +230,7 @@ class SessionLoop:
         hub = self._hub
         permits = permits_of(welcome.permits)
         if hub.encoder.permits != permits:
-            hub.encoder = Encoder(permits)
+            hub.encoder = Encoder(permits, hub.results_url)
         self._clock_corrected = False
         self._was_welcomed = True
         log.info(

@@ -27,6 +27,7 @@ from headway_agent.loops.record_loop import RecordLoop
 from headway_agent.loops.renew_loop import RenewLoop
 from headway_agent.loops.report_loop import ReportLoop
 from headway_agent.loops.session_loop import SessionLoop
+from headway_agent.loops.store_loop import StoreLoop
 from headway_agent.loops.supervisor import Loop, supervise
 from headway_agent.loops.watch_loop import WatchLoop
 from headway_agent.main.enrolment import (
@@ -42,16 +43,17 @@ from headway_agent.observability import logs
 from headway_agent.runner.attempts import Runner, RunnerOptions
 from headway_agent.runner.launch import LaunchOptions
 from headway_agent.runner.state_dir import StateDir, StateDirBusy
-from headway_agent.settings import BadSetting, Settings, read_token
+from headway_agent.settings import BadSetting, Settings, apply_results_env, read_token
 from headway_agent.spool import records
 from headway_agent.spool.agent_db import AgentDb, SpoolFault
+from headway_agent.spool.value_store import StoreFault, open_store
 
 log = logging.getLogger(__name__)
 
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2
 EXIT_IDENTITY = 3
-EXPLAINED = (BadSetting, BadAddress, NotEnrolled, StateDirBusy, SpoolFault, Failure)
+EXPLAINED = (BadSetting, BadAddress, NotEnrolled, StateDirBusy, SpoolFault, StoreFault, Failure)
 """Errors whose message tells the operator all; no traceback adds to them."""
 
 
@@ -67,7 +69,7 @@ def run(settings: Settings) -> int:
 
 
 def _exit_code(error: Exception) -> int:
-    if isinstance(error, BadSetting | BadAddress):
+    if isinstance(error, BadSetting | BadAddress | StoreFault):
         return EXIT_SETTINGS
     refused = isinstance(error, Failure) and error.reaction is not Reaction.RETRY
     return EXIT_IDENTITY if refused or isinstance(error, NotEnrolled) else EXIT_FAILED
@@ -75,6 +77,7 @@ def _exit_code(error: Exception) -> int:
 
 async def serve(settings: Settings) -> None:
     """The agent's life. A refused identity is renewed once where a token is at hand."""
+    apply_results_env(settings)
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         state_dir = stack.enter_context(contextlib.closing(StateDir(settings.state_dir)))
@@ -114,7 +117,8 @@ async def _runner(
         fault_file=settings.allow_faults,
         result_max=settings.result_max,
     )
-    runner = Runner(state_dir, db, RunnerOptions(launch), clock)
+    options = RunnerOptions(launch, has_store=bool(settings.results))
+    runner = Runner(state_dir, db, options, clock)
     try:
         await runner.open()
         yield runner
@@ -139,6 +143,7 @@ async def converse(
     cap = settings.reconnect_cap
     rules = Rules(settings.slots, Policy(first=min(1.0, cap), cap=cap))
     hub = Hub(rules, who, runner, clock, random.SystemRandom())
+    hub.results_url = settings.results
     witnesses = DbWitnesses(db, clock.now_us)
     session_loop = SessionLoop(
         hub, lambda: GrpcStream(target, assertions, tap), assertions, witnesses, new_id
@@ -157,8 +162,15 @@ async def converse(
                 Loop("watch", WatchLoop(hub).run),
                 Loop("report", ReportLoop(hub).run),
                 Loop("log", LogLoop(hub).run),
+                *_store_loops(settings, hub, runner),
             ]
         )
+
+
+def _store_loops(settings: Settings, hub: Hub, runner: Runner) -> Iterator[Loop]:
+    if settings.results:
+        store = open_store(settings.results)
+        yield Loop("store", StoreLoop(store, runner.take_started, hub.random.random).run)
 
 
 @contextlib.contextmanager

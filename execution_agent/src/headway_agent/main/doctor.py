@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import hashlib
 import os
+import secrets
 import shutil
 import sqlite3
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +26,9 @@ from headway_agent.main.enrolment import target_of
 from headway_agent.main.wiring import identity_from
 from headway_agent.runner import environments
 from headway_agent.runner.environments import Environment, Refused
-from headway_agent.settings import BadSetting, Settings
+from headway_agent.settings import BadSetting, Settings, apply_results_env
 from headway_agent.spool import records
+from headway_agent.spool.value_store import StoreFault, ValueAbsent, fetch, open_store
 
 SPARE_BYTES = 1 << 30
 LEAST_BYTES = 64 << 20
@@ -56,7 +60,7 @@ def run(settings: Settings) -> int:
 async def examine(settings: Settings) -> list[Check]:
     checks = [disk(settings.state_dir)]
     identity, check = identity_in(settings.state_dir)
-    checks += [check, *code(settings)]
+    checks += [check, *code(settings), *results(settings)]
     try:
         target = target_of(settings, identity)
     except (BadSetting, BadAddress) as error:
@@ -127,6 +131,28 @@ def _environment(settings: Settings, environment: Environment) -> Check:
     except Refused as error:
         return Check(name, "fail", str(error))
     return Check(name, "ok", f"{environment.python}, root {environment.root}")
+
+
+def results(settings: Settings) -> Iterator[Check]:
+    """Whether the store of results takes a value, gives it back, and lets it go."""
+    if not settings.results:
+        return
+    probe = secrets.token_bytes(64)
+    digest = hashlib.sha256(probe).hexdigest()
+    try:
+        apply_results_env(settings)
+        store = open_store(settings.results)
+        with tempfile.TemporaryDirectory() as folder:
+            sent, got = Path(folder) / "sent", Path(folder) / "got"
+            sent.write_bytes(probe)
+            store.put(digest, sent)
+            fetch(store, digest, got)
+            store.delete(digest)
+    except (BadSetting, StoreFault, ValueAbsent) as error:
+        advice = "check its address, its credentials and what they permit: write, read and delete below it"
+        yield Check("results", "fail", str(error), advice)
+        return
+    yield Check("results", "ok", f"{settings.results} can be written, read and deleted from")
 
 
 async def way(target: Target, identity: Identity | None) -> list[Check]:

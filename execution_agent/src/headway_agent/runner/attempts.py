@@ -7,6 +7,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from headway_agent.clock import Clock
@@ -17,7 +18,7 @@ from headway_agent.runner.launch import Launcher, LaunchOptions
 from headway_agent.runner.settle import Settler
 from headway_agent.runner.state_dir import StateDir
 from headway_agent.runner.wake import WakeSocket, socket_path
-from headway_agent.spool import cache_files, records, retention
+from headway_agent.spool import cache_files, kept_values, records, retention
 from headway_agent.spool.agent_db import AgentDb
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ class RunnerOptions:
     keep_us: int = retention.KEEP_US
     keep_bytes: int = retention.KEEP_BYTES
     cache_bytes: int = cache_files.KEEP_BYTES
+    has_store: bool = False
+    """Runs stay until their values are in the store."""
 
 
 class Runner:
@@ -66,6 +69,7 @@ class Runner:
         self._cleaning: asyncio.Task[None] | None = None
         # Of runs that are over, whose directories no longer change.
         self._sizes: dict[str, int] = {}
+        self._started: set[Path] = set()
 
     async def open(self) -> None:
         """Takes up what an earlier agent process left. Starts nothing: that waits for `start` or `resume`."""
@@ -74,6 +78,7 @@ class Runner:
         for row in await self._db.run(records.attempts):
             attempt = Attempt.from_row(row)
             self._attempts[attempt.key] = attempt
+            self._started.add(attempt.run_dir)
         known = {key.run for key in self._attempts}
         await asyncio.to_thread(
             retention.delete_strangers, self._dir.runs, known, self._clock.now_us()
@@ -107,6 +112,7 @@ class Runner:
         if attempt is None:
             attempt = Attempt(key, self._dir.run_dir(key), assignment)
             self._attempts[key] = self._present[key] = attempt
+            self._started.add(attempt.run_dir)
             try:
                 await self._record_assigned(attempt)
             except BaseException:
@@ -212,6 +218,7 @@ class Runner:
             keep_us=self._options.keep_us,
             keep_bytes=0 if is_low else self._options.keep_bytes,
         )
+        chosen = await asyncio.to_thread(self._may_go, chosen)
         for run in chosen:
             await asyncio.to_thread(retention.delete_run, self._dir.runs / run)
             await self._db.run(records.removed(run))
@@ -221,6 +228,16 @@ class Runner:
         cache_bytes = 0 if is_low else self._options.cache_bytes
         await asyncio.to_thread(cache_files.trim, self._dir.store, now_us, keep_bytes=cache_bytes)
         return chosen
+
+    def take_started(self) -> set[Path]:
+        """Directories of the attempts that began, or were found here, since this was last asked."""
+        started, self._started = self._started, set()
+        return started
+
+    def _may_go(self, chosen: list[str]) -> list[str]:
+        if not self._options.has_store:
+            return chosen
+        return [run for run in chosen if kept_values.may_go(self._dir.runs / run)]
 
     def _kept(self, run: str, attempts: list[Attempt]) -> retention.KeptRun:
         since = max(

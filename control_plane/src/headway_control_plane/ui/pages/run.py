@@ -334,6 +334,7 @@ async def _contents(
         "parameters_withheld": "Parameters were erased, or are sealed for the agent alone.",
         "card": shape.error_card(run, error, permitted="error_text" in run.permits),
         "result": shape.result_words(result),
+        "result_place": shape.result_place(result),
         "events": shape.event_rows(map(view_event, events)),
         "actions": shape.actions(run, parameters_known=parameters is not None),
     }

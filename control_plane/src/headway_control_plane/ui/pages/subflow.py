@@ -236,9 +236,11 @@ async def _contents(
     named = [digest for digest in (run.parameters, call.error_text) if digest]
     blobs = await reader.blobs(viewer.ws, named)
     error = view_error(call.error_class, call.error_text, blobs)
+    result = await read_call_result(reader, viewer.ws, call)
     return {
         "card": words_of.error_card(found, run, error),
-        "result": shape.result_words(await read_call_result(reader, viewer.ws, call)),
+        "result": shape.result_words(result),
+        "result_place": shape.result_place(result),
         "actions": words_of.actions(found, run, parameters_known=run.parameters in blobs),
     }
 

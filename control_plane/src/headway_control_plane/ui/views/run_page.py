@@ -294,7 +294,21 @@ def result_words(result: ResultView | None) -> str:
         return ""
     if result.preview is not None:
         return result.preview
-    return f"{result.codec}, {words.size(result.size_bytes)}, kept by the agent ({result.digest[:12]}…)"
+    return result_place(result)
+
+
+def result_place(result: ResultView | None) -> str:
+    """Say in which form the result is kept, and where."""
+    if result is None:
+        return ""
+    size = words.size(result.size_bytes)
+    if not result.codec:
+        return f"{size}; the rest of it stays in your network, as the pool has it"
+    if result.codec == "none":
+        return "a value that could not be kept: the log says why"
+    if "://" in result.reference:
+        return f"{result.codec}, {size}, in the store of the pool's: {result.reference}"
+    return f"{result.codec}, {size}, with the agent that made it ({result.digest[:12]}…)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,121 @@
+"""Takes values to the store of the pool's, one after the other. Nobody waits for it: a store that is away keeps files here."""
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from headway_agent.core.backoff import Backoff, Policy, delay
+from headway_agent.loops.waiting import wait_for
+from headway_agent.spool import kept_values
+from headway_agent.spool.value_store import StoreFault, ValueStore
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 1.0
+"""How often attempts under way are looked at: values are files before they are told of."""
+MOST_FAULTS = 3
+"""After so many in a row it is the store's fault, and not that of one value."""
+
+
+class StoreLoop:
+    """`started` gives the directories of attempts that began, or were found, since it was last asked."""
+
+    def __init__(
+        self,
+        store: ValueStore,
+        started: Callable[[], set[Path]],
+        fraction: Callable[[], float],
+        policy: Policy = Policy(first=2.0, cap=60.0),  # noqa: B008 - it cannot be changed
+    ) -> None:
+        self._store = store
+        self._started = started
+        self._fraction = fraction
+        self._policy = policy
+        # Those that may have values still to go; a dict keeps their order.
+        self._watched: dict[Path, None] = {}
+        self._failed = Backoff()
+        self.wake = asyncio.Event()
+
+    async def run(self) -> None:
+        while True:
+            pause = EVERY_S
+            if not await self.round():
+                pause = max(EVERY_S, delay(self._failed, self._policy, self._fraction()))
+            await wait_for(self.wake, pause)
+            self.wake.clear()
+
+    async def round(self) -> bool:
+        """Takes what there is; whether the store took all of it."""
+        self._watched.update(dict.fromkeys(self._started()))
+        fault: Exception | None = None
+        in_row = 0
+        for run_dir in list(self._watched):
+            try:
+                over = await _in_thread(partial(send, self._store, run_dir))
+            except (StoreFault, OSError) as error:
+                fault = error
+                in_row += 1
+                # To the end: one value that is refused must not keep back all others.
+                del self._watched[run_dir]
+                self._watched[run_dir] = None
+                if in_row >= MOST_FAULTS:
+                    break
+                continue
+            in_row = 0
+            if over:
+                del self._watched[run_dir]
+        self._note(fault)
+        return fault is None
+
+    def _note(self, fault: Exception | None) -> None:
+        failures = self._failed.failures
+        if fault is not None:
+            if not failures:
+                log.warning("results stay on this disk for now, and are tried again: %s", fault)
+            self._failed = Backoff(failures + 1)
+        elif failures:
+            log.info("results go to %s again", self._store.url)
+            self._failed = Backoff()
+
+
+async def _in_thread(work: Callable[[], bool]) -> bool:
+    """In a thread that nothing waits for: one that hangs in a store's connection must not hold up the agent's end."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[bool] = loop.create_future()
+
+    def settle(outcome: bool | Exception, /) -> None:  # noqa: FBT001 - what the work gave, no switch
+        if done.cancelled():
+            return
+        if isinstance(outcome, Exception):
+            done.set_exception(outcome)
+        else:
+            done.set_result(outcome)
+
+    def run() -> None:
+        outcome: bool | Exception
+        try:
+            outcome = work()
+        except Exception as error:  # noqa: BLE001 - the waiting loop gets it
+            outcome = error
+        with contextlib.suppress(RuntimeError):  # the agent has ended meanwhile
+            loop.call_soon_threadsafe(settle, outcome)
+
+    threading.Thread(target=run, name="store", daemon=True).start()
+    return await done
+
+
+def send(store: ValueStore, run_dir: Path) -> bool:
+    """Sends what an attempt has now; whether that was all there will ever be. Raises StoreFault and OSError."""
+    if not run_dir.exists() or kept_values.is_wholly_stored(run_dir):
+        return True
+    over = kept_values.is_over(run_dir)
+    for file in kept_values.unstored(run_dir):
+        store.put(file.name, file)
+        kept_values.stored(file)
+    if over:
+        kept_values.wholly_stored(run_dir)
+    return over

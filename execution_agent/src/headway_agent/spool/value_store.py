@@ -1,0 +1,203 @@
+"""A store of the customer's for encoded results, by URL: each is an object named by its SHA-256, so that what is there is right
+or can be told from what is right, writing twice does no harm, and nothing needs a list.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+_OBJECT_STORES = frozenset(
+    {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "memory", "oss"}
+)
+"""Have no folders, and show an object only when it is whole."""
+_CHUNK = 1 << 20
+
+
+class StoreFault(Exception):
+    """The store does not do what was asked, now; the message names it and says what to look at."""
+
+
+class ValueAbsent(Exception):
+    """The store has no such value, or one that is not what its name says."""
+
+
+class ValueStore(Protocol):
+    """Holds values by digest. Raises StoreFault where the store is away or refuses."""
+
+    url: str
+
+    def put(self, digest: str, file: Path) -> None:
+        """Returns when the value is there, whole."""
+
+    def get(self, digest: str, target: Path) -> None:
+        """Writes what is there into a file. Raises ValueAbsent."""
+
+    def delete(self, digest: str) -> None:
+        """Deletes what is there."""
+
+
+def reference(url: str, digest: str) -> str:
+    """Where a store keeps the value of this digest."""
+    return f"{url.rstrip('/')}/{digest[:2]}/{digest}"
+
+
+def referred(result: Mapping[str, Any], store: str, *, of_run: bool) -> dict[str, Any]:
+    """A recorded result with where the store has it, or will: all files, and what a run gave, are taken there."""
+    name = result.get("file") or (result.get("digest") if of_run and "data" in result else None)
+    return {**result, "file": reference(store, name)} if isinstance(name, str) else {**result}
+
+
+def open_store(url: str) -> ValueStore:
+    """The store of a URL; connects to nothing yet. Raises StoreFault, which says what is missing."""
+    parts = urlsplit(url)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+        return FolderStore(url, Path(unquote(parts.path)))
+    if not parts.scheme or not parts.netloc + parts.path:
+        raise StoreFault(f"{url!r} is no URL of a store: write file:///... or s3://bucket/prefix")
+    try:
+        fsspec: Any = import_module("fsspec")
+        options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
+        if parts.scheme in ("s3", "s3a"):
+            patience = {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 3}}
+            options["config_kwargs"] = patience
+        system, path = fsspec.core.url_to_fs(url, **options)
+    except ImportError as error:
+        raise StoreFault(
+            f"{url} needs a package that is not here ({error}): install 'headway-agent[stores]',"
+            " and the fsspec package for this kind of store"
+        ) from error
+    except Exception as error:
+        # fsspec and its many file systems raise whatever they like.
+        raise StoreFault(f"{url} cannot be used: {error}") from error
+    return FsspecStore(url, system, str(path), is_object_store=parts.scheme in _OBJECT_STORES)
+
+
+def fetch(store: ValueStore, digest: str, target: Path) -> None:
+    """The value as a file, checked. Raises ValueAbsent and StoreFault; then there is no file."""
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    try:
+        store.get(digest, part)
+        if digest_of(part) != digest:
+            raise ValueAbsent(f"{reference(store.url, digest)} is not what was written there")
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def digest_of(file: Path) -> str:
+    """SHA-256, hex."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+class FolderStore:
+    """A directory of this machine, or one that is mounted."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url = url
+        self._folder = folder
+
+    def put(self, digest: str, file: Path) -> None:
+        """Durable when it returns."""
+        target = self._path(digest)
+        try:
+            if target.exists() and target.stat().st_size == file.stat().st_size:
+                return
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            part = target.with_name(f"{digest}.{os.getpid()}.part")
+            try:
+                shutil.copyfile(file, part)
+                with part.open("rb") as written:
+                    os.fsync(written.fileno())
+                part.replace(target)
+            finally:
+                part.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreFault(f"{self.url} can't be written: {error}") from error
+
+    def get(self, digest: str, target: Path) -> None:
+        """A copy."""
+        try:
+            shutil.copyfile(self._path(digest), target)
+        except FileNotFoundError as error:
+            raise ValueAbsent(f"{reference(self.url, digest)} is not there") from error
+        except OSError as error:
+            raise StoreFault(f"{self.url} can't be read: {error}") from error
+
+    def delete(self, digest: str) -> None:
+        """Its folder stays."""
+        try:
+            self._path(digest).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreFault(f"{self.url} can't be changed: {error}") from error
+
+    def _path(self, digest: str) -> Path:
+        return self._folder / digest[:2] / digest
+
+
+class FsspecStore:
+    """Whatever fsspec has a file system for."""
+
+    def __init__(self, url: str, system: Any, path: str, *, is_object_store: bool) -> None:
+        self.url = url
+        self._system = system
+        self._root = path.rstrip("/")
+        self._is_object_store = is_object_store
+
+    def put(self, digest: str, file: Path) -> None:
+        """Where half a file would be seen it gets its name at the end."""
+        target = self._path(digest)
+        size = file.stat().st_size
+        with self._explained("written"):
+            if self._size(target) == size:
+                return
+            if self._is_object_store:
+                self._system.put_file(str(file), target)
+            else:
+                self._system.makedirs(target.rpartition("/")[0], exist_ok=True)
+                self._system.put_file(str(file), f"{target}.part")
+                self._system.mv(f"{target}.part", target)
+            if (found := self._size(target)) != size:
+                raise StoreFault(f"{self.url} took {size} bytes, and shows {found}")
+
+    def get(self, digest: str, target: Path) -> None:
+        """A copy."""
+        path = self._path(digest)
+        with self._explained("read"):
+            try:
+                self._system.get_file(path, str(target))
+            except FileNotFoundError as error:
+                raise ValueAbsent(f"{reference(self.url, digest)} is not there") from error
+
+    def delete(self, digest: str) -> None:
+        """One that is not there is no fault."""
+        with self._explained("changed"), contextlib.suppress(FileNotFoundError):
+            self._system.rm_file(self._path(digest))
+
+    def _path(self, digest: str) -> str:
+        return f"{self._root}/{digest[:2]}/{digest}"
+
+    def _size(self, path: str) -> int | None:
+        try:
+            size: int | None = self._system.info(path)["size"]
+        except FileNotFoundError:
+            return None
+        return size
+
+    @contextlib.contextmanager
+    def _explained(self, verb: str) -> Iterator[None]:
+        try:
+            yield
+        except (StoreFault, ValueAbsent):
+            raise
+        except Exception as error:
+            # Each file system has errors of its own: away, refused, no such bucket.
+            raise StoreFault(
+                f"{self.url} can't be {verb}: {type(error).__name__}: {error}"
+            ) from error
