@@ -138,6 +138,16 @@ async def test_ids_of_the_other_workspace_in_queries_and_bodies_are_not_there(ap
     assert [answer.status_code for answer in answers] == [404] * len(answers)
 
 
+async def test_a_wish_for_many_runs_reaches_none_of_the_other_workspace(api: Api) -> None:
+    ids = await fill(api.other)
+    for action in ("cancel", "resume"):
+        body = {"action": action, "runs": [ids["run"]]}
+        answer = (await api.one.client.post("/runs/bulk", json=body)).json()
+        assert (answer["accepted"], answer["outcomes"][0]["code"]) == (0, "not_found")
+        assert SECRET not in json.dumps(answer)
+    assert (await api.other.client.get(f"/runs/{ids['run']}")).json()["state"] == "scheduled"
+
+
 async def test_lists_hold_the_callers_own_alone(api: Api) -> None:
     await fill(api.other)
     for method, path in sorted(pair for pair in OWN if pair[0] == "GET"):
@@ -189,6 +199,7 @@ async def test_every_route_is_known_to_these_tests(api: Api) -> None:
                 ("GET", "/events/stream"),
                 ("POST", "/events"),
                 ("POST", "/runs"),
+                ("POST", "/runs/bulk"),
                 ("POST", "/deployments"),
                 ("POST", "/enrolment-tokens"),
             }

@@ -54,6 +54,8 @@ ASKED = {
         "subflows=1",
         "subflows=1&q=FLOW",
     ],
+    ("POST", "/runs/bulk"): [],  # asked with a form: see below
+    ("GET", "/runs/bulk"): ["action=cancel&run=RUN", "action=resume&run=RUN"],
     ("GET", "/deployments"): ["", "after=CURSOR"],
     ("GET", "/agents"): ["", "pool=POOL"],
     ("GET", "/events"): [
@@ -219,6 +221,15 @@ def test_lists_and_searches_hold_our_own_alone(server, other, us):
                 assert f'href="/runs/{other.run}"' not in answer.text
             asked += 1
     assert asked > 20
+
+
+def test_a_form_for_many_runs_does_nothing_to_those_of_another(server, other, us):
+    head = other_head(server, other)
+    form = {"form_token": form_token(us), "action": "cancel", "run": str(other.run)}
+    answer = us.post("/runs/bulk", data=form)
+    assert answer.status_code == 200
+    assert other.found_in(answer.content, str(other.run)) == []
+    assert other_head(server, other) == head
 
 
 def test_an_open_list_keeps_no_run_of_another(other, us):

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from headway_control_plane.http_api import docs, problems
 from headway_control_plane.http_api.guard import Guard
+from headway_control_plane.http_api.routes_bulk import router as bulk
 from headway_control_plane.http_api.routes_deployments import router as deployments
 from headway_control_plane.http_api.routes_events import router as events
 from headway_control_plane.http_api.routes_outputs import router as outputs
@@ -72,6 +73,7 @@ def create_app(services: Services) -> FastAPI:
     api = APIRouter(prefix=docs.PREFIX)
     for router in (
         run_lists,
+        bulk,
         runs,
         run_parts,
         subflows,

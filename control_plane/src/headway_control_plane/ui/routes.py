@@ -14,6 +14,7 @@ from headway_control_plane.ui.pages import (
     actions,
     agents,
     artifacts,
+    bulk,
     deployments,
     events,
     login,
@@ -29,6 +30,8 @@ from headway_control_plane.ui.services import Services, Viewer
 
 _PAGES: Sequence[tuple[str, str, PageHandler]] = (
     ("GET", "/runs", runs.runs_page),
+    ("GET", "/runs/bulk", bulk.preview),
+    ("POST", "/runs/bulk", bulk.perform),
     ("GET", "/runs/{id}", run.run_page),
     ("GET", "/runs/{id}/flows/{call}", subflow.subflow_page),
     ("POST", "/runs/{id}/cancel", actions.cancel),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -161,20 +161,30 @@ class Form:
     """The fields of a posted form."""
 
     fields: dict[str, str]
+    pairs: Sequence[tuple[str, str]] = ()
 
     def text(self, name: str) -> str:
         return self.fields.get(name, "").strip()
 
+    def all(self, name: str) -> list[str]:
+        """The values of a field that may come several times."""
+        return [value for field, value in self.pairs if field == name]
+
 
 async def read_form(request: Request, viewer: Viewer) -> Form:
     """Read a form that one of this session's pages has sent; raises ForeignForm."""
-    form = Form(await read_fields(request))
+    pairs = await _read_pairs(request)
+    form = Form(dict(pairs), pairs)
     require_own_form(request, viewer.secret, form.text("form_token"))
     return form
 
 
 async def read_fields(request: Request) -> dict[str, str]:
     """Read the fields of a URL-encoded body, of bounded size."""
+    return dict(await _read_pairs(request))
+
+
+async def _read_pairs(request: Request) -> list[tuple[str, str]]:
     body = b""
     async for piece in request.stream():
         body += piece
@@ -182,7 +192,7 @@ async def read_fields(request: Request) -> dict[str, str]:
             raise FormTooLarge(
                 "The form is larger than 512 KiB.", hint="Pass large values by reference."
             )
-    return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+    return parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
 
 
 def path_id(request: Request, name: str = "id") -> UUID:

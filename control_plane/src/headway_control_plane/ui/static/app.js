@@ -148,6 +148,29 @@ function onPaletteKey(event, results) {
   else if (event.key === "Enter" && list[at]) { event.preventDefault(); location.href = list[at].href; }
 }
 
+// Selected rows: the bar that acts on them shows while there are any -----------------------------
+
+const PICKS = 'input[form="bulk"]';
+const boxes = () => /** @type {HTMLInputElement[]} */ (all(PICKS));
+/** @param {Element | null} element */
+const boxOf = (element) => /** @type {HTMLInputElement | null} */ (element?.closest("tr")?.querySelector(PICKS) ?? null);
+
+export function showPicked() {
+  const bar = byId("bulk");
+  const words = byId("picked");
+  if (!bar || !words) return;
+  const count = boxes().filter((box) => box.checked).length;
+  bar.hidden = !count;
+  words.textContent = count ? `${count} selected` : "";
+}
+document.addEventListener("change", (event) => {
+  const box = /** @type {HTMLInputElement} */ (event.target);
+  if (box.id === "pick-all") for (const each of boxes()) each.checked = box.checked;
+  if (box.id === "pick-all" || box.matches(PICKS)) showPicked();
+});
+// A browser that goes back fills the boxes in once the page is there.
+addEventListener("pageshow", showPicked);
+
 // Keys -------------------------------------------------------------------------------------------
 
 const OFF = "headway.keys.off";
@@ -174,7 +197,7 @@ function onKey(event) {
   }
   const target = /** @type {HTMLElement} */ (event.target);
   if (event.key === "Escape" && target.matches("input, textarea, select")) { target.blur(); return; }
-  if (event.ctrlKey || event.metaKey || event.altKey || target.matches("input, textarea, select") || document.querySelector("dialog[open]")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || target.matches("input:not([type=checkbox]), textarea, select") || document.querySelector("dialog[open]")) return;
   if (localStorage.getItem(OFF)) return;
   if (going && Date.now() - going < 1500 && GO[event.key]) { location.href = GO[event.key]; return; }
   going = event.key === "g" ? Date.now() : 0;
@@ -185,6 +208,7 @@ function onKey(event) {
     o: () => { if (link) window.open(link.href, "_blank", "noopener"); },
     "/": () => byId("filter")?.focus(),
     "?": () => /** @type {HTMLDialogElement} */ (byId("keys"))?.showModal(),
+    x: () => { const box = boxOf(document.activeElement); if (box) { box.checked = !box.checked; showPicked(); } },
     y: () => { const button = byId("help"); if (button) void copy(location.href, button); },
     l: () => { location.hash = "#log"; byId("lines")?.focus(); },
   };
@@ -202,7 +226,7 @@ document.addEventListener("click", (event) => {
   if (button?.id === "theme") { switchTheme(); return; }
   if (button?.id === "help") { /** @type {HTMLDialogElement} */ (byId("keys")).showModal(); return; }
   const row = /** @type {HTMLElement | null} */ (target.closest("tr[data-href]"));
-  if (row?.dataset.href && !target.closest("a, button, summary") && !String(getSelection())) {
+  if (row?.dataset.href && !target.closest("a, button, summary, input, .c-pick") && !String(getSelection())) {
     if (event.ctrlKey || event.metaKey) window.open(row.dataset.href, "_blank", "noopener"); else location.href = row.dataset.href;
   }
 });

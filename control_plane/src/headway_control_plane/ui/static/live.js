@@ -1,7 +1,7 @@
 // Live pages: one stream says that something changed; the page asks for itself again and swaps what differs, in place.
 // Nothing moves under the pointer: rows keep their order and new ones wait behind a link while somebody reads.
 
-import { all, refreshTimes } from './app.js';
+import { all, refreshTimes, showPicked } from './app.js';
 
 const scope = document.body.dataset.liveStream;
 const badge = /** @type {HTMLElement} */ (document.getElementById("connection"));
@@ -40,7 +40,7 @@ function inUse(element) {
   const selection = getSelection();
   if (selection && !selection.isCollapsed && selection.anchorNode && element.contains(selection.anchorNode)) return true;
   const focused = document.activeElement;
-  return Boolean(focused && focused !== document.body && element.contains(focused) && focused.matches("input, textarea, select, summary"));
+  return Boolean(focused && focused !== document.body && element.contains(focused) && focused.matches("input:not([type=checkbox]), textarea, select, summary"));
 }
 
 /** Keeps focus and opened details over a swap. @param {Element} old @param {Element} fresh */
@@ -49,7 +49,11 @@ function swap(old, fresh) {
   const href = focused?.getAttribute("href");
   const opened = all("details", old).map((details) => /** @type {HTMLDetailsElement} */ (details).open);
   all("details", fresh).forEach((details, n) => { if (opened[n]) /** @type {HTMLDetailsElement} */ (details).open = true; });
+  const box = focused instanceof HTMLInputElement ? focused.value : "";
+  const checked = all("tr input:checked", old.parentElement ?? old).map((each) => /** @type {HTMLInputElement} */ (each).value);
+  for (const each of /** @type {HTMLInputElement[]} */ (all("input[type=checkbox]", fresh))) each.checked = checked.includes(each.value);
   old.replaceWith(fresh);
+  if (box) /** @type {HTMLElement | null} */ (fresh.querySelector(`input[value="${CSS.escape(box)}"]`))?.focus();
   if (href) /** @type {HTMLElement | null} */ (fresh.querySelector(`a[href="${CSS.escape(href)}"]`))?.focus();
 }
 

@@ -12,6 +12,7 @@ from headway.cli.errors import CommandError
 from headway.cli.exits import Exit
 from headway.cli.output import is_terminal, json_option, print_json
 from headway.cli.text import printable
+from headway.cli.verbs.bulk import FILTER_HELP, act_on_matching
 from headway.cli.verbs.run import parse_parameter
 from headway.cli.waiting import stay
 
@@ -48,20 +49,43 @@ def _options(function: F) -> F:
 
 
 @click.command()
-@click.argument("run_id", metavar="ID")
+@click.argument("run_id", metavar="ID", required=False)
+@click.option("--filter", "matching", help=FILTER_HELP)
 @_options
-def resume(run_id: str, **options: Any) -> None:
-    """Let a run go on: one that waits for a person, or one that has ended.
+def resume(run_id: str | None, matching: str | None, **options: Any) -> None:
+    """Let a run go on: one that waits for a person, or one that has ended; or, with --filter, many that failed.
 
     Of a run that has ended a new one is made that executes only what has no result yet; the ended run stays as it is.
     """
+    if (run_id is None) == (matching is None):
+        raise click.UsageError("Name a run by its id, or all that match with --filter.")
     client = Client.of_profile()
+    if matching is not None:
+        _resume_matching(client, matching, options)
+        return
+    assert run_id is not None
     found = client.find_run(run_id)
     run = client.get(f"/runs/{found}")
     if run["state"] == "paused":
         _go_on(client, run, options["output"])
         return
     _fork(client, found, "resume", "", options)
+
+
+def _resume_matching(client: Client, matching: str, options: dict[str, Any]) -> None:
+    if options["params"] or options["watch"] or options["wait"]:
+        raise click.UsageError(
+            "--filter takes no -p, --watch or --wait: resume such a run by its id."
+        )
+    act_on_matching(
+        client,
+        "resume",
+        matching,
+        yes=options["yes"],
+        preview=options["preview"],
+        reason="",
+        output=options["output"],
+    )
 
 
 @click.command()

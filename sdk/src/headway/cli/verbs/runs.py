@@ -12,6 +12,7 @@ from headway.cli.moments import instant, now
 from headway.cli.output import json_option, print_fields, print_json, print_json_line, print_table
 from headway.cli.progress import Watch
 from headway.cli.text import STYLES
+from headway.cli.verbs.bulk import FILTER_HELP, act_on_matching
 from headway.cli.verbs.forks import plan, rerun, resume, retry
 from headway.cli.verbs.metrics import metrics
 from headway.cli.verbs.run import read_value
@@ -152,12 +153,31 @@ def logs(run_id: str, follow: bool, output: str, **filters: Any) -> None:
 
 
 @runs.command()
-@click.argument("run_ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("run_ids", metavar="ID...", nargs=-1)
+@click.option("--filter", "matching", help=FILTER_HELP)
+@click.option("--preview", is_flag=True, help="With --filter: say how many, and stop there.")
+@click.option("-y", "--yes", is_flag=True, help="With --filter: do not ask.")
 @click.option("--reason", default="", help="Kept in the log.")
 @json_option
-def cancel(run_ids: tuple[str, ...], reason: str, output: str) -> None:
+def cancel(
+    *,
+    run_ids: tuple[str, ...],
+    matching: str | None,
+    preview: bool,
+    yes: bool,
+    reason: str,
+    output: str,
+) -> None:
     """Ask for the end of runs. What is running is told to stop, then made to."""
-    _each(run_ids, "cancel", output, {"reason": reason})
+    if bool(run_ids) == (matching is not None):
+        raise click.UsageError("Name runs by their ids, or all that match with --filter.")
+    if matching is None:
+        _each(run_ids, "cancel", output, {"reason": reason})
+        return
+    client = Client.of_profile()
+    act_on_matching(
+        client, "cancel", matching, yes=yes, preview=preview, reason=reason, output=output
+    )
 
 
 @runs.command()
