@@ -38,7 +38,7 @@ def test_free_text_is_never_control():
     own_words = {
         "AttemptExited.cause", "CallEnded.cause", "AttemptStarted.python", "AttemptStarting.sdk", "Fact.type", "FactDropped.type", "FactDropped.reason", "Result.codec",
         "Hello.agent_version", "Hello.capabilities", "AttemptAck.reason", "Goodbye.reason", "Cancel.reason",
-        "Wait.kind", "ArtifactSaved.kind", "ArtifactSaved.media_type", "PoolCreated.name", "PoolCreated.permits", "PoolChanged.permits",
+        "Wait.kind", "ArtifactSaved.kind", "ArtifactSaved.media_type", "PoolCreated.name", "PoolCreated.permits", "PoolChanged.permits", "Assign.isolation",
     }  # fmt: skip
     agents_words = [
         field

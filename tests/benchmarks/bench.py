@@ -52,6 +52,8 @@ class Bench:
         )
         for name in ("clocked", "nothing", "many_calls"):
             running.deploy(f"noop:{name}", name, root=FLOWS)
+        for name in ("clocked", "nothing"):
+            running.deploy(f"noop:{name}", f"{name}-kept", "--isolation", "reuse", root=FLOWS)
         return running
 
     def database(self, name: str, **overrides: str) -> Server:

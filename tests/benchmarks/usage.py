@@ -40,6 +40,12 @@ def cpu_by_part(stack: Stack) -> dict[str, float]:
     return parts | {"all": tree_cpu(stack.process.pid)}
 
 
+def kept_cpu(stack: Stack) -> float:
+    """CPU seconds of supervisors and flows that are alive: below the templates, which are below the agent."""
+    agent = psutil.Process(stack.part("agent").pid)
+    return sum(tree_cpu(kept.pid) for template in agent.children() for kept in template.children())
+
+
 def attempt_cpu(folder: Path, count: int) -> float:
     """CPU seconds of a no-op attempt's supervisor and flow, measured apart from the rest."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from headway.options import FLOW_DEFAULTS, FlowOptions, Retries, choice, clean_grace, merged
+from headway.options import (
+    FLOW_DEFAULTS,
+    FlowOptions,
+    Retries,
+    choice,
+    clean_grace,
+    merged,
+    positive,
+)
 from headway.runners import check_runner
 from headway.targets import Kind, Target
 
@@ -30,6 +38,11 @@ class Flow(Target, Generic[P, R_co]):
         self.run_retries = Retries(options["retries"], options["retry_delay"])
         self.on_lost = choice("on_lost", options["on_lost"], ("retry", "hold", "fail"))
         self.cancel_grace = clean_grace(options["cancel_grace"])
+        self.isolation = choice("isolation", options["isolation"], ("process", "reuse"))
+        self.max_runs_per_process, self.max_memory_mb = (
+            None if options[name] is None else positive(name, options[name])
+            for name in ("max_runs_per_process", "max_memory_mb")
+        )
         self.on_code_change = choice(
             "on_code_change", options["on_code_change"], ("trust", "rerun", "ask")
         )
@@ -85,6 +98,10 @@ def flow(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
               `finally`, `on_rollback` hooks, `on_cancellation`. Then its process gets SIGTERM. 5 s by default, a week at most;
               without effect on a flow called inside a flow.
             - `on_lost`: What happens when the process or its agent is lost: a new attempt, wait for a person, or fail.
+            - `isolation`: `process`, each run has a process of its own, or `reuse`, a process takes run after run of
+              the same code; `headway deploy --isolation` wins. See docs/guides/isolation.md for what runs then share.
+            - `max_runs_per_process`, `max_memory_mb`: With `reuse`, after how many runs (1,000 by default) and from how
+              many MiB of memory on (1,024) a process takes no other run.
             - `task_runner`: Where and how many submitted calls run at a time: `ThreadRunner(32)` by default,
               `ProcessRunner()`, or an adapter.
 

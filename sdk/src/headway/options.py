@@ -39,6 +39,7 @@ JournalKey = Callable[[Mapping[str, Any]], str]
 Durable = Literal["group", "sync"]
 ResultCodec = Literal["json", "pickle"]
 OnLost = Literal["retry", "hold", "fail"]
+Isolation = Literal["process", "reuse"]
 OnCodeChange = Literal["trust", "rerun", "ask"]
 
 
@@ -82,6 +83,9 @@ class FlowOptions(CommonOptions, total=False):
     flow_run_name: RunName | None
     retry_delay: float | timedelta | Sequence[float | timedelta] | DelayOf
     on_lost: OnLost
+    isolation: Isolation
+    max_runs_per_process: int | None
+    max_memory_mb: int | None
     cancel_grace: float | timedelta
     on_code_change: OnCodeChange
     on_crashed: Hook | Sequence[Hook]
@@ -121,6 +125,9 @@ FLOW_DEFAULTS: Final[dict[str, Any]] = {
     **_COMMON,
     "flow_run_name": None,
     "on_lost": "retry",
+    "isolation": "process",
+    "max_runs_per_process": None,
+    "max_memory_mb": None,
     "cancel_grace": 5.0,
     "on_code_change": "trust",
     "on_crashed": (),

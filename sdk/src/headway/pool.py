@@ -27,6 +27,13 @@ class Pool:
         self._waiting: deque[Future[Any]] = deque()
         self._threads: set[threading.Thread] = set()
         self._idle = 0
+        self._closed = False
+
+    def close(self) -> None:
+        """Nobody submits any more: threads end as soon as they have nothing to do."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
 
     def submit(self, future: Future[Any]) -> None:
         with self._condition:
@@ -50,7 +57,7 @@ class Pool:
 
     def _next(self) -> Future[Any] | None:
         with self._condition:
-            if not self._waiting:
+            if not self._waiting and not self._closed:
                 self._idle += 1
                 self._condition.wait(_LINGER_S)
                 self._idle -= 1

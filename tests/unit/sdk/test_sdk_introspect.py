@@ -49,6 +49,9 @@ def main(n: int, label: str = "x"):
         "retry_delay_s": [1.0, 2.5],
         "on_lost": "hold",
         "cancel_grace_s": 90.0,
+        "isolation": "process",
+        "max_runs_per_process": None,
+        "max_memory_mb": None,
         "parameter_schema": {
             "type": "object",
             "properties": {"n": {"type": "integer"}, "label": {"type": "string", "default": "x"}},

@@ -19,12 +19,15 @@ from headway_control_plane.application.words import (
 from headway_control_plane.domain.commands import Deploy
 from headway_control_plane.domain.deployment.events import DeploymentDeployed
 from headway_control_plane.domain.errors import AlreadyExists
-from headway_control_plane.domain.run.events import OnLost
+from headway_control_plane.domain.run.events import Isolation, OnLost
 from headway_control_plane.domain.streams import Blob
 from headway_control_plane.ids import IdSource
 
 MAX_RETRIES = 1_000
 MAX_DELAY_MS = 7 * 24 * 3_600_000
+MAX_RUNS, MOST_RUNS = 1_000, 1_000_000
+MAX_MEMORY_MB, MOST_MEMORY_MB = 1_024, 1_048_576
+"""What a process that runs share may hold, if nothing is said, and the most that can be said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,9 @@ class Declaration:
     on_lost: OnLost = OnLost.RETRY
     cancel_grace_ms: int = 5_000
     kill_grace_ms: int = 5_000
+    isolation: Isolation = Isolation.PROCESS
+    max_runs_per_process: int | None = None  # None: MAX_RUNS, where runs share a process
+    max_memory_mb: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,19 @@ def _specify(declaration: Declaration, pool: UUID) -> DeploymentDeployed:
         on_lost=declaration.on_lost,
         cancel_grace_ms=declaration.cancel_grace_ms,
         kill_grace_ms=declaration.kill_grace_ms,
+        **_isolation(declaration),
     )
+
+
+def _isolation(declaration: Declaration) -> dict[str, Any]:
+    """Nothing where each run has a process of its own: most have."""
+    if declaration.isolation is not Isolation.REUSE:
+        return {}
+    return {
+        "isolation": Isolation.REUSE,
+        "max_runs_per_process": declaration.max_runs_per_process or MAX_RUNS,
+        "max_memory_mb": declaration.max_memory_mb or MAX_MEMORY_MB,
+    }
 
 
 def _limited(what: str, value: Mapping[str, Any]) -> Blob:
@@ -123,6 +141,7 @@ def _problems(declaration: Declaration) -> list[Problem]:
         *problems_of(declaration.description, "description"),
         *problems_of(declaration.defaults, "defaults"),
         *_range_problems(declaration),
+        *_sharing_problems(declaration),
     ]
     if not declaration.flow:
         problems.append(Problem("flow", "is empty"))
@@ -145,4 +164,23 @@ def _range_problems(declaration: Declaration) -> list[Problem]:
         Problem(name, f"must be 0 to {most:,}")
         for name, (value, most) in ranges.items()
         if not 0 <= value <= most
+    ]
+
+
+def _sharing_problems(declaration: Declaration) -> list[Problem]:
+    given = {
+        "max_runs_per_process": (declaration.max_runs_per_process, MOST_RUNS),
+        "max_memory_mb": (declaration.max_memory_mb, MOST_MEMORY_MB),
+    }
+    problems = [
+        Problem(name, f"must be 1 to {most:,}")
+        for name, (value, most) in given.items()
+        if value is not None and not 1 <= value <= most
+    ]
+    if declaration.isolation is Isolation.REUSE:
+        return problems
+    return problems + [
+        Problem(name, "is for isolation = reuse: every run has a process of its own")
+        for name, (value, _) in given.items()
+        if value is not None
     ]

@@ -186,9 +186,9 @@ deployment = _table(
     bytea parameter_schema defaults
     text description
     text[] tags
-    integer retries
+    integer retries max_runs_per_process max_memory_mb
     bigint retry_delay_ms
-    text on_lost
+    text on_lost isolation?
     bigint cancel_grace_ms kill_grace_ms
     timestamptz created_at deployed_at
     """,
@@ -242,9 +242,9 @@ run = _table(
     text environment entrypoint code_hash
     bytea parameters
     smallint priority
-    integer retries
+    integer retries max_runs_per_process max_memory_mb
     bigint retry_delay_ms
-    text on_lost
+    text on_lost isolation?
     bigint cancel_grace_ms kill_grace_ms
     integer attempts_failed deaths
     uuid session?

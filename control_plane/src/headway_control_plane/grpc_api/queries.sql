@@ -72,7 +72,8 @@ WHERE run.status IN ('completed', 'failed', 'crashed', 'cancelled')
 -- name: assignments
 -- app: all that an agent needs to execute the newest attempts of these runs, as far as they are open.
 SELECT run.run, attempt.fence, attempt.session, attempt.cancel, deployment.name, run.flow, run.name, run.environment, run.entrypoint,
-       run.code_hash, payload.bytes, run.cancel_grace_ms, run.kill_grace_ms, coalesce(event.traceparent, ''),
+       run.code_hash, payload.bytes, run.cancel_grace_ms, run.kill_grace_ms, run.isolation, run.max_runs_per_process, run.max_memory_mb,
+       coalesce(event.traceparent, ''),
        run.home IS NOT NULL AND run.home = attempt.agent, run.waits, run.answers, headway_now(), run.forked_from IS NOT NULL
 FROM run
 JOIN attempt ON attempt.ws = run.ws AND attempt.run = run.run AND attempt.fence = run.fence AND attempt.status <> 'closed'

@@ -60,6 +60,9 @@ class Assignment:
     parameters: bytes | None
     cancel_grace_ms: int
     kill_grace_ms: int
+    isolation: str | None
+    max_runs_per_process: int
+    max_memory_mb: int
     traceparent: str
     at_home: bool
     waits: tuple[Waiting, ...]
@@ -72,7 +75,7 @@ class Assignment:
     @classmethod
     def of_row(cls, row: Sequence[Any]) -> Assignment:
         *plain, waits, given, now, is_fork = row
-        return cls(*plain, load_waits(waits), load_answers(given), now, is_fork)  # type: ignore[call-arg] # 15 + 4
+        return cls(*plain, load_waits(waits), load_answers(given), now, is_fork)  # type: ignore[call-arg] # 18 + 4
 
     def message(self) -> pb.SessionResponse:
         assign = pb.Assign(
@@ -90,6 +93,9 @@ class Assignment:
             answers=self._answers(),
             lineage=[ancestor.message() for ancestor in self.lineage],
             at_home=self.at_home,
+            isolation=self.isolation or "",
+            max_runs_per_process=self.max_runs_per_process,
+            max_memory_mb=self.max_memory_mb,
         )
         return pb.SessionResponse(assign=assign)
 

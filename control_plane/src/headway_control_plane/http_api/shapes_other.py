@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from headway_control_plane.application.credentials import ApiKey
-from headway_control_plane.domain.run.events import OnLost
+from headway_control_plane.domain.run.events import Isolation, OnLost
 from headway_control_plane.http_api.shapes import (
     Count,
     Cursor,
@@ -56,6 +56,18 @@ class DeploymentInput(Input):
         default=5_000, description="From the cooperative cancel to SIGTERM."
     )
     kill_grace_ms: Count = Field(default=5_000, description="From SIGTERM to SIGKILL.")
+    isolation: Isolation = Field(
+        default=Isolation.PROCESS,
+        description="`process`: each run has a process of its own. `reuse`: a process takes run after run of the same code.",
+    )
+    max_runs_per_process: int | None = Field(
+        default=None,
+        description="With `reuse`: after so many runs a process ends; 1,000 if left out.",
+    )
+    max_memory_mb: int | None = Field(
+        default=None,
+        description="With `reuse`: a process that holds more memory (MiB) after a run ends; 1,024 if left out.",
+    )
 
 
 class DeploymentItem(Shape):
@@ -76,6 +88,9 @@ class DeploymentItem(Shape):
     on_lost: str
     cancel_grace_ms: int
     kill_grace_ms: int
+    isolation: str
+    max_runs_per_process: int | None = Field(description="Null unless runs share a process.")
+    max_memory_mb: int | None = Field(description="Null unless runs share a process.")
     created_at: Timestamp
     deployed_at: Timestamp
 
@@ -124,6 +139,9 @@ def _deployment(view: DeploymentView) -> dict[str, Any]:
         "on_lost": view.on_lost,
         "cancel_grace_ms": view.cancel_grace_ms,
         "kill_grace_ms": view.kill_grace_ms,
+        "isolation": view.isolation or Isolation.PROCESS.value,
+        "max_runs_per_process": view.max_runs_per_process or None,
+        "max_memory_mb": view.max_memory_mb or None,
         "created_at": view.created_at,
         "deployed_at": view.deployed_at,
     }

@@ -9,7 +9,7 @@ from headway_control_plane.domain.agent.state import AgentState
 from headway_control_plane.domain.deployment.events import DeploymentDeployed
 from headway_control_plane.domain.deployment.state import DeploymentState
 from headway_control_plane.domain.pool.state import PoolState
-from headway_control_plane.domain.run.events import OnLost
+from headway_control_plane.domain.run.events import Isolation, OnLost
 from headway_control_plane.domain.streams import Blob
 from headway_control_plane.log.row_table import RowTable, unnest
 
@@ -50,6 +50,9 @@ _DEPLOYMENT = {
     "on_lost": "text",
     "cancel_grace_ms": "int8",
     "kill_grace_ms": "int8",
+    "isolation": "text",
+    "max_runs_per_process": "int4",
+    "max_memory_mb": "int4",
 }
 DEPLOYMENTS = RowTable(
     "deployment",
@@ -106,6 +109,7 @@ def read_deployment(row: Sequence[Any]) -> DeploymentState:
     values["defaults"] = Blob(values["defaults"])
     values["tags"] = tuple(values["tags"])
     values["on_lost"] = OnLost(values["on_lost"])
+    values["isolation"] = Isolation(values["isolation"]) if values["isolation"] else None
     return DeploymentState(
         deployment, version, DeploymentDeployed(**values), created_at, deployed_at
     )

@@ -13,7 +13,7 @@ from headway_control_plane.db.run_json import (
     load_fork,
     load_waits,
 )
-from headway_control_plane.domain.run.events import OnLost
+from headway_control_plane.domain.run.events import Isolation, OnLost
 from headway_control_plane.domain.run.state import RunState, RunStatus
 from headway_control_plane.log.row_table import RowTable, unnest
 from headway_control_plane.log.rows_timers import read_deadline
@@ -54,10 +54,14 @@ _COLUMNS = {
     "answers": "bytes",
     "forked_from": "uuid",
     "fork": "bytes",
+    "isolation": "text",
+    "max_runs_per_process": "int4",
+    "max_memory_mb": "int4",
 }
 _FIXED = (
     "shard", "deployment", "pool", "flow", "name", "tags", "environment", "entrypoint", "code_hash", "parameters",
     "priority", "retries", "retry_delay_ms", "on_lost", "cancel_grace_ms", "kill_grace_ms", "created_at", "forked_from", "fork",
+    "isolation", "max_runs_per_process", "max_memory_mb",
 )  # fmt: skip
 
 RUNS = RowTable("run", ("ws", "run"), {"ws": "int8", "shard": "int2"} | _COLUMNS, fixed=_FIXED)
@@ -84,6 +88,7 @@ def read_run(row: Sequence[Any]) -> RunState:
     values = dict(zip(_COLUMNS, row[3:], strict=True))
     values["status"] = RunStatus(values["status"])
     values["on_lost"] = OnLost(values["on_lost"])
+    values["isolation"] = Isolation(values["isolation"]) if values["isolation"] else None
     values["tags"] = tuple(values["tags"])
     values |= {column: _READ[column](values[column]) for column in _READ}
     return RunState(**values, deadline=read_deadline(row[1], row[2]))

@@ -49,6 +49,9 @@ class DeploymentView:
     on_lost: str
     cancel_grace_ms: int
     kill_grace_ms: int
+    isolation: str | None  # None: each run has a process of its own
+    max_runs_per_process: int
+    max_memory_mb: int
     created_at: datetime
     deployed_at: datetime
     parameter_schema: Mapping[str, Any] | None = None
@@ -177,6 +180,9 @@ def _view(
         on_lost=row["on_lost"],
         cancel_grace_ms=row["cancel_grace_ms"],
         kill_grace_ms=row["kill_grace_ms"],
+        isolation=row["isolation"],
+        max_runs_per_process=row["max_runs_per_process"],
+        max_memory_mb=row["max_memory_mb"],
         created_at=row["created_at"],
         deployed_at=row["deployed_at"],
         parameter_schema=parameter_schema,

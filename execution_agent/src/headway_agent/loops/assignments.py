@@ -8,6 +8,8 @@ from headway_agent.runner.api import Ancestor, Answer, Assignment, AttemptKey
 from headway_api.agent.v1 import agent_service_pb2 as wire
 
 DEFAULT_GRACE_MS = 5_000
+MAX_RUNS_PER_PROCESS = 1_000
+MAX_MEMORY_MB = 1_024
 
 
 def assignment_of(assign: wire.Assign) -> Assignment:
@@ -26,6 +28,9 @@ def assignment_of(assign: wire.Assign) -> Assignment:
         answers=tuple(map(_answer, assign.answers)),
         lineage=tuple(map(_ancestor, assign.lineage)),
         at_home=assign.at_home,
+        isolation="reuse" if assign.isolation == "reuse" else "process",
+        max_runs_per_process=assign.max_runs_per_process or MAX_RUNS_PER_PROCESS,
+        max_memory_mb=assign.max_memory_mb or MAX_MEMORY_MB,
     )
 
 

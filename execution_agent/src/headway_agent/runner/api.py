@@ -57,6 +57,9 @@ class Assignment:
     answers: tuple[Answer, ...] = ()
     lineage: tuple[Ancestor, ...] = ()
     at_home: bool = False
+    isolation: Literal["process", "reuse"] = "process"
+    max_runs_per_process: int = 1_000
+    max_memory_mb: int = 1_024
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,29 @@
 """Getting one attempt started: environment, start.json, template, supervisor."""
 
 import asyncio
+import logging
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from headway_agent.clock import Clock
 from headway_agent.runner import environments, faults, secrets, start_file, variables
+from headway_agent.runner.api import Assignment
 from headway_agent.runner.attempt import Attempt
+from headway_agent.runner.pairs import Code, PairLost, Pairs
 from headway_agent.runner.processes import ProcessId
 from headway_agent.runner.state_dir import StateDir
 from headway_agent.runner.template import Kind, Options, Templates, child_env
 from headway_agent.runner.wake import socket_path
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class LaunchOptions:
-    """`base_env` is the agent's own environment. `template_arguments`, `start_extra` (more fields of start.json) and
+    """`base_env` is the agent's own environment, `idle_us` how long a kept process waits for a run. `template_arguments`, `start_extra` (more fields of start.json) and
     `fault_file` (see `faults`) are for tests.
     """
 
@@ -29,10 +35,19 @@ class LaunchOptions:
     fault_file: Path | None = None
     result_max: int = 1 << 30
     """Bytes of one result's encoded value."""
+    idle_us: int = 60_000_000
+
+
+class Plan(NamedTuple):
+    """How an attempt is to be started. `code`: what processes may be kept for it; None: none."""
+
+    kind: Kind
+    start: Mapping[str, Any]
+    code: Code | None
 
 
 class Launcher:
-    """Starts attempts through the templates."""
+    """Starts attempts: in a process that was kept for them, or through the templates."""
 
     def __init__(self, state_dir: StateDir, options: LaunchOptions, clock: Clock) -> None:
         self._dir = state_dir
@@ -42,22 +57,66 @@ class Launcher:
             *options.template_arguments,
             *(["--allow-faults"] if options.fault_file else []),
         )
+        self._pairs = Pairs()
         self._templates = Templates(Options(state_dir.logs, arguments), clock)
 
     async def launch(self, attempt: Attempt) -> ProcessId:
         """Gives the supervisor. Raises Refused, SpawnRefused or TemplateLost."""
         fault = faults.take(self._options.fault_file)
-        kind = await asyncio.to_thread(self._prepare, attempt, fault)
+        plan = await asyncio.to_thread(self._prepare, attempt, fault)
         faults.reached("before_spawn", fault)
-        process = await self._templates.spawn(kind, attempt.run_dir)
+        process = await self._hand_over(attempt, plan) or await self._fork(attempt, plan)
         faults.reached("after_spawn", fault)
         return process
 
+    def may_signal(self, attempt: Attempt) -> bool:
+        """Whether a signal to its supervisor reaches this attempt, and not a later one of a kept process."""
+        return self._pairs.may_signal(attempt.supervisor, attempt.key)
+
     async def close(self) -> None:
+        self._pairs.close()
         await self._templates.close()
 
-    def _prepare(self, attempt: Attempt, fault: Mapping[str, Any]) -> Kind:
-        """Checks that the attempt may run and writes its start.json."""
+    async def _hand_over(self, attempt: Attempt, plan: Plan) -> ProcessId | None:
+        """To a process that was kept for this code, if there is one that takes it."""
+        while plan.code is not None and (pair := self._pairs.take(plan.code)) is not None:
+            try:
+                return await pair.start(attempt.key, attempt.run_dir, plan.start)
+            except PairLost as lost:
+                self._pairs.end(pair)
+                log.info("attempt %s/%s gets a new process: %s", *attempt.key, lost)
+            except BaseException:
+                self._pairs.end(pair)
+                raise
+        return None
+
+    async def _fork(self, attempt: Attempt, plan: Plan) -> ProcessId:
+        await asyncio.to_thread(start_file.write, attempt.run_dir, plan.start)
+        template = await self._templates.of(plan.kind)
+        if plan.code is None:
+            return await template.spawn(attempt.run_dir)
+        if not template.keeps:
+            log.info(
+                "attempt %s/%s gets a process of its own: headway %s of environment %r does not know isolation = reuse; upgrade it",
+                *attempt.key,
+                template.ready.get("sdk"),
+                plan.kind.environment.name,
+            )
+            return await template.spawn(attempt.run_dir)
+        ours, theirs = socket.socketpair()
+        pair = self._pairs.begin(ours, template, plan.code, attempt.key)
+        try:
+            process = await template.spawn(attempt.run_dir, theirs)
+        except BaseException:
+            self._pairs.end(pair)
+            raise
+        finally:
+            theirs.close()
+        self._pairs.name(pair, process)
+        return process
+
+    def _prepare(self, attempt: Attempt, fault: Mapping[str, Any]) -> Plan:
+        """Checks that the attempt may run, and makes its directory."""
         assignment = attempt.assignment
         file = self._options.environments_file
         environment = environments.find(
@@ -77,8 +136,22 @@ class Launcher:
                 assignment.lineage[0].run if assignment.lineage else assignment.key.run
             ),
             secret_variables=secrets.variables_in(env, environment.secrets),
+            idle_us=self._options.idle_us,
         )
         variables.give(self._dir.variables, attempt.run_dir)
         extra = dict(self._options.start_extra) | ({"fault": dict(fault)} if fault else {})
-        start_file.write(attempt.run_dir, start | extra)
-        return Kind(environment, env, file.stat().st_mtime_ns)
+        kind = Kind(environment, env, file.stat().st_mtime_ns)
+        return Plan(kind, start | extra, _code(assignment, kind))
+
+
+def _code(assignment: Assignment, kind: Kind) -> Code | None:
+    if assignment.isolation != "reuse":
+        return None
+    return Code(
+        kind,
+        assignment.env,
+        assignment.entrypoint.partition(":")[0],
+        assignment.code_hash,
+        assignment.max_runs_per_process,
+        assignment.max_memory_mb,
+    )

@@ -77,6 +77,8 @@ class Settler:
                 return False
             if evidence.log == "exited" or not evidence.writer_alive:
                 return False
+            if not self._launcher.may_signal(attempt):
+                return False  # its process goes on with another attempt: it has ended just now
             if not processes.send_signal(attempt.supervisor, number):
                 # Not known yet: it is alive, but has not said who it is. The watch sends it.
                 attempt.signal_wanted = number
@@ -138,6 +140,8 @@ class Settler:
         supervisor = attempt.supervisor
         if supervisor.pid == 0:
             return  # it has not said who it is; its wake-up or the sweep brings us back
+        if not self._launcher.may_signal(attempt):
+            return  # it ended meanwhile; what its process tells now brings us back
         if attempt.signal_wanted and processes.send_signal(supervisor, attempt.signal_wanted):
             attempt.signal_wanted = 0
         if attempt.unwatch is None:

@@ -61,6 +61,7 @@ def content(
     wake: Path,
     result_max: int,
     salt: str,
+    idle_us: int,
     secret_variables: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """`secret_variables`: those of `env` that hold secrets, with the secrets' names. They come from the template's
@@ -94,6 +95,10 @@ def content(
         "kill_grace_us": assignment.kill_grace_us,
         "traceparent": assignment.traceparent,
         "durable": assignment.durable,
+        "isolation": assignment.isolation,
+        "max_runs_per_process": assignment.max_runs_per_process,
+        "max_memory_mb": assignment.max_memory_mb,
+        "idle_us": idle_us,
     }
 
 

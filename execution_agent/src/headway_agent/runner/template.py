@@ -3,9 +3,7 @@
 import asyncio
 import contextlib
 import itertools
-import json
 import socket
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 from headway_agent.clock import Clock
 from headway_agent.runner.environments import Environment, EnvironmentRefused, Refused
+from headway_agent.runner.framing import pack, receive
 from headway_agent.runner.processes import ProcessId
 from headway_agent.runner.secrets import PREFIX as SECRET_PREFIX
 
@@ -22,7 +21,6 @@ READY_WITHIN = 60.0
 SPAWN_WITHIN = 60.0
 END_WITHIN = 5.0
 BACKOFF = (0.0, 0.2, 1.0, 5.0)
-_LENGTH = struct.Struct(">I")
 _MOST_COMPLAINT = 2_000
 
 
@@ -73,10 +71,10 @@ class Templates:
         self._clock = clock
         self._slots: dict[str, _Slot] = {}
 
-    async def spawn(self, kind: Kind, run_dir: Path) -> ProcessId:
-        """Forks a supervisor for the attempt. Raises Refused, SpawnRefused or TemplateLost."""
+    async def of(self, kind: Kind) -> "Template":
+        """The one for attempts of this kind, started if need be. Raises Refused or TemplateLost."""
         slot = self._slots.setdefault(kind.environment.name, _Slot(self._options, self._clock))
-        return await (await slot.template(kind)).spawn(run_dir)
+        return await slot.template(kind)
 
     async def close(self) -> None:
         """Ends them all. Supervisors live on."""
@@ -153,6 +151,11 @@ class Template:
         now = _stamp(self.ready)
         return now is not None and now != self._made_from
 
+    @property
+    def keeps(self) -> bool:
+        """Whether its SDK knows `isolation = reuse`."""
+        return self.ready.get("keeps") is True
+
     @classmethod
     async def start(cls, kind: Kind, options: Options) -> "Template":
         """Starts the process and agrees on the protocol. Raises EnvironmentRefused or ProtocolRefused."""
@@ -179,12 +182,20 @@ class Template:
         template._reader = asyncio.create_task(template._read())
         return template
 
-    async def spawn(self, run_dir: Path) -> ProcessId:
+    async def spawn(self, run_dir: Path, agent: socket.socket | None = None) -> ProcessId:
+        """Forks a supervisor for the attempt; with `agent`, over which it gets further ones, it is kept.
+
+        Raises SpawnRefused or TemplateLost.
+        """
         number = str(next(self._ids))
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
         try:
-            await self._send({"type": "spawn", "id": number, "run_dir": str(run_dir)})
+            frame = {"type": "spawn", "id": number, "run_dir": str(run_dir)}
+            if agent is None:
+                await asyncio.get_running_loop().sock_sendall(self._sock, pack(frame))
+            else:
+                self._send_with(agent, {**frame, "keep": True})
             async with asyncio.timeout(SPAWN_WITHIN):
                 frame = await answer
         except (OSError, TimeoutError) as error:
@@ -215,7 +226,7 @@ class Template:
     async def _shake_hands(self, environment: Environment, log: Path) -> None:
         try:
             async with asyncio.timeout(READY_WITHIN):
-                self.ready = await self._receive()
+                self.ready = await receive(self._sock)
         except (OSError, EOFError, TimeoutError, ValueError) as error:
             complaint = await asyncio.to_thread(_last_words, log)
             raise EnvironmentRefused(
@@ -234,7 +245,7 @@ class Template:
     async def _read(self) -> None:
         try:
             while True:
-                frame = await self._receive()
+                frame = await receive(self._sock)
                 answer = self._waiting.get(str(frame.get("id")))
                 if answer is not None and not answer.done():
                     answer.set_result(frame)
@@ -247,23 +258,11 @@ class Template:
             if not answer.done():
                 answer.set_exception(TemplateLost(why))
 
-    async def _send(self, frame: Mapping[str, Any]) -> None:
-        raw = json.dumps(frame).encode()
-        await asyncio.get_running_loop().sock_sendall(self._sock, _LENGTH.pack(len(raw)) + raw)
-
-    async def _receive(self) -> dict[str, Any]:
-        (length,) = _LENGTH.unpack(await self._exactly(_LENGTH.size))
-        frame: dict[str, Any] = json.loads(await self._exactly(length))
-        return frame
-
-    async def _exactly(self, size: int) -> bytes:
-        data = b""
-        while len(data) < size:
-            more = await asyncio.get_running_loop().sock_recv(self._sock, size - len(data))
-            if not more:
-                raise EOFError("end of file")
-            data += more
-        return data
+    def _send_with(self, agent: socket.socket, frame: Mapping[str, Any]) -> None:
+        """In one piece: a template that has no room for a line is as good as one that is silent."""
+        raw = pack(frame)
+        if socket.send_fds(self._sock, [raw], [agent.fileno()]) < len(raw):
+            raise BlockingIOError
 
 
 _Stamp = tuple[int, int] | None

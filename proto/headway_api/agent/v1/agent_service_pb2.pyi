@@ -761,6 +761,9 @@ class Assign(google.protobuf.message.Message):
     ANSWERS_FIELD_NUMBER: builtins.int
     LINEAGE_FIELD_NUMBER: builtins.int
     AT_HOME_FIELD_NUMBER: builtins.int
+    ISOLATION_FIELD_NUMBER: builtins.int
+    MAX_RUNS_PER_PROCESS_FIELD_NUMBER: builtins.int
+    MAX_MEMORY_MB_FIELD_NUMBER: builtins.int
     deployment: builtins.str
     flow: builtins.str
     run_name: builtins.str
@@ -774,6 +777,11 @@ class Assign(google.protobuf.message.Message):
     traceparent: builtins.str
     at_home: builtins.bool
     """This agent is the one that has the journal: without it the attempt is refused, not begun anew."""
+    isolation: builtins.str
+    """`reuse`: a process that has executed attempts of the same code may take this one; empty: it gets one of its own."""
+    max_runs_per_process: builtins.int
+    """When that process is used no more; 0: as the agent thinks right."""
+    max_memory_mb: builtins.int
     @property
     def attempt(self) -> global___AttemptRef: ...
     @property
@@ -801,9 +809,12 @@ class Assign(google.protobuf.message.Message):
         answers: collections.abc.Iterable[global___Answer] | None = ...,
         lineage: collections.abc.Iterable[global___Ancestor] | None = ...,
         at_home: builtins.bool = ...,
+        isolation: builtins.str = ...,
+        max_runs_per_process: builtins.int = ...,
+        max_memory_mb: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["attempt", b"attempt"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["answers", b"answers", "at_home", b"at_home", "attempt", b"attempt", "cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "deployment", b"deployment", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "kill_grace_ms", b"kill_grace_ms", "lineage", b"lineage", "parameters", b"parameters", "run_name", b"run_name", "traceparent", b"traceparent"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["answers", b"answers", "at_home", b"at_home", "attempt", b"attempt", "cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "deployment", b"deployment", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "isolation", b"isolation", "kill_grace_ms", b"kill_grace_ms", "lineage", b"lineage", "max_memory_mb", b"max_memory_mb", "max_runs_per_process", b"max_runs_per_process", "parameters", b"parameters", "run_name", b"run_name", "traceparent", b"traceparent"]) -> None: ...
 
 global___Assign = Assign
 

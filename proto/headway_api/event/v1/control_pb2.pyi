@@ -97,6 +97,9 @@ class DeploymentDeployed(google.protobuf.message.Message):
     ON_LOST_FIELD_NUMBER: builtins.int
     CANCEL_GRACE_MS_FIELD_NUMBER: builtins.int
     KILL_GRACE_MS_FIELD_NUMBER: builtins.int
+    ISOLATION_FIELD_NUMBER: builtins.int
+    MAX_RUNS_PER_PROCESS_FIELD_NUMBER: builtins.int
+    MAX_MEMORY_MB_FIELD_NUMBER: builtins.int
     name: builtins.str
     flow: builtins.str
     pool: builtins.bytes
@@ -111,6 +114,11 @@ class DeploymentDeployed(google.protobuf.message.Message):
     on_lost: builtins.str
     cancel_grace_ms: builtins.int
     kill_grace_ms: builtins.int
+    isolation: builtins.str
+    """`reuse`: a process takes run after run; empty: each run has one of its own."""
+    max_runs_per_process: builtins.int
+    """When a process is used no more; 0 unless runs share one."""
+    max_memory_mb: builtins.int
     @property
     def tags(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
     def __init__(
@@ -131,8 +139,11 @@ class DeploymentDeployed(google.protobuf.message.Message):
         on_lost: builtins.str = ...,
         cancel_grace_ms: builtins.int = ...,
         kill_grace_ms: builtins.int = ...,
+        isolation: builtins.str = ...,
+        max_runs_per_process: builtins.int = ...,
+        max_memory_mb: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "defaults", b"defaults", "description", b"description", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "kill_grace_ms", b"kill_grace_ms", "name", b"name", "on_lost", b"on_lost", "parameter_schema", b"parameter_schema", "pool", b"pool", "retries", b"retries", "retry_delay_ms", b"retry_delay_ms", "tags", b"tags"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "defaults", b"defaults", "description", b"description", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "isolation", b"isolation", "kill_grace_ms", b"kill_grace_ms", "max_memory_mb", b"max_memory_mb", "max_runs_per_process", b"max_runs_per_process", "name", b"name", "on_lost", b"on_lost", "parameter_schema", b"parameter_schema", "pool", b"pool", "retries", b"retries", "retry_delay_ms", b"retry_delay_ms", "tags", b"tags"]) -> None: ...
 
 global___DeploymentDeployed = DeploymentDeployed
 
@@ -290,6 +301,9 @@ class RunCreated(google.protobuf.message.Message):
     FROM_CALL_FIELD_NUMBER: builtins.int
     AROUND_FIELD_NUMBER: builtins.int
     CUT_AT_US_FIELD_NUMBER: builtins.int
+    ISOLATION_FIELD_NUMBER: builtins.int
+    MAX_RUNS_PER_PROCESS_FIELD_NUMBER: builtins.int
+    MAX_MEMORY_MB_FIELD_NUMBER: builtins.int
     deployment: builtins.bytes
     pool: builtins.bytes
     flow: builtins.str
@@ -316,6 +330,10 @@ class RunCreated(google.protobuf.message.Message):
     """The call that the verb names."""
     cut_at_us: builtins.int
     """Calls that began then or later execute again."""
+    isolation: builtins.str
+    """As in DeploymentDeployed."""
+    max_runs_per_process: builtins.int
+    max_memory_mb: builtins.int
     @property
     def around(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
         """Calls that contain it: they execute again, what else is in them does not for that reason."""
@@ -344,8 +362,11 @@ class RunCreated(google.protobuf.message.Message):
         from_call: builtins.bytes = ...,
         around: collections.abc.Iterable[builtins.bytes] | None = ...,
         cut_at_us: builtins.int = ...,
+        isolation: builtins.str = ...,
+        max_runs_per_process: builtins.int = ...,
+        max_memory_mb: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["around", b"around", "cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "cut_at_us", b"cut_at_us", "deployment", b"deployment", "due_at_us", b"due_at_us", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "forked_from", b"forked_from", "from_call", b"from_call", "home", b"home", "kill_grace_ms", b"kill_grace_ms", "labels", b"labels", "on_lost", b"on_lost", "parameters", b"parameters", "pool", b"pool", "priority", b"priority", "retries", b"retries", "retry_delay_ms", b"retry_delay_ms", "verb", b"verb"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["around", b"around", "cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "cut_at_us", b"cut_at_us", "deployment", b"deployment", "due_at_us", b"due_at_us", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "forked_from", b"forked_from", "from_call", b"from_call", "home", b"home", "isolation", b"isolation", "kill_grace_ms", b"kill_grace_ms", "labels", b"labels", "max_memory_mb", b"max_memory_mb", "max_runs_per_process", b"max_runs_per_process", "on_lost", b"on_lost", "parameters", b"parameters", "pool", b"pool", "priority", b"priority", "retries", b"retries", "retry_delay_ms", b"retry_delay_ms", "verb", b"verb"]) -> None: ...
 
 global___RunCreated = RunCreated
 

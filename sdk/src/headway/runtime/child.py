@@ -10,12 +10,12 @@ import platform
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from headway import clock, variables
 from headway.context import Call, leave_run, set_root
@@ -46,12 +46,15 @@ from headway.runtime.journal import Journal
 from headway.runtime.limits import timed_out
 from headway.runtime.loghook import FrameHandler
 from headway.runtime.pace import REAL, Pace
-from headway.runtime.reporter import Reporter
+from headway.runtime.redaction import Redactor
+from headway.runtime.reporter import AttemptFailure, Reporter
 from headway.runtime.results import ResultWriter
 from headway.runtime.secret_keeper import SecretKeeper
 from headway.runtime.told import run_hooks, run_hooks_async
 from headway.runtime.warnings import log_chain, warn_of_other_code, warn_of_threads
 from headway.secrets import install
+
+A = TypeVar("A", bound="Attempt")
 
 ENDED = 0
 """Exit code whenever `attempt.ended` was sent, whatever it says."""
@@ -61,10 +64,29 @@ RECURSION_LIMIT = 6_000
 
 
 def run_attempt(start: dict[str, Any], sock: socket.socket) -> int:
-    """Executes one attempt in this process, which is used up by it. Gives the exit code.
+    """Executes one attempt in this process, which is used up by it, or one after another. Gives the exit code.
 
     `start` is start.json with `run_dir` added; `sock` leads to the supervisor.
     """
+    _prepare(start)
+    ears = Ears()
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION_LIMIT))
+    if start.get("kept"):
+        from headway.runtime.residence import Residence  # noqa: PLC0415 - it stands on this module
+
+        return Residence(sock, ears).stay(start)
+    execute(start, sock, ears, Redactor(), Attempt)
+    return ENDED
+
+
+def execute(
+    start: dict[str, Any],
+    sock: socket.socket,
+    ears: Ears,
+    redactor: Redactor,
+    make: Callable[[dict[str, Any], Reporter, Cancellation], A],
+) -> A:
+    """One attempt, from loading its flow to the last word about it. `redactor` knows the secrets that the process has."""
     cancellation = Cancellation()
     channel = Channel(sock, cancellation)
     describe = ErrorDescriber(start["root"])
@@ -74,13 +96,11 @@ def run_attempt(start: dict[str, Any], sock: socket.socket) -> int:
         describe,
         ResultWriter(Path(start["run_dir"]), start.get("result_max", MAX)),
     )
-    secrets = reporter.secrets = SecretKeeper(start, channel)
+    secrets = reporter.secrets = SecretKeeper(start, channel, redactor)
     install(secrets)
     variables.install(_Variables(Path(start["run_dir"])))
-    _prepare(start)
-    _listen_to_logs(reporter, channel)
-    sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION_LIMIT))
-    attempt = Attempt(start, reporter, cancellation)
+    ears.follow(reporter)
+    attempt = make(start, reporter, cancellation)
     try:
         if "hooks" in start:
             attempt.tell_its_end(**start["hooks"])
@@ -89,7 +109,7 @@ def run_attempt(start: dict[str, Any], sock: socket.socket) -> int:
     finally:
         set_root(None)
         _flush()
-    return ENDED
+    return attempt
 
 
 def _prepare(start: dict[str, Any]) -> None:
@@ -101,27 +121,34 @@ def _prepare(start: dict[str, Any]) -> None:
     use_root(start["root"])
 
 
-def _listen_to_logs(reporter: Reporter, channel: Channel) -> None:
-    root_logger = logging.getLogger()
-    handler = FrameHandler(reporter)
-    root_logger.addHandler(handler)
+class Ears:
+    """Hears what this process logs, for the attempt that it executes."""
 
-    def forked() -> None:
+    def __init__(self) -> None:
+        self._root_logger = logging.getLogger()
+        self._handler = FrameHandler()
+        self._root_logger.addHandler(self._handler)
+        os.register_at_fork(after_in_child=self._forked)
+        if self._root_logger.level in (logging.NOTSET, logging.WARNING):
+            self._root_logger.setLevel(logging.INFO)
+
+    def follow(self, reporter: Reporter) -> None:
+        """From now on it is this attempt's."""
+        self._handler.report = reporter
+
+    def _forked(self) -> None:
         """A process that user code forks (multiprocessing does) is no part of the attempt: tasks are plain calls in
         it, as in a spawned one, and what it logs goes to its standard error.
         """
         if forks.is_own():
             return  # a worker of a ProcessRunner is a part of it
-        channel.disown()
-        if reporter.secrets is not None:
-            reporter.secrets.cut_off()
+        if (report := self._handler.report) is not None:
+            report.channel.disown()
+            if report.secrets is not None:
+                report.secrets.cut_off()
         leave_run()
-        root_logger.removeHandler(handler)
-        root_logger.addHandler(logging.StreamHandler())
-
-    os.register_at_fork(after_in_child=forked)
-    if root_logger.level in (logging.NOTSET, logging.WARNING):
-        root_logger.setLevel(logging.INFO)
+        self._root_logger.removeHandler(self._handler)
+        self._root_logger.addHandler(logging.StreamHandler())
 
 
 class _Variables(Mapping[str, Any]):
@@ -156,7 +183,7 @@ def _flush() -> None:
 
 
 class Attempt:
-    """One attempt: from the entry point to the outcome."""
+    """One attempt: from the entry point to the outcome, which `outcome` names once it is reported."""
 
     def __init__(
         self, start: dict[str, Any], reporter: Reporter, cancellation: Cancellation
@@ -168,6 +195,7 @@ class Attempt:
         self._engine: JournalEngine | None = None
         self._root: Call | None = None
         self._flow: Flow[..., Any] | None = None
+        self.outcome = ""
 
     def run(self) -> None:
         """Executes and reports. Only what is no outcome of the flow (a bug here, a lost disk) leaves it as an error."""
@@ -188,6 +216,7 @@ class Attempt:
         except ResultTooLarge as error:
             self._ended_badly(error)
         else:
+            self.outcome = "completed"
             self._tell("completed", value=value)
 
     def tell_its_end(self, state: State, message: str) -> None:
@@ -245,7 +274,7 @@ class Attempt:
             os.getpid(), platform.python_version(), flow.timeout, flow.hooks
         )
         self._root, self._flow = root, flow
-        warn_of_other_code(self._start)
+        self._warn_of_other_code()
         self._tell("running")
         try:
             value = resolve(engine.run_root(root, flow, args, kwargs))
@@ -265,6 +294,9 @@ class Attempt:
         if isinstance(flow.task_runner, AsyncRunner):
             engine.use_loop(flow.task_runner.max_workers)
 
+    def _warn_of_other_code(self) -> None:
+        warn_of_other_code(self._start)
+
     def _look_back(self) -> None:
         """The flow has returned."""
         warn_of_threads()
@@ -281,24 +313,34 @@ class Attempt:
 
     def _ended_badly(self, error: BaseException) -> None:
         if isinstance(error, Suspended) and self._engine and not self._cancellation.requested:
+            self.outcome = "suspended"
             self._report.attempt_suspended(self._engine.waits)
         elif isinstance(error, EntrypointError | ParameterError):
-            self._report.attempt_failed("refused", error)
+            self._fail("refused", error)
         elif self._cancellation.timed_out and self._flow is not None:
             late = timed_out(self._flow.name, self._flow.timeout or 0.0)
-            self._report.attempt_failed("failed", late.with_traceback(error.__traceback__))
+            self._fail("failed", late.with_traceback(error.__traceback__))
             self._tell("failed", error=late)
         elif self._cancellation.requested or isinstance(error, Cancelled | KeyboardInterrupt):
             asked = isinstance(
                 error, asyncio.CancelledError
             )  # says less than the error that it stands for
             shown = Cancelled().with_traceback(error.__traceback__) if asked else error
-            self._report.attempt_failed("cancelled", shown)
+            self._fail("cancelled", shown)
             self._tell("cancelled", error=shown)
         else:
             log_chain(error)
-            self._report.attempt_failed("failed", error)
+            self._fail("failed", error)
             self._tell("failed", error=error)
+
+    def _fail(self, outcome: AttemptFailure, error: BaseException) -> None:
+        self.outcome = outcome
+        self._report.attempt_failed(outcome, error)
+
+    def release(self) -> None:
+        """Ends what the attempt still has in this process, as far as it ends by itself."""
+        if self._engine is not None:
+            self._engine.release()
 
     def _tell(
         self,

@@ -135,6 +135,13 @@ class JournalEngine(OutputCalls):
         if self._session is not None:
             self._session.close()
 
+    def release(self) -> None:
+        """The process goes on to another run: threads that only wait for work end."""
+        self._pool.close()
+        self.limits.close()
+        if self._loop is not None:
+            self._loop.close()
+
     @property
     def channel(self) -> Channel:
         return self._report.channel

@@ -28,6 +28,11 @@ class FlowProcess(NamedTuple):
     stdout: int
     stderr: int
 
+    def let_go(self) -> None:
+        """A process that waits for another run sees that none comes, and ends."""
+        with contextlib.suppress(OSError):  # it is dead already
+            self.sock.shutdown(socket.SHUT_WR)
+
 
 def start_flow(start: dict[str, Any], child: Child, inherited: Callable[[], None]) -> FlowProcess:
     """Forks the flow process. `inherited` closes there what belongs to the supervisor alone."""

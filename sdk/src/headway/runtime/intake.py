@@ -33,12 +33,12 @@ class Intake:
 
     `ended` is the flow's own word of its end, empty until it comes; `hooks` the outcomes that it has hooks for;
     `time_up_at` when the time of the attempt is up; `save_at` when facts that were taken in should be made durable;
-    `to_confirm` the calls that wait for that.
+    `to_confirm` the calls that wait for that; `idle` whether the flow process offers to take another run.
     """
 
-    def __init__(self, store: Store, started_at_us: int) -> None:
+    def __init__(self, store: Store, started_at_us: int, redactor: Redactor) -> None:
         self._store = store
-        self.redactor = Redactor()
+        self.redactor = redactor
         self._held = HeldStarts()
         self.started_at_us = started_at_us
         self.hooks: frozenset[str] = frozenset()
@@ -47,6 +47,9 @@ class Intake:
         self.time_up_at: float | None = None
         self.save_at: float | None = None
         self.to_confirm: list[str] = []
+        self.idle = False
+        self.files: dict[str, Any] = {}
+        """The user's files that the flow process has imported: their state then, as `files` tells it."""
 
     def take(self, raw: bytes, now: float) -> None:
         """One frame. What is none, or says what nobody knows, is noted and left out."""
@@ -59,6 +62,10 @@ class Intake:
         kind = frame["type"]
         if kind == "secret":
             self._take_secret(frame)
+            return
+        if kind == "idle":
+            self.idle = True
+            self.files = imported(frame)
             return
         raw, frame = self.redactor.frame(raw, frame)
         if kind == "log":
@@ -142,6 +149,11 @@ def instant(frame: dict[str, Any]) -> int:
     """A frame's time in microseconds since 1970; 0 where it tells none."""
     at_us = frame.get("at_us")
     return at_us if type(at_us) is int and 0 <= at_us < 1 << 63 else 0
+
+
+def imported(frame: dict[str, Any]) -> dict[str, Any]:
+    files = frame.get("files")
+    return files if isinstance(files, dict) else {}
 
 
 def _is_text(value: object) -> bool:

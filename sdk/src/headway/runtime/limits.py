@@ -127,6 +127,7 @@ class Limits:
         self._waiting: list[tuple[float, int, Limit]] = []
         self._over = 0
         self._watchdog: threading.Thread | None = None
+        self._closed = False
 
     def install(self) -> None:
         """Lets limits reach the main thread. Main thread only."""
@@ -149,6 +150,12 @@ class Limits:
         finally:
             zone.limits.remove(limit)
             self._forget(limit)
+
+    def close(self) -> None:
+        """No limit is in force any more, and none will be: the watchdog ends."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify()
 
     def _own_zone(self) -> Zone:
         zone: Zone | None = getattr(self._local, "zone", None)
@@ -178,7 +185,7 @@ class Limits:
                 self._over = 0
 
     def _keep_watch(self) -> None:
-        while True:
+        while not self._closed:
             for limit in self._due():
                 limit.expired = True
                 limit.zone.strike()
@@ -190,7 +197,8 @@ class Limits:
                 limit = heapq.heappop(self._waiting)[2]
                 if not limit.over:
                     return [limit]
-            self._condition.wait(self._left())
+            if not self._closed:
+                self._condition.wait(self._left())
             return []
 
     def _is_due(self) -> bool:

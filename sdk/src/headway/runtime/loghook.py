@@ -29,13 +29,15 @@ def cut(text: str) -> str:
 
 
 class FrameHandler(logging.Handler):
-    """Sends each record with the call in which it was written."""
+    """Sends each record with the call in which it was written. `report`: to whom; None: nobody listens yet."""
 
-    def __init__(self, reporter: Reporter) -> None:
+    def __init__(self, reporter: Reporter | None = None) -> None:
         super().__init__()
-        self._report = reporter
+        self.report = reporter
 
     def emit(self, record: logging.LogRecord) -> None:
+        if self.report is None:
+            return
         try:
             text = cut(clean(self.format(record)))
         except Exception:  # noqa: BLE001 - wrong arguments of a log call: logging's own rule is to tell and go on
@@ -43,4 +45,4 @@ class FrameHandler(logging.Handler):
             return
         call = current_call()
         key = call.key if call is not None else ROOT
-        self._report.log(level_name(record.levelno), key, text, clean(record.name[:NAME_MAX]))
+        self.report.log(level_name(record.levelno), key, text, clean(record.name[:NAME_MAX]))

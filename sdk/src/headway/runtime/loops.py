@@ -36,9 +36,19 @@ class LoopThread:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(
-                    target=self._loop.run_forever, name="headway-loop", daemon=True
+                    target=_run, args=(self._loop,), name="headway-loop", daemon=True
                 ).start()
             return self._loop
+
+    def close(self) -> None:
+        """Ends the thread, unless something is under way on its loop."""
+        with self._lock:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._stop)
+
+    def _stop(self) -> None:
+        if self._loop is not None and not self._active:
+            self._loop.stop()
 
     def _take(self, future: Future[Any], start: Start, context: contextvars.Context) -> None:
         self._waiting.append((future, start, context))
@@ -58,3 +68,9 @@ class LoopThread:
     def _ended(self, _task: asyncio.Task[Any]) -> None:
         self._active -= 1
         self._fill()
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_forever()
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()

@@ -93,6 +93,16 @@ def has_children() -> bool:
     return True
 
 
+def has_only_child(pid: int) -> bool:
+    """Whether nobody but `pid`, which lives, is a child of the calling process. Main thread only."""
+    own = os.getpid()
+    try:
+        children = (_PROC / f"{own}/task/{own}/children").read_bytes().split()
+    except OSError:  # a kernel without that list, or a platform where orphans are not ours anyway
+        return descendants(own) in ([pid], [])
+    return children == [b"%d" % pid]
+
+
 def _below(root: int, parents: Mapping[int, int]) -> Iterator[int]:
     children: dict[int, list[int]] = {}
     for pid, parent in parents.items():

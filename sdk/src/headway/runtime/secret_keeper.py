@@ -35,13 +35,16 @@ class SecretKeeper:
 
     advice = _ADVICE
 
-    def __init__(self, start: Mapping[str, Any], channel: Channel) -> None:
+    def __init__(
+        self, start: Mapping[str, Any], channel: Channel, redactor: Redactor | None = None
+    ) -> None:
+        """`redactor`: what this process and its supervisor know from earlier attempts."""
         self._configured = start.get("secrets")
         self._parameters = start.get("parameters")
         self._channel = channel
         self._sources: list[Source] | None = None
         self._values: dict[str, str] = {}
-        self._redactor = Redactor()
+        self._redactor = Redactor() if redactor is None else redactor
         # One lookup at a time: a provider that is slow once must not be asked by every thread. It may ask for another.
         self._lock = RLock()
         self._cut_off = False

@@ -11,6 +11,7 @@ PROTOCOL = 1
 PROTOCOL_MIN = 1
 
 Faults = Callable[[str], None]
+FaultsOf = Callable[[dict[str, Any]], Faults]
 
 _NEEDED: dict[str, type] = {
     "run": str,
@@ -32,15 +33,24 @@ def load_start(run_dir: Path) -> dict[str, Any]:
         start = json.loads((run_dir / "start.json").read_bytes())
     except (OSError, ValueError) as error:
         raise BadStart(f"can't read {run_dir / 'start.json'}: {error}") from error
+    return check_start(start, run_dir)
+
+
+def check_start(start: object, run_dir: Path) -> dict[str, Any]:
+    """The start with `run_dir`; raises BadStart for what no attempt can be made of."""
     if not isinstance(start, dict):
-        raise BadStart(f"{run_dir / 'start.json'} does not hold an object")
+        raise BadStart(f"the start of {run_dir} is not an object")
     protocol = start.get("protocol")
     if not isinstance(protocol, int) or not PROTOCOL_MIN <= protocol <= PROTOCOL:
         raise BadStart(f"protocol {protocol!r}; this SDK speaks {PROTOCOL_MIN} to {PROTOCOL}")
     for name, kind in _NEEDED.items():
         if not isinstance(start.get(name), kind):
-            raise BadStart(f"start.json: {name} must be of type {kind.__name__}")
-    return start | {"run_dir": str(run_dir)}
+            raise BadStart(f"the start of {run_dir}: {name} must be of type {kind.__name__}")
+    return {**start, "run_dir": str(run_dir)}
+
+
+def without_faults(_start: dict[str, Any]) -> Faults:
+    return no_faults
 
 
 def no_faults(_point: str) -> None:

@@ -41,6 +41,7 @@ class Store:
         self.output.close()
         self.writer.close()
         self._reserve.release()
+        self._wake.close()
 
     def _commit(self, now: float, *, ending: bool) -> bool:
         size = self.writer.pending_bytes
@@ -86,6 +87,9 @@ class Wake:
         self._attempt = attempt
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.settimeout(0)
+
+    def close(self) -> None:
+        self._socket.close()
 
     def send(self, durable: int) -> None:
         """`durable`: up to where frames.log is, so that whoever reads it need not sync it again."""

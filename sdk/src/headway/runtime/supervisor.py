@@ -1,4 +1,5 @@
-"""The supervisor: one process per attempt. It alone holds the flow's socket and streams and writes the attempt's files.
+"""The supervisor: one process per attempt (one for several, in `keeper`). It alone holds the flow's socket and streams and
+writes the attempt's files.
 
 It outlives the agent, kills the flow when it dies itself, and its last fact tells how the flow process ended.
 """
@@ -7,11 +8,12 @@ import contextlib
 import os
 import selectors
 import signal
+import socket
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from headway.runtime import clock, processes
+from headway.runtime.attempt_files import announce, nothing_left_behind, open_store
 from headway.runtime.decisions import (
     TIMED_OUT,
     CancelEvent,
@@ -22,39 +24,22 @@ from headway.runtime.decisions import (
     ending,
 )
 from headway.runtime.flow_process import Child, FlowProcess, start_flow
-from headway.runtime.frames_log import MAX_FRAME, Writer, encode_frame, sync_directory
+from headway.runtime.frames_log import MAX_FRAME, Writer, encode_frame
 from headway.runtime.framing import FrameSplitter, FrameTooLarge, pack
 from headway.runtime.intake import Intake
 from headway.runtime.output import LineSplitter
+from headway.runtime.redaction import Redactor
 from headway.runtime.secret_frames import kept_variables
-from headway.runtime.start import PROTOCOL, Faults
-from headway.runtime.store import Store, Wake
+from headway.runtime.signals import Signals
+from headway.runtime.start import Faults
+from headway.runtime.store import Store
 
 READ = 64 * 1024  # what a pipe holds; a larger buffer would be mapped and unmapped for each read
 LAST_KILL = 10.0
 KILL_ROUND = 0.05
 HOOKS_S = 30.0
-
-
-def announce(start: dict[str, Any], writer: Writer, sdk: str, fault: Faults) -> None:
-    """Writes `attempt.starting`. Durable before anything runs, so that nothing is ever executed twice."""
-    pid = os.getpid()
-    starting = {
-        "type": "attempt.starting",
-        "at_us": clock.now_us(),
-        "run": start["run"],
-        "fence": start["fence"],
-        "pid": pid,
-        "start_time": processes.start_time(pid),
-        "boot_id": processes.boot_id(),
-        "protocol": PROTOCOL,
-        "sdk": sdk,
-    }
-    writer.append([encode_frame(starting)])
-    fault("before_starting_durable")
-    writer.commit()
-    sync_directory(start["run_dir"])
-    fault("after_starting")
+REUSABLE = frozenset({"completed", "failed", "suspended"})
+"""Ends of a flow after which its process may take the next run, if it says that it is fit to."""
 
 
 def supervise(
@@ -64,17 +49,19 @@ def supervise(
     started_at_us = clock.now_us()
     announce(start, writer, sdk, faults)
     flow = start_flow(start, child, writer.close)
-    try:
-        wake = Wake(start.get("wake", ""), f"{start['run']}/{start['fence']}")
-        store = Store(Path(start["run_dir"]), writer, wake, faults)
-        wake.send(writer.durable)
+    with nothing_left_behind(start, flow):
+        store = open_store(start, writer, faults)
         Supervisor(start, flow, store, started_at_us, child).run()
-    except BaseException:
-        # Without a supervisor nobody records anything: what still runs would be lost work. The agent sees the
-        # free lock of frames.log and closes the attempt.
-        processes.signal_group(flow.pid, signal.SIGKILL)
-        processes.signal_each(processes.descendants(os.getpid()), signal.SIGKILL)
-        raise
+
+
+class Lasting(NamedTuple):
+    """What a supervisor that keeps its flow process has from one attempt to the next."""
+
+    signals: Signals
+    agent: socket.socket
+    """Over which the next start comes; no child may have it."""
+    redactor: Redactor
+    """The process has the secrets of earlier attempts, too."""
 
 
 class Supervisor:
@@ -87,12 +74,16 @@ class Supervisor:
         store: Store,
         started_at_us: int,
         child: Child,
+        lasting: Lasting | None = None,
     ) -> None:
+        """With `lasting`, the flow process may be kept."""
         self._start = start
+        self._signals = lasting.signals if lasting else None
+        self._agent = lasting.agent if lasting else None
         self._child = child
         self._flow = flow
         self._store = store
-        self._intake = Intake(store, started_at_us)
+        self._intake = Intake(store, started_at_us, lasting.redactor if lasting else Redactor())
         for variable, name in kept_variables(start).items():
             self._intake.redactor.add(name, os.environ.get(variable, ""))  # noqa: TID251 - given for this attempt
         self._frames = FrameSplitter()
@@ -101,23 +92,28 @@ class Supervisor:
             start.get("kill_grace_us", 5_000_000) / 1e6,
         )
         self._timed_out = False
-        self._asked = 0
-        self._kill_asked = False
+        self.kept = False
+        """The flow process has ended this attempt, and is fit for the next one."""
         self._status: int | None = None
         self._selector = selectors.DefaultSelector()
         self._splitters = {"stdout": LineSplitter(), "stderr": LineSplitter()}
         self._sources: dict[int, Callable[[], bool]] = {}
 
     def run(self) -> None:
+        """Returns when the last fact is durable. Then the flow process is dead, or `kept`."""
         self._listen_to(self._flow)
-        self._catch_signals()
-        while self._status is None:
+        self._listen_to_signals()
+        while self._status is None and not self.kept:
             self._turn()
-        code = os.waitstatus_to_exitcode(self._status)
-        self._end_the_rest()
+        code = 0
+        if self._status is not None:
+            code = os.waitstatus_to_exitcode(self._status)
+            self._end_the_rest()
         self._drain()
-        self._run_hooks(code)
+        if not self.kept:
+            self._run_hooks(code)
         self._finish(code)
+        self._selector.close()
 
     def _listen_to(self, flow: FlowProcess) -> None:
         sources = {
@@ -129,32 +125,18 @@ class Supervisor:
             self._selector.register(fd, selectors.EVENT_READ)
         self._sources |= sources
 
-    # Signals: they only leave notes here, the loop acts on them.
-
-    def _catch_signals(self) -> None:
-        read_end, write_end = os.pipe()
-        os.set_blocking(read_end, False)
-        os.set_blocking(write_end, False)
-        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD):
-            signal.signal(number, self._on_signal)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    def _listen_to_signals(self) -> None:
+        # Caught once the flow runs: it was forked without handlers.
+        signals = self._signals = self._signals or Signals()
 
         def woken() -> bool:
-            with contextlib.suppress(BlockingIOError):
-                os.read(read_end, 4096)
+            signals.clear()
             self._reap()
             return True
 
-        self._selector.register(read_end, selectors.EVENT_READ)
-        self._sources[read_end] = woken
+        self._selector.register(signals, selectors.EVENT_READ)
+        self._sources[signals.fileno()] = woken
         self._reap()  # the flow may have ended before anybody listened
-
-    def _on_signal(self, number: int, _frame: object) -> None:
-        if number == signal.SIGTERM:
-            self._asked += 1
-        elif number == signal.SIGQUIT:
-            self._kill_asked = True
 
     def _reap(self) -> None:
         for pid, status in processes.reap():
@@ -169,6 +151,8 @@ class Supervisor:
             self._read(key.fd)
         now = clock.monotonic()
         self._step_cancel(now)
+        if self._intake.idle:
+            self._keep_or_let_go()
         due = self._intake.let_starts_go(now)
         if due or self._intake.save_at is None or now >= self._intake.save_at:
             self._save(now)
@@ -202,14 +186,13 @@ class Supervisor:
         return None if nearest is None else max(0.0, nearest - now)
 
     def _step_cancel(self, now: float) -> None:
-        asked, self._asked = self._asked, 0
+        asked, kill = self._signals.take() if self._signals else (0, False)
         effects: list[Signal] = []
         events: list[CancelEvent] = ["asked"] * (asked + self._time_is_up(now))
-        events += ["kill"] * self._kill_asked
+        events += ["kill"] * kill
         for event in (*events, "tick"):
             self._cancel, more = cancel_step(self._cancel, now, event)
             effects += more
-        self._kill_asked = False
         for effect in effects:
             match effect.target:
                 case "process":
@@ -218,6 +201,20 @@ class Supervisor:
                     processes.signal_group(self._flow.pid, effect.number)
                 case "tree":
                     processes.signal_each(processes.descendants(os.getpid()), effect.number)
+
+    def _keep_or_let_go(self) -> None:
+        """The flow process has told its end and offers to take another run."""
+        self._intake.idle = False
+        fit = self._agent is not None and self._intake.ended.get("outcome") in REUSABLE
+        if fit and not self._cancel.asked and processes.has_only_child(self._flow.pid):
+            self.kept = True
+        else:
+            self._flow.let_go()
+
+    @property
+    def files(self) -> dict[str, Any]:
+        """What the flow process has imported in this attempt, as `changed` takes it."""
+        return self._intake.files
 
     def _time_is_up(self, now: float) -> bool:
         """Once, at the attempt's own deadline; it is then stopped as a cancel stops it."""
@@ -291,18 +288,25 @@ class Supervisor:
                 self._selector.unregister(fd)
         told = {"state": outcome, "message": f"its process ended {ending(code)}"}
         try:
-            flow = start_flow({**self._start, "hooks": told}, self._child, self._store.writer.close)
+            flow = start_flow({**self._start, "hooks": told}, self._child, self._inherited)
         except OSError as error:
             self._intake.note(f"The hooks for {outcome} could not be run: {error}.")
             return
-        self._flow, self._status, self._asked = flow, None, 0
+        self._flow, self._status = flow, None
         self._frames = FrameSplitter()
         self._listen_to(flow)
-        self._wait_for_hooks(outcome)
+        self._wait_for_hooks(outcome, self._signals or Signals())
 
-    def _wait_for_hooks(self, outcome: str) -> None:
+    def _inherited(self) -> None:
+        """In a child: what it must not have."""
+        self._store.writer.close()
+        if self._agent is not None:
+            self._agent.close()
+
+    def _wait_for_hooks(self, outcome: str, signals: Signals) -> None:
+        signals.take()
         deadline = clock.monotonic() + HOOKS_S
-        while self._status is None and not self._asked and not self._kill_asked:
+        while self._status is None and not signals.any:
             left = deadline - clock.monotonic()
             if left <= 0:
                 self._intake.note(

@@ -1,4 +1,4 @@
-"""The template process: one per environment, started by the agent; forks a supervisor for each attempt.
+"""The template process: one per environment, started by the agent; forks a supervisor for each attempt, or one that is kept.
 
 It imports the standard library and this package, nothing of the user's, so a fork of it is a clean beginning. It is
 single-threaded: a fork of a process with threads may inherit a lock that nobody frees.
@@ -11,22 +11,31 @@ import os
 import platform
 import signal
 import socket
-import traceback
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from headway import version
 from headway.runtime import processes
+from headway.runtime.attempt_files import LOST, note_failure
 from headway.runtime.flow_process import Child
 from headway.runtime.frames_log import Writer
 from headway.runtime.framing import FrameSplitter, pack
-from headway.runtime.start import PROTOCOL, PROTOCOL_MIN, BadStart, faults_of, load_start, no_faults
+from headway.runtime.keeper import Keeper
+from headway.runtime.start import (
+    PROTOCOL,
+    PROTOCOL_MIN,
+    BadStart,
+    faults_of,
+    load_start,
+    without_faults,
+)
 from headway.runtime.supervisor import supervise
 from headway.version import __version__
 
 HELD_BACK = (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD)
-SUPERVISOR_FAILED = 70
+MOST_FDS = 64
 
 
 class Template:
@@ -35,7 +44,9 @@ class Template:
     def __init__(self, sock: socket.socket, child: Child, *, allow_faults: bool = False) -> None:
         self._sock = sock
         self._child = child
-        self._allow_faults = allow_faults
+        self._faults_of = faults_of if allow_faults else without_faults
+        # Sockets that came with spawns: a frame and its descriptor come in the same order.
+        self._given: deque[int] = deque()
 
     def serve(self) -> None:
         # Supervisors are nobody's to wait for: their last fact says how they ended.
@@ -53,22 +64,30 @@ class Template:
                 "source": version.__file__,
                 "python": platform.python_version(),
                 "pid": os.getpid(),
+                "keeps": True,
             }
         )
         splitter = FrameSplitter()
         with contextlib.suppress(ConnectionError):  # the agent is gone: as at end of file
-            while data := self._sock.recv(65536):
+            while data := self._receive():
                 for raw in splitter.feed(data):
                     self._handle(json.loads(raw))
 
+    def _receive(self) -> bytes:
+        data, fds, _, _ = socket.recv_fds(self._sock, 65536, MOST_FDS)
+        self._given.extend(fds)
+        return data
+
     def _handle(self, frame: dict[str, Any]) -> None:
         if frame.get("type") == "spawn":
-            self._send({"id": frame["id"], **self._spawn(Path(frame["run_dir"]))})
+            agent = socket.socket(fileno=self._given.popleft()) if frame.get("keep") else None
+            with agent or contextlib.nullcontext():
+                self._send({"id": frame["id"], **self._spawn(Path(frame["run_dir"]), agent)})
 
     def _send(self, frame: dict[str, Any]) -> None:
         self._sock.sendall(pack(frame))
 
-    def _spawn(self, run_dir: Path) -> dict[str, Any]:
+    def _spawn(self, run_dir: Path, agent: socket.socket | None = None) -> dict[str, Any]:
         """Whoever creates frames.log executes the attempt, so that comes first and happens here."""
         try:
             start = load_start(run_dir)
@@ -82,7 +101,7 @@ class Template:
         ) as error:  # a full disk, no descriptors left: nothing is wrong with the attempt
             return _refused("fork_failed", str(error))
         try:
-            pid = self._fork(lambda: self._supervise(start, writer))
+            pid = self._fork(lambda: self._supervise(start, writer, agent))
         except OSError as error:
             (run_dir / "frames.log").unlink()  # nothing ran, and nobody will
             return _refused("fork_failed", str(error))
@@ -101,9 +120,11 @@ class Template:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return pid
 
-    def _supervise(self, start: dict[str, Any], writer: Writer) -> None:
+    def _supervise(
+        self, start: dict[str, Any], writer: Writer, agent: socket.socket | None
+    ) -> None:
         """The forked side; never returns."""
-        code = SUPERVISOR_FAILED
+        code = LOST
         try:
             self._sock.close()
             os.setsid()
@@ -111,12 +132,19 @@ class Template:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
             processes.adopt_orphans()
-            faults = faults_of(start) if self._allow_faults else no_faults
-            supervise(start, writer, sdk=__version__, child=self._child, faults=faults)
+            if agent is None:
+                faults = self._faults_of(start)
+                supervise(start, writer, sdk=__version__, child=self._child, faults=faults)
+            else:
+                keeper = Keeper(
+                    agent, sdk=__version__, child=self._child, faults_of=self._faults_of
+                )
+                keeper.serve(start, writer)
             code = 0
+        except SystemExit:
+            pass  # it has left its trace where the attempt is that it failed in
         except BaseException:  # noqa: BLE001 (the last frame of the process: leave a trace and go)
-            with contextlib.suppress(OSError):
-                (Path(start["run_dir"]) / "supervisor.err").write_text(traceback.format_exc())
+            note_failure(start["run_dir"])
         finally:
             os._exit(code)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from headway_control_plane.domain.run.events import OnLost
+from headway_control_plane.domain.run.events import Isolation, OnLost
 from headway_control_plane.domain.streams import Blob
 
 
@@ -28,6 +28,10 @@ class DeploymentDeployed:
     on_lost: OnLost
     cancel_grace_ms: int
     kill_grace_ms: int
+    # What follows stands in deployments whose runs share processes alone.
+    isolation: Isolation | None = None
+    max_runs_per_process: int = 0
+    max_memory_mb: int = 0
 
 
 DeploymentEvent = DeploymentDeployed

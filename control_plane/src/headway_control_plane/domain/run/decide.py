@@ -88,6 +88,9 @@ def create_run(command: CreateRun, states: States, context: Context) -> list[Dec
         on_lost=spec.on_lost,
         cancel_grace_ms=spec.cancel_grace_ms,
         kill_grace_ms=spec.kill_grace_ms,
+        isolation=spec.isolation,
+        max_runs_per_process=spec.max_runs_per_process,
+        max_memory_mb=spec.max_memory_mb,
     )
     return _on(command.run, _forked(event, command, states))
 

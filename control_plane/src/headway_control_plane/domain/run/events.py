@@ -10,6 +10,13 @@ from uuid import UUID
 from headway_control_plane.domain.streams import NO_BLOB, Blob
 
 
+class Isolation(StrEnum):
+    """Whether runs share a process."""
+
+    PROCESS = "process"
+    REUSE = "reuse"
+
+
 class OnLost(StrEnum):
     """What becomes of a run whose agent is gone for good."""
 
@@ -44,6 +51,9 @@ class RunCreated:
     from_call: bytes = b""
     around: tuple[bytes, ...] = ()
     cut_at: datetime | None = None
+    isolation: Isolation | None = None  # None: a process of its own
+    max_runs_per_process: int = 0
+    max_memory_mb: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,9 @@ def created(run: UUID, event: RunCreated, at: datetime, policy: Policy) -> RunSt
         home=event.home,
         forked_from=event.forked_from,
         fork=_fork(event),
+        isolation=event.isolation,
+        max_runs_per_process=event.max_runs_per_process,
+        max_memory_mb=event.max_memory_mb,
     )
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from headway_control_plane.domain.run.events import OnLost, Waiting
+from headway_control_plane.domain.run.events import Isolation, OnLost, Waiting
 
 
 class RunStatus(StrEnum):
@@ -103,6 +103,9 @@ class RunState:
     answers: tuple[tuple[bytes, bytes], ...] = ()  # call of a wait -> digest of what was answered
     forked_from: UUID | None = None
     fork: Fork | None = None
+    isolation: Isolation | None = None
+    max_runs_per_process: int = 0
+    max_memory_mb: int = 0
 
     @property
     def is_terminal(self) -> bool:

@@ -212,9 +212,16 @@ def _facts(view: DeploymentView, now: datetime) -> list[Fact]:
             Fact("deployed", "", at=moment(view.deployed_at, now)),
             Fact("retries", retries),
             Fact("when its agent is lost", view.on_lost),
+            Fact("processes", _processes(view)),
             Fact("tags", " ".join(view.tags)),
         ]
     )
+
+
+def _processes(view: DeploymentView) -> str:
+    if view.isolation is None:
+        return "one a run"
+    return f"reused, for at most {view.max_runs_per_process:,} runs or {view.max_memory_mb:,} MiB"
 
 
 def _absent(name: str) -> NoSuchPage:

@@ -15,6 +15,8 @@ from headway.cli.output import json_option, print_json
 from headway.cli.settings import environments_path
 
 _DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
+MAX_RUNS = 1_000
+MAX_MEMORY_MB = 1_024
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -46,6 +48,21 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=_FILE,
     help="KEY=VALUE lines for the flow's environment; they stay on this machine.",
 )
+@click.option(
+    "--isolation",
+    type=click.Choice(["process", "reuse"]),
+    help="A process for each run, or one that takes run after run of the same code; the flow's own option if left out.",
+)
+@click.option(
+    "--max-runs-per-process",
+    type=click.IntRange(1),
+    help=f"With reuse: a process then ends. Default {MAX_RUNS:,}.",
+)
+@click.option(
+    "--max-memory-mb",
+    type=click.IntRange(1),
+    help=f"With reuse: a process that holds more MiB ends. Default {MAX_MEMORY_MB:,}.",
+)
 @click.option("--tag", "tags", multiple=True, help="Beside the flow's own. Repeatable.")
 @click.option("--check", is_flag=True, help="Say what would change and change nothing.")
 @json_option
@@ -66,7 +83,7 @@ def deploy(
         pool=options["pool"],
         environment=options["environment"],
         tags=options["tags"],
-    )
+    ) | isolation(described, options)
     client = Client.of_profile()
     if check:
         _tell_check(body, _standing(client, body["name"]), output)
@@ -104,6 +121,19 @@ def declaration(
         # An older SDK in the flow's environment does not know it.
         "cancel_grace_ms": max(1, round(described.get("cancel_grace_s", 5.0) * 1000)),
     }
+
+
+def isolation(described: Json, options: Json) -> Json:
+    """What the command line says, else the flow itself; limits where runs share a process."""
+    limits = {"max_runs_per_process": MAX_RUNS, "max_memory_mb": MAX_MEMORY_MB}
+    # An older SDK in the flow's environment knows none of them.
+    if (options["isolation"] or described.get("isolation", "process")) == "process":
+        if given := [name for name in limits if options[name] is not None]:
+            option = f"--{given[0].replace('_', '-')}"
+            raise click.UsageError(f"{option} is for deployments with --isolation reuse.")
+        return {"isolation": "process"}
+    chosen = {name: options[name] or described.get(name) for name in limits}
+    return {"isolation": "reuse"} | {name: chosen[name] or limits[name] for name in limits}
 
 
 def slug(text: str) -> str:

@@ -65,6 +65,7 @@ def show(deployment: str, output: str) -> None:
                 f"{found['retries']} after {text.duration(found['retry_delay_ms'] * 1000)}",
             ),
             ("on lost", found["on_lost"]),
+            ("isolation", _isolation(found)),
             ("cancel grace", text.duration(found["cancel_grace_ms"] * 1000)),
             ("deployed", f"{found['deployed_at']}  ({text.age(found['deployed_at'], now())})"),
             ("version", str(found["version"])),
@@ -78,6 +79,12 @@ def show(deployment: str, output: str) -> None:
         for line in lines:
             click.echo(f"  {line}")
     click.echo(f"\nNext: {run_command(found)}", err=True)
+
+
+def _isolation(found: Json) -> str:
+    if found.get("isolation", "process") != "reuse":
+        return "process"
+    return f"reuse, for at most {found['max_runs_per_process']:,} runs or {found['max_memory_mb']:,} MiB"
 
 
 def parameter_lines(deployment: Json) -> list[str]:

@@ -1,0 +1,66 @@
+"""The first steps of an attempt in its run directory, and the last word of a supervisor that could not go on."""
+
+import contextlib
+import os
+import signal
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from headway.runtime import clock, processes
+from headway.runtime.flow_process import FlowProcess
+from headway.runtime.frames_log import Writer, encode_frame, sync_directory
+from headway.runtime.start import PROTOCOL, Faults
+from headway.runtime.store import Store, Wake
+
+LOST = 70
+"""Exit code of a supervisor that could not go on."""
+
+
+def announce(start: dict[str, Any], writer: Writer, sdk: str, fault: Faults) -> None:
+    """Writes `attempt.starting`. Durable before anything runs, so that nothing is ever executed twice."""
+    pid = os.getpid()
+    starting = {
+        "type": "attempt.starting",
+        "at_us": clock.now_us(),
+        "run": start["run"],
+        "fence": start["fence"],
+        "pid": pid,
+        "start_time": processes.start_time(pid),
+        "boot_id": processes.boot_id(),
+        "protocol": PROTOCOL,
+        "sdk": sdk,
+    }
+    writer.append([encode_frame(starting)])
+    fault("before_starting_durable")
+    writer.commit()
+    sync_directory(start["run_dir"])
+    fault("after_starting")
+
+
+def open_store(start: dict[str, Any], writer: Writer, faults: Faults) -> Store:
+    wake = Wake(start.get("wake", ""), f"{start['run']}/{start['fence']}")
+    store = Store(Path(start["run_dir"]), writer, wake, faults)
+    wake.send(writer.durable)
+    return store
+
+
+@contextlib.contextmanager
+def nothing_left_behind(start: dict[str, Any], flow: FlowProcess) -> Iterator[None]:
+    """Without a supervisor nobody records anything: what still runs would be lost work. The agent sees the free lock of
+    frames.log and closes the attempt.
+    """
+    try:
+        yield
+    except BaseException as error:
+        processes.signal_group(flow.pid, signal.SIGKILL)
+        processes.signal_each(processes.descendants(os.getpid()), signal.SIGKILL)
+        note_failure(start["run_dir"])
+        raise SystemExit(LOST) from error
+
+
+def note_failure(run_dir: str) -> None:
+    """Leaves the error that is being handled where whoever asks why finds it."""
+    with contextlib.suppress(OSError):
+        (Path(run_dir) / "supervisor.err").write_text(traceback.format_exc())

@@ -1,0 +1,122 @@
+"""What a run may change of its process and the next one must find as it was: taken once the code is loaded, put back after each run."""
+
+from __future__ import annotations
+
+import builtins
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+_OWN = frozenset({signal.SIGUSR1, signal.SIGURG})
+"""Each attempt sets these for itself."""
+_HOOKS = ("argv", "excepthook", "unraisablehook", "displayhook", "stdin", "stdout", "stderr")
+
+
+class _Logger(NamedTuple):
+    handlers: list[logging.Handler]
+    filters: list[Any]
+    level: int
+    propagate: bool
+    disabled: bool
+
+
+_NEW = _Logger([], [], logging.NOTSET, propagate=True, disabled=False)
+
+
+class Surroundings:
+    """The state of this process at one moment. Main thread only."""
+
+    def __init__(self) -> None:
+        self.env = dict(os.environ)  # noqa: TID251 - the flow's environment is an input of the attempt
+        self._folder = os.getcwd()  # noqa: PTH109 - as `chdir` takes it
+        self._umask = _umask()
+        self._path = list(sys.path)
+        self._hooks = {name: getattr(sys, name) for name in _HOOKS}
+        self._argv = list(sys.argv)
+        self._print = builtins.print
+        self._recursion = sys.getrecursionlimit()
+        self._socket_timeout = socket.getdefaulttimeout()
+        self._signals = {number: signal.getsignal(number) for number in _signals()}
+        self._disabled = logging.root.manager.disable
+        self._loggers = {logger: _state(logger) for logger in _loggers()}
+
+    def put_back(self) -> None:
+        """Raises OSError when the working directory is gone."""
+        self._environment(self.env)
+        os.chdir(self._folder)
+        os.umask(self._umask)
+        sys.path[:] = self._path
+        for name, value in self._hooks.items():
+            setattr(sys, name, value)
+        sys.argv[:] = self._argv
+        builtins.print = self._print
+        sys.setrecursionlimit(self._recursion)
+        socket.setdefaulttimeout(self._socket_timeout)
+        self._put_signals_back()
+        self._put_logging_back()
+        random.seed()  # as in a process of its own: what the last run has set it to says nothing to this one
+
+    def move(self, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+        """For the next attempt, whose environment differs by so much from that of the last one."""
+        for name in before.keys() - now.keys():
+            self.env.pop(name, None)
+        self.env |= {name: value for name, value in now.items() if before.get(name) != value}
+        self._environment(self.env)
+
+    @staticmethod
+    def _environment(wanted: Mapping[str, str]) -> None:
+        present = dict(os.environ)  # noqa: TID251 - as above
+        if present == wanted:
+            return
+        for name in present.keys() - wanted.keys():
+            del os.environ[name]  # noqa: TID251 - as above
+        os.environ.update(wanted.items() - present.items())  # noqa: TID251 - as above
+        time.tzset()
+
+    def _put_signals_back(self) -> None:
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)  # an alarm that is still to come
+        for number, handler in self._signals.items():
+            if handler is not None and signal.getsignal(number) != handler:
+                signal.signal(number, handler)
+
+    def _put_logging_back(self) -> None:
+        logging.disable(self._disabled)
+        for logger in _loggers():
+            wanted = self._loggers.get(logger, _NEW)
+            if _state(logger) != wanted:
+                logger.handlers[:] = wanted.handlers
+                logger.filters[:] = wanted.filters
+                logger.propagate, logger.disabled = wanted.propagate, wanted.disabled
+                logger.setLevel(wanted.level)
+
+
+def _umask() -> int:
+    present = os.umask(0o077)
+    os.umask(present)
+    return present
+
+
+def _signals() -> set[signal.Signals]:
+    return signal.valid_signals() - _OWN
+
+
+def _loggers() -> list[logging.Logger]:
+    named = list(logging.root.manager.loggerDict.values())
+    return [logging.root, *(each for each in named if isinstance(each, logging.Logger))]
+
+
+def _state(logger: logging.Logger) -> _Logger:
+    return _Logger(
+        list(logger.handlers),
+        list(logger.filters),
+        logger.level,
+        logger.propagate,
+        logger.disabled,
+    )
