@@ -79,6 +79,17 @@ def test_each_rule_finds_what_breaks_it(marks: list[Mark], attempts: list[Attemp
     assert told in found(marks, attempts)
 
 
+def test_a_range_is_read_as_the_ends_that_it_stands_for():
+    one = {
+        "type": "calls.ended", "parent": "root", "kind": "task", "name": "step", "outcome": "completed",
+        "codec": "json", "calls": "0" * 32 + "1" * 32, "data": ["1", "2"],
+    }  # fmt: skip
+    whole = Attempt(1)
+    whole.take(7, one)
+    assert [(end.n, end.call[0], end.tries) for end in whole.ends] == [(7, "0", 1), (7, "1", 1)]
+    assert whole.kept == {"0" * 32, "1" * 32}
+
+
 def test_both_readers_read_the_same(tmp_path):
     folder = tmp_path / "1"
     folder.mkdir()

@@ -17,7 +17,12 @@ from typing import Any
 
 Frame = dict[str, Any]
 HEAD = struct.Struct(">IIQ")
-SAYS_NOTHING = {"call.started", "attempt.starting"}
+KEY = 32
+"""Digits of a call's key."""
+SAYS_NOTHING = {
+    "call.started", "attempt.starting", "attempt.started", "attempt.ended", "artifact.saved", "metrics.recorded",
+    "event.emitted",
+}  # fmt: skip
 """Of the journal: they end no call."""
 
 
@@ -65,13 +70,16 @@ class Attempt:
         kind = frame["type"]
         if kind == "call.ended":
             self.ends.append(_end(n, frame))
+        elif kind == "calls.ended":
+            self.ends += [_end(n, each) for each in _unfolded(frame)]
         elif kind == "call.retrying":
             self.retried[frame["call"]][frame["try"]] = frame["error"]["class"]
         elif kind == "attempt.exited":
             self.exit = frame
         else:
-            known = kind in SAYS_NOTHING or kind in {"attempt.started", "attempt.ended"}
-            assert known, f"support/second_reader.py does not know {kind}: say what it means there"
+            assert kind in SAYS_NOTHING, (
+                f"support/second_reader.py does not know {kind}: say what it means there"
+            )
 
     @property
     def kept(self) -> set[str]:
@@ -80,6 +88,16 @@ class Attempt:
 
     def end_of(self, call: str) -> End | None:
         return next((end for end in self.ends if end.call == call), None)
+
+
+def _unfolded(frame: Frame) -> Iterator[Frame]:
+    """The ends that a range stands for."""
+    keys = frame["calls"]
+    assert len(keys) == KEY * len(frame["data"]), f"a range of {len(keys)} digits"
+    for at in range(0, len(keys), KEY):
+        result = {"codec": frame["codec"]}
+        tries = 1 if frame["outcome"] == "completed" else 0
+        yield {**frame, "call": keys[at : at + KEY], "result": result, "tries": tries}
 
 
 def _end(n: int, frame: Frame) -> End:

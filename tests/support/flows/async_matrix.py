@@ -21,6 +21,13 @@ async def sure(path: str, n: int) -> int:
     return n
 
 
+@task
+async def quick(path: str, n: int) -> int:
+    """So many follow each other at once that the supervisor may tell of them together."""
+    effect(path, f"quick-{n}")
+    return n
+
+
 @task(retries=1)
 async def flaky(path: str, n: int) -> int:
     effect(path, f"flaky-{n}")
@@ -52,6 +59,7 @@ async def matrix(path: str, plan: list[dict[str, Any]], agent: str) -> int:
     _begin(path, plan, agent)
     total = sum([await step(path, n) for n in range(6)])
     total += sum([await sure(path, n) for n in range(3)])
+    total += sum([await quick(path, n % 10) for n in range(20)])
     total += sum([await flaky(path, n) for n in range(2)])
     total += sum(await asyncio.gather(*(breath(path, n) for n in (0, 1, 1, 2, 2, 2))))
     async with transaction("load") as work:

@@ -109,6 +109,13 @@ def sure(path: str, n: int) -> int:
     return n
 
 
+@task
+def quick(path: str, n: int) -> int:
+    """So many follow each other at once that the supervisor may tell of them together."""
+    effect(path, f"quick-{n}")
+    return n
+
+
 @task(retries=1)
 def flaky(path: str, n: int) -> int:
     effect(path, f"flaky-{n}")
@@ -181,6 +188,7 @@ def matrix(path: str, plan: list[dict[str, Any]], agent: str) -> int:
     _begin(path, plan, agent)
     total = sum(step(path, n) for n in range(6))
     total += sum(sure(path, n) for n in range(3))
+    total += sum(quick(path, n % 10) for n in range(20))
     total += sum(flaky(path, n) for n in range(2))
     total += sum(breath.map([path] * 6, [0, 1, 1, 2, 2, 2]).result())
     with transaction("load") as work:
