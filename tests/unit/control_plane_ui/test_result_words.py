@@ -1,7 +1,7 @@
 """Where a result lies, in words."""
 
 from headway_control_plane.projections.attempts import ResultView
-from headway_control_plane.ui.views.run_page import result_place, result_words
+from headway_control_plane.ui.views.run_page import result_copy, result_place, result_words
 
 DIGEST = "ab" * 32
 
@@ -30,3 +30,6 @@ def test_what_the_pool_withholds_and_what_could_not_be_kept():
 
 def test_a_preview_is_the_value_itself():
     assert result_words(view(preview="[1, 2]")) == "[1, 2]"
+    assert result_copy(view(preview="[1, 2]")) == "[1, 2]"
+    assert result_copy(view(reference="s3://x")) == "s3://x"
+    assert result_copy(None) == ""

@@ -335,6 +335,7 @@ async def _contents(
         "card": shape.error_card(run, error, permitted="error_text" in run.permits),
         "result": shape.result_words(result),
         "result_place": shape.result_place(result),
+        "result_copy": shape.result_copy(result),
         "events": shape.event_rows(map(view_event, events)),
         "actions": shape.actions(run, parameters_known=parameters is not None),
     }

@@ -241,6 +241,7 @@ async def _contents(
         "card": words_of.error_card(found, run, error),
         "result": shape.result_words(result),
         "result_place": shape.result_place(result),
+        "result_copy": shape.result_copy(result),
         "actions": words_of.actions(found, run, parameters_known=run.parameters in blobs),
     }
 

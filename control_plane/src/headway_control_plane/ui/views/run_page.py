@@ -297,6 +297,13 @@ def result_words(result: ResultView | None) -> str:
     return result_place(result)
 
 
+def result_copy(result: ResultView | None) -> str:
+    """Give what somebody wants who copies a result: the value, else what it is found by."""
+    if result is None:
+        return ""
+    return result.preview or result.reference or result.digest
+
+
 def result_place(result: ResultView | None) -> str:
     """Say in which form the result is kept, and where."""
     if result is None:
