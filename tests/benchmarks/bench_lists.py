@@ -16,7 +16,7 @@ from benchmarks.client import Client
 from benchmarks.report import Figure, Goal, percentile, timed
 from support.http_server import Api, serve_api
 
-SUMMARY = "50 runs of 1,000,000 by state, deployment, tag and all three: first and thousandth page at the API"
+SUMMARY = "50 runs of 1,000,000 by state, deployment, tag, flow, text: first and thousandth page, and counts, at the API"
 PAGE, DEEP, STRIDE = 50, 1_000, 200
 DEPLOYMENTS, TEAMS = 20, 10
 # Big tables that a list touches; reading one from end to end would cost seconds at a customer's size.
@@ -47,11 +47,15 @@ async def _measure(url: str, runs: int, samples: int) -> list[Figure]:
 
 def _pages(api: Api, url: str, samples: int) -> list[Figure]:
     filters = {
+        "unfiltered": {},
         "by state": {"state": "failed"},
         "by deployment": {"deployment": "nightly-3"},
         "by tag": {"tag": "team-7"},
+        "by flow and state": {"flow": "nightly-etl", "state": "failed"},
         "by all three": {"state": "failed", "deployment": "nightly-3", "tag": "team-7"},
     }
+    # A text is looked for among a bounded number of runs; one that nothing has costs the whole bound.
+    nothing = {"q": "no such run"}
     bare = {"yardstick": _bare_ms(url, api.one.ws, samples), "yardstick_is": "bare SELECT by state"}
     figures = []
     with closing(Client(api.url, api.one.key)) as client:
@@ -66,6 +70,12 @@ def _pages(api: Api, url: str, samples: int) -> list[Figure]:
                 took = _timed(lambda a=at, w=wanted: page(a, **w), samples)
                 p95 = percentile(took, 0.95)
                 figures.append(timed(f"{name}, {which}", took, goal=Goal(20), judged=p95, **bare))
+        few = max(3, samples // 10)
+        figures.append(
+            timed("by a text that nothing has", _timed(lambda: page(None, **nothing), few))
+        )
+        counted = _timed(lambda: client("GET", "/runs/counts"), few)
+        figures.append(timed("counts by state", counted))
     return figures
 
 
