@@ -13,7 +13,7 @@ from headway.cli import run_text, text
 from headway.cli.lazy import LazyVerb, add_lazily
 from headway.cli.moments import instant
 from headway.cli.sse import Frame, parse
-from headway.cli.verbs.deploy import declaration, differences, slug
+from headway.cli.verbs.deploy import declaration, differences, isolation, slug
 from headway.cli.verbs.run import parse_parameter
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -162,3 +162,23 @@ def test_help_imports_nothing_that_only_verbs_need() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+NOTHING_SAID = {"isolation": None, "max_runs_per_process": None, "max_memory_mb": None}
+
+
+def test_the_command_line_says_whether_runs_share_a_process_else_the_flow() -> None:
+    of_the_flow = {"isolation": "reuse", "max_runs_per_process": 7, "max_memory_mb": None}
+    assert isolation({}, NOTHING_SAID) == {"isolation": "process"}, "an older SDK"
+    assert isolation(of_the_flow, NOTHING_SAID) == {
+        "isolation": "reuse",
+        "max_runs_per_process": 7,
+        "max_memory_mb": 1_024,
+    }
+    assert isolation(of_the_flow, NOTHING_SAID | {"isolation": "process"}) == {
+        "isolation": "process"
+    }
+    said = NOTHING_SAID | {"isolation": "reuse", "max_memory_mb": 64}
+    assert isolation({}, said)["max_memory_mb"] == 64
+    with pytest.raises(click.UsageError, match="--max-memory-mb is for"):
+        isolation({}, NOTHING_SAID | {"max_memory_mb": 64})

@@ -3,50 +3,37 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    Boolean,
-    Column,
-    DateTime,
-    Integer,
-    LargeBinary,
-    MetaData,
-    SmallInteger,
-    Table,
-    Text,
-    Uuid,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
-metadata = MetaData(schema="headway")
+metadata = sa.MetaData(schema="headway")
 
 _TYPES: Mapping[str, TypeEngine[Any]] = {
-    "bigint": BigInteger(),
-    "boolean": Boolean(),
-    "bytea": LargeBinary(),
-    "integer": Integer(),
+    "bigint": sa.BigInteger(),
+    "boolean": sa.Boolean(),
+    "bytea": sa.LargeBinary(),
+    "integer": sa.Integer(),
     "jsonb": JSONB(),
-    "smallint": SmallInteger(),
-    "text": Text(),
-    "text[]": ARRAY(Text()),
-    "timestamptz": DateTime(timezone=True),
-    "uuid": Uuid(),
+    "smallint": sa.SmallInteger(),
+    "text": sa.Text(),
+    "text[]": sa.ARRAY(sa.Text()),
+    "timestamptz": sa.DateTime(timezone=True),
+    "uuid": sa.Uuid(),
 }
 
 
-def _table(name: str, key: str, columns: str) -> Table:
+def _table(name: str, key: str, columns: str) -> sa.Table:
     """Make a table from lines of `type column column? ...`, where `?` marks what may be null, and its primary key."""
     keys = key.split()
     made = [
-        Column(
+        sa.Column(
             word.rstrip("?"), _TYPES[kind], primary_key=word in keys, nullable=word.endswith("?")
         )
         for kind, *words in (line.split() for line in columns.strip().splitlines())
         for word in words
     ]
-    return Table(name, metadata, *made)
+    return sa.Table(name, metadata, *made)
 
 
 workspace = _table(
@@ -186,11 +173,13 @@ deployment = _table(
     bytea parameter_schema defaults
     text description
     text[] tags
-    integer retries max_runs_per_process max_memory_mb
+    integer retries
     bigint retry_delay_ms
-    text on_lost isolation?
+    text on_lost
     bigint cancel_grace_ms kill_grace_ms
     timestamptz created_at deployed_at
+    text isolation?
+    integer max_runs_per_process max_memory_mb
     """,
 )
 agent = _table(
@@ -242,9 +231,9 @@ run = _table(
     text environment entrypoint code_hash
     bytea parameters
     smallint priority
-    integer retries max_runs_per_process max_memory_mb
+    integer retries
     bigint retry_delay_ms
-    text on_lost isolation?
+    text on_lost
     bigint cancel_grace_ms kill_grace_ms
     integer attempts_failed deaths
     uuid session?
@@ -255,6 +244,8 @@ run = _table(
     bytea waits answers
     uuid forked_from?
     bytea fork
+    text isolation?
+    integer max_runs_per_process max_memory_mb
     """,
 )
 run_tag = _table(
