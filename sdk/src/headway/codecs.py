@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from io import BytesIO
+from threading import RLock
 from typing import IO, Any, NamedTuple
 
 from headway import formats
@@ -35,8 +37,18 @@ class BinaryCodec(NamedTuple):
         return sink.getvalue()
 
 
+_loading = RLock()
 by_type: dict[type, Codec | BinaryCodec] = {}
 by_tag: dict[str, Codec | BinaryCodec] = {}
+
+
+def _reset() -> None:
+    """In a fork: whoever held the lock is not there."""
+    global _loading
+    _loading = RLock()
+
+
+os.register_at_fork(after_in_child=_reset)
 
 
 def add(kind: type, codec: Codec | BinaryCodec) -> None:
@@ -48,14 +60,20 @@ def add(kind: type, codec: Codec | BinaryCodec) -> None:
 def of_type(kind: type) -> Codec | BinaryCodec | None:
     """The codec of exactly this type."""
     codec = by_type.get(kind)
-    if codec is None and formats.load(kind.__module__):
+    if codec is None and kind.__module__.partition(".")[0] in formats.MODULES:
+        _load(kind.__module__)
         codec = by_type.get(kind)
     return codec
 
 
 def named(tag: str) -> Codec | BinaryCodec | None:
-    """Raises ImportError when its package is gone."""
-    codec = by_tag.get(tag)
-    if codec is None and formats.load(tag):
-        codec = by_tag.get(tag)
-    return codec
+    """None where there is none of this name, or its package is gone."""
+    if tag not in by_tag:
+        _load(tag)
+    return by_tag.get(tag)
+
+
+def _load(name: str) -> None:
+    with _loading:  # another thread may be at it: its codecs are there when this goes on
+        for kind, codec in formats.load(name).items():
+            add(kind, codec)

@@ -171,3 +171,33 @@ def test_a_registered_codec_may_give_an_array():
 def test_names_of_ours_are_taken(name):
     with pytest.raises(ValueError, match="is taken"):
         headway.register_codec(type("T", (), {}), name, str, str)
+
+
+def test_a_package_that_is_not_as_expected_has_no_codec(tmp_path: Path):
+    """As one of another major may be: the call goes on, and its value is not kept."""
+    (tmp_path / "polars.py").write_text("class DataFrame: pass\n")
+    code = (
+        "import polars, headway; from headway import payloads\n"
+        "for _ in range(2):\n"
+        "    try: payloads.encode(polars.DataFrame())\n"
+        "    except headway.UnserializableResult as error: print(error)\n"
+    )
+    env = {"PYTHONPATH": f"{tmp_path}:{Path(headway.__file__).parents[1]}"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, text=True, env=env
+    )
+    assert done.stdout.count("polars.DataFrame cannot be kept") == 2
+    assert done.stderr.count("values of polars have no codec") == 1
+
+
+def test_runs_in_memory_keep_arrays_too(headway_run):
+    @headway.task
+    def load():
+        return np.arange(100_000)
+
+    @headway.flow
+    def main():
+        return load().sum()
+
+    run = headway_run(main)
+    assert run.call("load").value[-1] == 99_999

@@ -5,7 +5,12 @@ No package is imported before that, so none is needed, and none makes `import he
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from logging import Logger
 
 MODULES = {
     "numpy": "headway.formats.numpy_values",
@@ -18,15 +23,25 @@ MODULES = {
 _loaded: set[str] = set()
 
 
-def load(name: str) -> bool:
-    """Registers the codecs for a type's module or a codec's name; whether that has brought new ones."""
+def load(name: str) -> Mapping[type, Any]:
+    """The codecs for a type's module or a codec's name, by type, unless they were given before."""
     package = name.partition(".")[0]
     module = MODULES.get(package)
     if module is None or package in _loaded:
-        return False
-    import_module(module)
+        return {}
     _loaded.add(package)
-    return True
+    try:
+        found: Mapping[type, Any] = import_module(module).CODECS
+    except Exception as error:  # noqa: BLE001 - a package of another major, or half of one: it has no codec then
+        _log().warning("values of %s have no codec, for it is not as expected: %r", package, error)
+        return {}
+    return found
+
+
+def _log() -> Logger:
+    """Importing logging costs more than all else here."""
+    found: Logger = import_module("logging").getLogger("headway")
+    return found
 
 
 def is_ours(name: str) -> bool:

@@ -99,22 +99,6 @@ def _listed(column: Any) -> list[Any]:
     return list(column.to_pylist())
 
 
-codecs.add(
-    pa.Table,
-    codecs.BinaryCodec("pyarrow.Table", write_table, read_table, _identity_table, ".arrows"),
-)
-codecs.add(
-    pa.RecordBatch,
-    codecs.BinaryCodec(
-        "pyarrow.RecordBatch", _write_batch, _read_batch, _identity_table, ".arrows"
-    ),
-)
-codecs.add(
-    pa.ChunkedArray,
-    codecs.BinaryCodec(
-        "pyarrow.ChunkedArray", write_chunked, read_chunked, identity_chunked, ".arrows"
-    ),
-)
 _ARRAY = codecs.BinaryCodec("pyarrow.Array", _write_array, _read_array, identity_chunked, ".arrows")
 
 
@@ -124,6 +108,19 @@ def _array_types(kind: Any) -> Iterable[Any]:
         yield from _array_types(each)
 
 
-for _kind in set(_array_types(pa.Array)):
-    if _kind.__module__.startswith("pyarrow."):
-        codecs.add(_kind, _ARRAY)
+CODECS: dict[type, codecs.Codec | codecs.BinaryCodec] = {
+    pa.Table: codecs.BinaryCodec(
+        "pyarrow.Table", write_table, read_table, _identity_table, ".arrows"
+    ),
+    pa.RecordBatch: codecs.BinaryCodec(
+        "pyarrow.RecordBatch", _write_batch, _read_batch, _identity_table, ".arrows"
+    ),
+    pa.ChunkedArray: codecs.BinaryCodec(
+        "pyarrow.ChunkedArray", write_chunked, read_chunked, identity_chunked, ".arrows"
+    ),
+    **{
+        kind: _ARRAY
+        for kind in set(_array_types(pa.Array))
+        if kind.__module__.startswith("pyarrow.")
+    },
+}

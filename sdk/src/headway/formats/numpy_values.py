@@ -123,6 +123,7 @@ def _decode_scalar(parts: list[Any]) -> Any:
 _SCALAR = codecs.Codec("numpy.scalar", _encode_scalar, _decode_scalar)
 _ARRAY = codecs.BinaryCodec("numpy.ndarray", write, read, identity, ".npy")
 
-codecs.add(np.ndarray, _ARRAY)
-for _kind in set(np.sctypeDict.values()) - {np.object_}:
-    codecs.add(_kind, _SCALAR)
+CODECS: dict[type, codecs.Codec | codecs.BinaryCodec] = {
+    np.ndarray: _ARRAY,
+    **dict.fromkeys(set(np.sctypeDict.values()) - {np.object_}, _SCALAR),
+}

@@ -111,8 +111,8 @@ def make(said: dict[str, Any], blocks: list[Any]) -> Any:
             dtype = pd.CategoricalDtype(categories, ordered=said["ordered"])
             return pd.Categorical.from_codes(blocks[said["codes"]], dtype=dtype)
         case "string":
-            na = pd.NA if said["na"] == "NA" else np.nan
-            return pd.array(said["v"], dtype=pd.StringDtype(said["storage"], na_value=na))
+            other_na = {} if said["na"] == "NA" else {"na_value": np.nan}
+            return pd.array(said["v"], dtype=pd.StringDtype(said["storage"], **other_na))
         case "datetime":
             utc = pd.DatetimeIndex(blocks[said["v"]]).tz_localize("UTC")
             return utc.tz_convert(make_zone(said["zone"])).array

@@ -141,26 +141,20 @@ def _decode_delta(parts: list[Any]) -> Any:
 
 
 _VALUE = codecs.BinaryCodec("pandas.value", _write, _read, _identity, ".pandas")
-for _kind in (pd.DataFrame, pd.Series, *INDEXES, *TYPES):
-    codecs.add(_kind, _VALUE)
-
-codecs.add(pd.Timestamp, codecs.Codec("pandas.Timestamp", _encode_moment, _decode_moment))
-codecs.add(pd.Timedelta, codecs.Codec("pandas.Timedelta", _encode_delta, _decode_delta))
-codecs.add(type(pd.NaT), codecs.Codec("pandas.NaT", lambda _: None, lambda _: pd.NaT))
-codecs.add(type(pd.NA), codecs.Codec("pandas.NA", lambda _: None, lambda _: pd.NA))
-codecs.add(
-    pd.Period,
-    codecs.Codec(
+CODECS: dict[type, codecs.Codec | codecs.BinaryCodec] = {
+    **dict.fromkeys((pd.DataFrame, pd.Series, *INDEXES, *TYPES), _VALUE),
+    pd.Timestamp: codecs.Codec("pandas.Timestamp", _encode_moment, _decode_moment),
+    pd.Timedelta: codecs.Codec("pandas.Timedelta", _encode_delta, _decode_delta),
+    type(pd.NaT): codecs.Codec("pandas.NaT", lambda _: None, lambda _: pd.NaT),
+    type(pd.NA): codecs.Codec("pandas.NA", lambda _: None, lambda _: pd.NA),
+    pd.Period: codecs.Codec(
         "pandas.Period",
         lambda v: [v.ordinal, v.freqstr],
         lambda v: pd.Period(ordinal=v[0], freq=v[1]),
     ),
-)
-codecs.add(
-    pd.Interval,
-    codecs.Codec(
+    pd.Interval: codecs.Codec(
         "pandas.Interval",
         lambda v: [v.left, v.right, v.closed],
         lambda v: pd.Interval(v[0], v[1], closed=v[2]),
     ),
-)
+}

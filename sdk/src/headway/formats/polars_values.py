@@ -75,18 +75,14 @@ def _refuse_identity(value: Any) -> bytes:
     return b""
 
 
-codecs.add(pl.DataFrame, codecs.BinaryCodec("polars.DataFrame", _write, _read, _identity, ".arrow"))
-codecs.add(
-    pl.Series,
-    codecs.BinaryCodec(
+CODECS: dict[type, codecs.Codec | codecs.BinaryCodec] = {
+    pl.DataFrame: codecs.BinaryCodec("polars.DataFrame", _write, _read, _identity, ".arrow"),
+    pl.Series: codecs.BinaryCodec(
         "polars.Series",
         _write_series,
         _read_series,
         lambda series: _identity(series.to_frame()),
         ".arrow",
     ),
-)
-codecs.add(
-    pl.LazyFrame,
-    codecs.BinaryCodec("polars.LazyFrame", _refuse_lazy, _read, _refuse_identity, ""),
-)
+    pl.LazyFrame: codecs.BinaryCodec("polars.LazyFrame", _refuse_lazy, _read, _refuse_identity, ""),
+}
