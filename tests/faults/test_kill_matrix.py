@@ -145,36 +145,50 @@ def test_executed_is_what_the_rules_predict(rig, trial, deployment, seed):
         attempts = second_reader.attempts(headway.run_directories(each.run))
         landed = list(strikes(each.file, plan))
         trial.holds("each strike lands", not_landed(where, plan, landed, attempts))
-        for victims, where_to in [(v, where if n == 0 else "a second time") for n, v in landed]:
+        for victims, where_to in [
+            (v, where if n == 0 else "a second time") for n, v, _ in landed if v
+        ]:
             trial.happened(f"{KILL}{' and '.join(victims)} {where_to}")
         if not plan and any(a.exit.get("cause") == "supervisor lost" for a in attempts):
             trial.happened(f"{KILL}supervisor {where}")
         found = predicted.violations(FLOW, effects.marks(each.file), attempts)
         told = f"run {each.run}, killed {where}: {plan}: "
         trial.holds("executed == predicted", [told + violation for violation in found])
-    struck = sum("agent" in v for each, _, plan in planned for _, v in strikes(each.file, plan))
+    struck = sum("agent" in v for each, _, plan in planned for _, v, _ in strikes(each.file, plan))
     died = keeper.deaths - before
     trial.holds("each strike lands", [f"{died} agents died of {struck}"] if died != struck else [])
     work.judge(trial)
 
 
 def strikes(file, plan):
-    """What landed: the number of the strike, and whom it hit."""
+    """What landed: the number of the strike, whom it hit, and in which attempt."""
     for number, strike in enumerate(plan):
-        if Path(f"{file}.struck.{number}").exists():
-            yield number, strike["victims"]
+        told = Path(f"{file}.struck.{number}")
+        if told.exists():
+            # Whoever claimed the strike may have died of another one before it struck.
+            text = told.read_text()
+            yield (
+                number,
+                strike["victims"] if text else [],
+                json.loads(text)["fence"] if text else 0,
+            )
 
 
 def not_landed(where, plan, landed, attempts):
-    """Strikes of which nothing can be seen. The death of a worker is told of, unless a second strike ends the attempt before."""
-    causes = [attempt.exit.get("cause") for attempt in attempts]
-    died = [e for a in attempts for tries in a.retried.values() for e in tries.values()]
-    if plan and 0 not in [number for number, _ in landed]:
+    """Strikes of which nothing can be seen. Of two that hit one attempt, either may have been its end."""
+    by_fence = {attempt.fence: attempt for attempt in attempts}
+    fences = [fence for _, _, fence in landed]
+    if plan and 0 not in [number for number, _, _ in landed]:
         yield f"nothing happened {where}: {plan[0]}"
-    for _, victims in landed:
-        ways = {"supervisor lost"} if "supervisor" in victims else {"signal", "supervisor lost"}
+    for _, victims, fence in landed:
+        if fences.count(fence) > 1 or not victims:
+            continue
+        attempt = by_fence[fence]
+        cause = attempt.exit.get("cause")
+        errors = [e for tries in attempt.retried.values() for e in tries.values()]
+        wanted = "supervisor lost" if "supervisor" in victims else "signal"
         if {"supervisor", "flow"} & set(victims):
-            if not ways & set(causes):
-                yield f"{victims} {where}: attempts ended by {causes}"
-        elif len(landed) == 1 and "worker" in victims and predicted.WORKER_DIED not in died:
-            yield f"{victims} {where}: no call tells of a worker that died"
+            if cause != wanted:
+                yield f"{victims} {where} in attempt {fence}, which ended by {cause!r}"
+        elif "worker" in victims and predicted.WORKER_DIED not in errors:
+            yield f"{victims} {where} in attempt {fence}: no call tells of a worker that died"
