@@ -12,6 +12,7 @@ from headway.caching import FLOW_PARAMETERS, INPUTS, SOURCE, CachePolicy
 from headway.context import RunContext, run_context
 from headway.errors import (
     Cancelled,
+    ChildRunFailed,
     EntrypointError,
     EntrypointNotFound,
     ForgottenAwait,
@@ -23,8 +24,10 @@ from headway.errors import (
     OutputRefused,
     ParameterError,
     Problem,
+    ResultElsewhere,
     ResultTooLarge,
     RolledBack,
+    RunRefused,
     SecretError,
     SecretNotFound,
     Suspended,
@@ -50,6 +53,12 @@ from headway.version import __version__
 if TYPE_CHECKING:
     from headway import artifacts as artifacts
     from headway import metrics as metrics
+    from headway.child_runs import (
+        ChildRun,
+        run_deployment,
+        run_deployment_async,
+        submit_deployment,
+    )
     from headway.events import emit_event
     from headway.graph_steps import InvalidGraph
     from headway.graphs import dag_flow
@@ -65,6 +74,8 @@ __all__ = [
     "AsyncRunner",
     "CachePolicy",
     "Cancelled",
+    "ChildRun",
+    "ChildRunFailed",
     "EntrypointError",
     "EntrypointNotFound",
     "FileTarget",
@@ -82,9 +93,11 @@ __all__ = [
     "ParameterError",
     "Problem",
     "ProcessRunner",
+    "ResultElsewhere",
     "ResultTooLarge",
     "RolledBack",
     "RunContext",
+    "RunRefused",
     "Secret",
     "SecretError",
     "SecretNotFound",
@@ -117,9 +130,12 @@ __all__ = [
     "redact",
     "register_codec",
     "run_context",
+    "run_deployment",
+    "run_deployment_async",
     "secret",
     "sleep",
     "sleep_until",
+    "submit_deployment",
     "suspend",
     "task",
     "transaction",
@@ -132,6 +148,10 @@ __all__ = [
 
 # Loaded on first use: logging alone costs a third of what everything else here does.
 _LAZY = {
+    "ChildRun": "headway.child_runs",
+    "run_deployment": "headway.child_runs",
+    "run_deployment_async": "headway.child_runs",
+    "submit_deployment": "headway.child_runs",
     "FileTarget": "headway.target_kinds",
     "InvalidGraph": "headway.graph_steps",
     "TableTarget": "headway.target_kinds",

@@ -52,6 +52,15 @@ class Engine(Protocol):
     def wait(self, parent: Call, spec: WaitSpec) -> Over:
         """The end of a wait; raises Suspended where it lies beyond this attempt."""
 
+    def identify_wait(self, parent: Call, spec: WaitSpec) -> Call:
+        """The node of a wait that is reached next; its key is settled."""
+
+    def reach_wait(self, parent: Call, call: Call, spec: WaitSpec) -> Over:
+        """As `wait`, for a node that was identified."""
+
+    def child_result(self, run: str, fence: int) -> Any:
+        """What a run that this one has started returned. Raises ResultElsewhere."""
+
     def open_transaction(self, parent: Call, transaction: Transaction) -> Scope:
         """Makes a node for the calls that follow here."""
 

@@ -41,6 +41,50 @@ class WaitTimedOut(HeadwayError, TimeoutError):
     """Nobody answered, or no event came, in time."""
 
 
+class RunRefused(HeadwayError, ValueError):
+    """A run of a deployment was asked for and is not made. `code` says why in a word, `problems` what is wrong with the parameters."""
+
+    def __init__(
+        self,
+        deployment: str,
+        code: str,
+        message: str,
+        hint: str = "",
+        problems: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        self.deployment = deployment
+        self.code = code
+        self.problems = tuple(Problem(path, text) for path, text in problems)
+        lines = "".join(f"\n  {path}: {text}" for path, text in self.problems)
+        advice = f"\n{hint}" if hint else ""
+        super().__init__(f"no run of {deployment!r} was started: {message}{lines}{advice}")
+
+
+class ChildRunFailed(HeadwayError, RuntimeError):
+    """A run that this one has started did not complete. `state` is failed, crashed or cancelled."""
+
+    def __init__(self, run: str, deployment: str, state: str, error_class: str = "") -> None:
+        self.run = run
+        self.deployment = deployment
+        self.state = state
+        self.error_class = error_class
+        why = f" with {error_class}" if error_class else ""
+        super().__init__(
+            f"run {run} of {deployment} {state if state != 'cancelled' else 'was cancelled'}{why}; see: headway runs show {run}"
+        )
+
+
+class ResultElsewhere(HeadwayError, LookupError):
+    """The other run completed, and its value is not to be had on this machine."""
+
+    def __init__(self, run: str, why: str) -> None:
+        self.run = run
+        super().__init__(
+            f"the result of run {run} cannot be read here: {why}. Have both deployments executed by one agent, or let the "
+            "other flow write its result where both can reach it, and return the name"
+        )
+
+
 class RolledBack(HeadwayError, RuntimeError):
     """An earlier attempt died while it rolled a transaction back; this one has finished that. The next begins it anew."""
 
@@ -185,6 +229,9 @@ for _public in (
     Suspended,
     WaitTimedOut,
     WrongInput,
+    RunRefused,
+    ChildRunFailed,
+    ResultElsewhere,
     RolledBack,
     NotInFlow,
     TimedOut,

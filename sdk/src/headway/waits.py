@@ -7,11 +7,14 @@ import json
 import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from headway import clock
 from headway.context import Call, current_call
 from headway.errors import InvalidOption, NotInFlow, NotInRun, WaitTimedOut, WrongInput
+
+if TYPE_CHECKING:
+    from headway.child_runs import RunRequest
 
 T = TypeVar("T")
 Duration = float | timedelta
@@ -35,6 +38,8 @@ class WaitSpec(NamedTuple):
     request: Mapping[str, Any] | None = None
     in_process_s: float = 0.0
     """Up to so many seconds are waited here, in the process."""
+    run: RunRequest | None = None
+    """The run that is asked for, of the kind `run`."""
 
 
 class Over(NamedTuple):
@@ -50,7 +55,7 @@ def sleep(seconds: Duration, *, suspend_after: Duration = SUSPEND_AFTER_S) -> No
     Outside a run it is `time.sleep`. In async code a sleep that is not suspended blocks the event loop: use
     `asyncio.sleep` for short ones.
     """
-    length = _seconds("seconds", seconds)
+    length = seconds_of("seconds", seconds)
     _sleep(length, {"seconds": length}, suspend_after)
 
 
@@ -64,7 +69,7 @@ def sleep_until(when: datetime, *, suspend_after: Duration = SUSPEND_AFTER_S) ->
 
 
 def _sleep(length: float, identity: Mapping[str, Any], suspend_after: Duration) -> None:
-    limit = _seconds("suspend_after", suspend_after)
+    limit = seconds_of("suspend_after", suspend_after)
     call = _flow_call()
     if call is None:
         time.sleep(length)  # noqa: TID251 - the user asked for it, and there is no run that could be told
@@ -109,11 +114,11 @@ def wait_for_input(
 
     call = _needed("wait_for_input")
     schema = dict(kind) if isinstance(kind, Mapping) else schema_of(kind)
-    seconds = None if timeout is None else _seconds("timeout", timeout)
+    seconds = None if timeout is None else seconds_of("timeout", timeout)
     request = {"title": _title(title), "schema": schema}
     if len(json.dumps(request)) > MOST_REQUEST:
         raise InvalidOption(f"title and schema must fit into {MOST_REQUEST} bytes of JSON")
-    spec = WaitSpec("input", _name(name), {"name": name}, seconds, request=request)
+    spec = WaitSpec("input", checked_name(name), {"name": name}, seconds, request=request)
     over = call.engine.wait(call, spec)
     if not over.answered:
         raise WaitTimedOut(f"nobody answered {name!r} in time")
@@ -154,7 +159,7 @@ def wait_for_event(
         WrongInput: The value is no such thing.
     """
     call = _needed("wait_for_event")
-    seconds = None if timeout is None else _seconds("timeout", timeout)
+    seconds = None if timeout is None else seconds_of("timeout", timeout)
     topic = event_topic(*event_words(name, key))
     spec = WaitSpec("event", name, {"name": name, "key": key}, seconds, topic=topic)
     over = call.engine.wait(call, spec)
@@ -165,7 +170,7 @@ def wait_for_event(
 
 def event_words(name: object, key: object) -> tuple[str, str]:
     """Name and key of an event; raises InvalidOption for what can be neither."""
-    return _name(name), _key(key)
+    return checked_name(name), _key(key)
 
 
 def event_topic(name: str, key: str) -> str:
@@ -207,14 +212,16 @@ def _needed(what: str) -> Call:
     return call
 
 
-def _seconds(name: str, given: Duration) -> float:
+def seconds_of(name: str, given: Duration) -> float:
+    """Of a duration that was given under this name. Raises InvalidOption."""
     value: object = given.total_seconds() if isinstance(given, timedelta) else given
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST_S:
         raise InvalidOption(f"{name} must be 0 to {LONGEST_S:g} seconds, not {given!r}")
     return float(value)
 
 
-def _name(name: object) -> str:
+def checked_name(name: object) -> str:
+    """A word for people and indexes. Raises InvalidOption."""
     if not isinstance(name, str) or not 0 < len(name) <= MOST_NAME or not name.isprintable():
         raise InvalidOption(f"name must be 1 to {MOST_NAME} printable characters, not {name!r}")
     return name

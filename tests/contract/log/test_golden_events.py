@@ -32,11 +32,16 @@ ADDED = {
     "AttemptExited": ("waits",),
     "SessionOpened": ("incarnation",),
     "CallEnded": ("cause",),
+    "RunSuspended": ("waits.run",),
     "DeploymentDeployed": ("isolation", "max_runs_per_process", "max_memory_mb"),
 }
 # What was added after that: by its name, which the golden file has, too.
 ADDED_LATER = {
-    "RunCreated": {"isolation": ("isolation", "max_runs_per_process", "max_memory_mb")},
+    "RunCreated": {
+        "isolation": ("isolation", "max_runs_per_process", "max_memory_mb"),
+        "parent": ("parent_run", "parent_call"),
+    },
+    "AttemptExited": {"run": ("waits", "waits.run")},  # `waits.run`: a field of a part
 }
 # How many values an enum had when its golden files were written.
 RELEASED_VALUES = {"AttemptOutcome": 5, "CallKind": 2}
@@ -47,13 +52,13 @@ def seed(*words: str) -> bytes:
     return hashlib.sha256("/".join(words).encode()).digest()
 
 
-def sample_value(hint, *words: str):
+def sample_value(hint, *words: str, without=()):
     """A value that tells its field from every other one."""
     digest = seed(*words)
     if typing.get_origin(hint) is tuple:
         item = typing.get_args(hint)[0]
         if item is not str:
-            return tuple(sample_value(item, *words, str(n)) for n in range(2))
+            return tuple(sample_value(item, *words, str(n), without=without) for n in range(2))
         return tuple(sorted(f"{words[-1]} {n}" for n in range(2)))
     if isinstance(hint, types.UnionType):
         return sample_value(typing.get_args(hint)[0], *words)
@@ -64,7 +69,7 @@ def sample_value(hint, *words: str):
     if hint is Blob:
         return Blob(digest)
     if dataclasses.is_dataclass(hint):
-        return sample_event(hint, *words)
+        return sample_event(hint, *words, without=without)
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return list(hint)[digest[0] % len(hint)]
     return {
@@ -79,7 +84,9 @@ def sample_event(event: type, *words: str, without=()):
     hints = typing.get_type_hints(event)
     return event(
         **{
-            f.name: sample_value(hints[f.name], *words, event.__name__, f.name)
+            f.name: sample_value(
+                hints[f.name], *words, event.__name__, f.name, without=inside(without, f.name)
+            )
             for f in dataclasses.fields(event)
             if f.name not in without
         }
@@ -95,7 +102,8 @@ def sample_message(message, *words: str, without=()):
             values = [int.from_bytes(seed(*path, str(n))[:3]) for n in range(3)]
             getattr(message, field.name).extend(values)
         elif field.is_repeated:
-            sample_message(getattr(message, field.name).add(), *path)
+            part = getattr(message, field.name).add()
+            sample_message(part, *path, without=inside(without, field.name))
         elif field.type == F.TYPE_MESSAGE:
             sample_message(getattr(message, field.name), *path)
         elif field.type == F.TYPE_ENUM:
@@ -126,8 +134,14 @@ def added_groups(name: str) -> dict[str, tuple[str, ...]]:
 
 def without(name: str, group: str = "") -> tuple[str, ...]:
     """Fields that a golden file does not have: all additions but its own."""
-    groups = added_groups(name).items()
-    return tuple(field for suffix, fields in groups if suffix != group for field in fields)
+    groups = added_groups(name)
+    own = groups.get(group, ())
+    return tuple(field for fields in groups.values() for field in fields if field not in own)
+
+
+def inside(left_out, name: str) -> tuple[str, ...]:
+    """What of that is left out of a part."""
+    return tuple(each.removeprefix(f"{name}.") for each in left_out if each.startswith(f"{name}."))
 
 
 def encoded(name: str, missing=()) -> bytes:

@@ -15,4 +15,7 @@ def headway(tmp_path_factory):
         running.deploy("waiting:listens", "listens")
         for name in ("shares", "staged", "staged_patiently"):
             running.deploy(f"sharing:{name}", name.replace("_", "-"))
+        for name in ("part", "breaks", "parent", "many", "gathers", "starts", "deeper"):
+            running.deploy(f"children:{name}", name)
+        running.deploy("children:asks_first", "asks_first")
         yield running

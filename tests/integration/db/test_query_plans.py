@@ -32,6 +32,7 @@ RUNS = 20_000
 
 # Who says what is in a file. Files that are not here are in OFFLINE.
 FILES = {
+    "background/children.sql": Role.DISPATCHER,
     "background/sweeper.sql": Role.DISPATCHER,
     "db/credentials.sql": Role.AUTH,
     "dispatch/queries.sql": Role.DISPATCHER,
@@ -62,6 +63,7 @@ OFFLINE = {
 }
 # Statements that another role says than the rest of their file.
 OTHER_ROLES = {
+    "background/children.sql:wanted": Role.APP,
     "grpc_api/queries.sql:find_agent": Role.AUTH,
     "grpc_api/queries.sql:revoked_agents": Role.AUTH,
     "grpc_api/queries.sql:session_attempts": Role.DISPATCHER,
@@ -84,6 +86,10 @@ INSERT INTO run (ws, run, version, shard, status, reason, fence, deployment, poo
     error_text, result_digest)
   SELECT ws, run, 3, 1, CASE WHEN open THEN 'running' ELSE 'completed' END, '', 1, md5('d' || n % 20)::uuid, md5('p')::uuid, 'f', 'r', '{{t}}',
     'e', 'm:f', '', '', 3, 0, 0, 'retry', 0, 0, 0, 0, at, at, CASE WHEN NOT open THEN at END, '', '', '' FROM made;
+UPDATE run SET parent_run = (SELECT m.run FROM made m WHERE m.ws = made.ws AND m.n = made.n + 40), parent_call = sha256(made.n::text::bytea)
+  FROM made WHERE made.ws = run.ws AND made.run = run.run AND made.n % 3 = 0;
+INSERT INTO child_run SELECT ws, parent_run, run, parent_call, '', '', 1, 'd', '', NULL, created_at, false, true, false, ended_at IS NOT NULL
+  FROM run WHERE parent_run IS NOT NULL;
 INSERT INTO run_tag SELECT ws, 't' || n % 30, run FROM made;
 INSERT INTO attempt (ws, run, fence, status, session, agent, last_seq, granted_at, ended_at, outcome, cancel)
   SELECT ws, run, 1, CASE WHEN open THEN 'running' ELSE 'closed' END, md5('s' || n)::uuid, md5('a')::uuid, 3, at, CASE WHEN NOT open THEN at END,
@@ -116,6 +122,8 @@ OF_WHAT_IS_OPEN = frozenset(
     {
         "run_open",
         "attempt_open",
+        "child_run_unsettled",
+        "run_open_children",
         "attempt_session",
         "session_live",
         "session_agent",
@@ -125,6 +133,7 @@ OF_WHAT_IS_OPEN = frozenset(
 DELETED_FROM = frozenset({"slot", "timer"})
 BIG = frozenset(
     [
+        "child_run",
         "run",
         "run_tag",
         "attempt",

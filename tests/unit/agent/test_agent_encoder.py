@@ -97,6 +97,7 @@ def test_nothing_leaves_but_what_is_permitted(name: str, granted: set[int]) -> N
         classes.DATA_CLASS_PARAMETERS,
         classes.DATA_CLASS_ARTIFACT,
         classes.DATA_CLASS_EVENT,
+        classes.DATA_CLASS_NAME,
     }
     if not permitted & content:
         assert encoded.blobs == ()

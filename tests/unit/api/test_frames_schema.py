@@ -14,7 +14,7 @@ FILES = sorted((HERE / "examples" / "files").glob("*.json"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 
-OPTIONAL = {"data", "digest", "percent", "steps"}  # of some artifacts, points and events
+OPTIONAL = {"data", "digest", "percent", "steps", "labels", "due_us"}  # of some frames
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -34,6 +34,7 @@ class OpenWait:
     title: str
     schema: Mapping[str, Any] | None
     answered: bool
+    run: UUID | None = None  # that is waited for
 
 
 class WaitsOfRuns(Protocol):

@@ -66,6 +66,14 @@ class ForkOf:
 
 
 @dataclass(frozen=True, slots=True)
+class ParentCall:
+    """The run that asks for another, and its call."""
+
+    run: UUID
+    call: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class RunAccepted:
     """`new` is None when the idempotency key was seen before and this is the run of then. `parameters` are those of the request."""
 
@@ -86,8 +94,9 @@ async def create_run(
     idempotency_key: str | None = None,
     traceparent: str = "",
     fork: ForkOf | None = None,
+    parent: ParentCall | None = None,
 ) -> RunAccepted:
-    """Accept a run, or the same run again for the same idempotency key; `fork`: made from another."""
+    """Accept a run, or the same run again for the same idempotency key; `fork`: made from another, `parent`: asked for by another."""
     require_none(_problems(request, idempotency_key))
     run = ids()
     labels = Blob.of(encode({"name": request.name or _name_of(run), "tags": _unique(request.tags)}))
@@ -99,6 +108,8 @@ async def create_run(
         command = _command(run, deployment, parameters, labels, request)
         if fork is not None:
             command = replace(command, forked_from=fork.run, fork=fork.cut)
+        if parent is not None:
+            command = replace(command, parent_run=parent.run, parent_call=parent.call)
         try:
             done = await log.execute(
                 ws, command, actor=actor, traceparent=traceparent, dedupe=dedupe

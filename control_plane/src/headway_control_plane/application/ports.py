@@ -187,7 +187,10 @@ class FactsResult:
 
 @dataclass(frozen=True, slots=True)
 class CommitNotice:
-    """One workspace's part of a commit. `decided` holds the control plane's own events; facts are only counted in `last`."""
+    """One workspace's part of a commit. `decided` holds the control plane's own events; facts are only counted in `last`.
+
+    `wants_runs`: among the facts are wishes for runs.
+    """
 
     ws: int
     shard: int
@@ -195,6 +198,7 @@ class CommitNotice:
     last: Cursor
     decided: tuple[Decided, ...]
     now: datetime
+    wants_runs: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from headway_control_plane.domain.run.events import Waiting
 from headway_control_plane.domain.run.state import Fork
@@ -25,6 +26,7 @@ def dump_waits(waits: Sequence[Waiting]) -> bytes:
                 "until": wait.until.isoformat() if wait.until else None,
                 "request": wait.request.hex(),
             }
+            | ({"run": str(wait.run)} if wait.run else {})
             for wait in waits
         ]
     )
@@ -39,6 +41,7 @@ def load_waits(column: bytes) -> tuple[Waiting, ...]:
             topic=bytes.fromhex(item["topic"]),
             until=datetime.fromisoformat(item["until"]) if item["until"] else None,
             request=bytes.fromhex(item["request"]),
+            run=UUID(item["run"]) if "run" in item else None,
         )
         for item in _load(column, [])
     )

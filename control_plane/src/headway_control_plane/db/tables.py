@@ -1,40 +1,7 @@
 """The tables as SQLAlchemy Core sees them, for composed queries. The migrations make them; a test holds the two equal."""
 
-from collections.abc import Mapping
-from typing import Any
-
-import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.types import TypeEngine
-
-metadata = sa.MetaData(schema="headway")
-
-_TYPES: Mapping[str, TypeEngine[Any]] = {
-    "bigint": sa.BigInteger(),
-    "boolean": sa.Boolean(),
-    "bytea": sa.LargeBinary(),
-    "integer": sa.Integer(),
-    "jsonb": JSONB(),
-    "smallint": sa.SmallInteger(),
-    "text": sa.Text(),
-    "text[]": sa.ARRAY(sa.Text()),
-    "timestamptz": sa.DateTime(timezone=True),
-    "uuid": sa.Uuid(),
-}
-
-
-def _table(name: str, key: str, columns: str) -> sa.Table:
-    """Make a table from lines of `type column column? ...`, where `?` marks what may be null, and its primary key."""
-    keys = key.split()
-    made = [
-        sa.Column(
-            word.rstrip("?"), _TYPES[kind], primary_key=word in keys, nullable=word.endswith("?")
-        )
-        for kind, *words in (line.split() for line in columns.strip().splitlines())
-        for word in words
-    ]
-    return sa.Table(name, metadata, *made)
-
+from headway_control_plane.db.table_maker import make_table as _table
+from headway_control_plane.db.table_maker import metadata as metadata  # noqa: PLC0414 - who compares all tables takes it from here
 
 workspace = _table(
     "workspace",
@@ -246,6 +213,21 @@ run = _table(
     bytea fork
     text isolation?
     integer max_runs_per_process max_memory_mb
+    uuid parent_run?
+    bytea parent_call
+    """,
+)
+child_run = _table(
+    "child_run",
+    "ws parent call",
+    """
+    bigint ws
+    uuid parent run
+    bytea call parameters labels
+    smallint shard
+    text deployment refused
+    timestamptz due_at? requested_at
+    boolean has_parameters waited outlives settled
     """,
 )
 run_tag = _table(

@@ -122,7 +122,7 @@ class CloseSession:
 @dataclass(frozen=True, slots=True)
 class CreateRun:
     """`deployment_version`: what the parameters were validated against. `due_at` None: now. `forked_from` and `fork`: made from
-    another run, with what of its journal counts no more.
+    another run, with what of its journal counts no more. `parent_run` and `parent_call`: whose call asked for it.
     """
 
     run: UUID
@@ -134,11 +134,15 @@ class CreateRun:
     due_at: datetime | None = None
     forked_from: UUID | None = None
     fork: Fork | None = None
+    parent_run: UUID | None = None
+    parent_call: bytes = b""
 
     @property
     def needs(self) -> tuple[Stream, ...]:
         own = (Stream(StreamKind.RUN, self.run), Stream(StreamKind.DEPLOYMENT, self.deployment))
-        return own if self.forked_from is None else (*own, Stream(StreamKind.RUN, self.forked_from))
+        # The parent too: the same flush may end this run, which answers it.
+        others = [run for run in (self.forked_from, self.parent_run) if run is not None]
+        return (*own, *(Stream(StreamKind.RUN, run) for run in others))
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +306,8 @@ class AttemptOver:
 
     @property
     def needs(self) -> tuple[Stream, ...]:
-        return (Stream(StreamKind.RUN, self.run),)
+        asked = [wait.run for wait in self.waits if wait.run is not None]
+        return tuple(Stream(StreamKind.RUN, run) for run in (self.run, *asked))
 
 
 @dataclass(frozen=True, slots=True)

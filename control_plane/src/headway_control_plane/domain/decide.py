@@ -33,8 +33,8 @@ from headway_control_plane.domain.commands import (
 )
 from headway_control_plane.domain.errors import AlreadyExists, InvalidArgument, NotFound
 from headway_control_plane.domain.pool.events import PoolChanged, PoolCreated
+from headway_control_plane.domain.run import children, waits
 from headway_control_plane.domain.run import decide as run
-from headway_control_plane.domain.run import waits
 from headway_control_plane.domain.session import decide as session
 from headway_control_plane.domain.session.state import SessionStatus
 from headway_control_plane.domain.states import States
@@ -48,6 +48,11 @@ def decide(command: Command, states: States, context: Context) -> list[Decided]:
     Raises:
         Refused: a subclass says why; nothing is to be appended.
     """
+    decided = _decide(command, states, context)
+    return [*decided, *children.answers_to_parents(decided, states, context)]
+
+
+def _decide(command: Command, states: States, context: Context) -> list[Decided]:
     match command:
         case CreateRun():
             return run.create_run(command, states, context)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+GATHER_MAX = timedelta(minutes=1)
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -20,6 +22,10 @@ class Policy:
         minutes=15
     )  # a run waits so long for the agent with its journal
     deaths_max: int = 5  # process deaths of one run before it counts as crashed for good
+
+    def gather(self, still_out: int) -> timedelta:
+        """How long a run that waits for several others waits on after an answer, so that not each of five hundred wakes it."""
+        return min(timedelta(seconds=1) + still_out * timedelta(milliseconds=100), GATHER_MAX)
 
     @property
     def hearing(self) -> timedelta:

@@ -52,6 +52,7 @@ Text = Annotated[
         description="Text in the run's name or flow. Looks at a bounded number of runs a page: a page may be short and have a next.",
     ),
 ]
+Parent = Annotated[UUID | None, Query(description="Only runs that this run has started.")]
 Prefix = Annotated[str | None, Query(max_length=36, description="Beginning of the run's id.")]
 
 
@@ -80,6 +81,7 @@ async def list_all(
     since: Since = None,
     until: Until = None,
     prefix: Prefix = None,
+    parent: Parent = None,
     subflows: Subflows = False,
     cursor: PageCursor = None,
     limit: PageLimit = 50,
@@ -99,7 +101,8 @@ async def list_all(
     else:
         await wait_for_log(services, caller.ws, fresh)
     now = services.clock.now()
-    listing = list_runs_and_subflows if subflows else runs.list_runs
+    # A run starts runs; its sub-flows are its own.
+    listing = list_runs_and_subflows if subflows and parent is None else runs.list_runs
     async with services.reads.workspace(caller.ws) as connection:
         tell_cursor(response, await head(connection, caller.ws))
         page = await listing(
@@ -114,6 +117,7 @@ async def list_all(
                 since=since,
                 until=until,
                 prefix=wanted.prefix,
+                parent=parent,
             ),
             now=now,
             cursor=cursor,

@@ -25,12 +25,10 @@ from headway_control_plane.http_api.common import (
 from headway_control_plane.http_api.freshness import Wanted, wait_for_log
 from headway_control_plane.http_api.services import Services
 from headway_control_plane.http_api.shapes_runs import (
-    CancelInput,
-    ReleaseInput,
     RunInput,
     RunShape,
 )
-from headway_control_plane.http_api.shapes_waits import AnswerInput
+from headway_control_plane.http_api.shapes_waits import AnswerInput, CancelInput, ReleaseInput
 from headway_control_plane.projections import runs
 from headway_control_plane.projections.attempts import last_report, read_error, read_result
 from headway_control_plane.projections.forks import list_forks

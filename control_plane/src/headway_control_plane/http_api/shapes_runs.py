@@ -45,19 +45,6 @@ class RunInput(Input):
     )
 
 
-class ReleaseInput(Input):
-    anywhere: bool = Field(
-        default=False,
-        description="Do not wait for the agent that has the run's journal: any agent may take it, and everything is executed again.",
-    )
-
-
-class CancelInput(Input):
-    reason: str = Field(
-        default="", max_length=1000, description="Kept in the log, shown with the run."
-    )
-
-
 class TaskSums(Shape):
     """How the calls of the run's newest attempt stand."""
 
@@ -148,6 +135,8 @@ class RunItem(Shape):
     duration_us: int | None = Field(description="From its first start to its end, or to now.")
     error: ErrorShape | None
     tasks: TaskSums
+    parent_run: UUID | None = Field(description="The run that started it.")
+    parent_call: str | None = Field(description="The call of that run.")
 
     @classmethod
     def of(cls, view: RunView) -> RunItem:
@@ -237,6 +226,8 @@ def _common(view: RunView) -> dict[str, Any]:
         "duration_us": microseconds(view.duration),
         "error": ErrorShape(error_class=view.error_class) if view.error_class else None,
         "tasks": TaskSums.of(view.tasks),
+        "parent_run": view.parent_run,
+        "parent_call": view.parent_call.hex() or None,
     }
 
 

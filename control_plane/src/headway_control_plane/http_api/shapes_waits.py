@@ -1,4 +1,4 @@
-"""Shapes of what suspended runs wait for, and of answers."""
+"""Shapes of what suspended runs wait for, of answers, and of other wishes for a run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,19 @@ from pydantic import Field
 
 from headway_control_plane.application.answer_run import OpenWait
 from headway_control_plane.http_api.shapes import Input, Shape, Timestamp
+
+
+class ReleaseInput(Input):
+    anywhere: bool = Field(
+        default=False,
+        description="Do not wait for the agent that has the run's journal: any agent may take it, and everything is executed again.",
+    )
+
+
+class CancelInput(Input):
+    reason: str = Field(
+        default="", max_length=1000, description="Kept in the log, shown with the run."
+    )
 
 
 class AnswerInput(Input):
@@ -50,7 +63,7 @@ class WaitingShape(Shape):
     """What a suspended run waits for."""
 
     call: str
-    kind: str = Field(description="sleep, input or event.")
+    kind: str = Field(description="sleep, input, event or run.")
     name: str
     until: Timestamp | None = Field(description="When it is over by itself.")
     title: str
@@ -59,6 +72,7 @@ class WaitingShape(Shape):
         description="JSON Schema of the answer; null when withheld.",
     )
     answered: bool
+    run: UUID | None = Field(default=None, description="The run that is waited for.")
 
     @classmethod
     def of(cls, wait: OpenWait) -> WaitingShape:
@@ -70,4 +84,5 @@ class WaitingShape(Shape):
             title=wait.title,
             answer_schema=dict(wait.schema) if wait.schema is not None else None,
             answered=wait.answered,
+            run=wait.run,
         )

@@ -26,6 +26,7 @@ from headway_control_plane.domain.commands import Command
 from headway_control_plane.domain.decide import decide
 from headway_control_plane.domain.errors import Refused
 from headway_control_plane.domain.policy import Policy
+from headway_control_plane.domain.run.state import RunStatus
 from headway_control_plane.domain.streams import Blob, Context, Decided, Stream, StreamKind
 from headway_control_plane.log.codec import encode
 from headway_control_plane.log.columns import EventColumns, Head, LateColumns, Source, group_of_one
@@ -33,6 +34,7 @@ from headway_control_plane.log.event_ids import EventIds
 from headway_control_plane.log.facts import PreparedFacts
 from headway_control_plane.log.items import CommandItem, FactsItem, HashedKey, Item
 from headway_control_plane.log.rows import Loaded
+from headway_control_plane.log.rows_children import ChildRequest
 
 Row = tuple[Any, ...]
 Settlement = Callable[[], None]  # answers an item; called after the commit
@@ -75,6 +77,8 @@ class Draft:
         self.payloads: dict[tuple[int, bytes], bytes] = {}
         self.late = LateColumns()
         self.dedupe_rows: list[Row] = []
+        self.child_rows: list[Row] = []
+        self._asked: set[int] = set()
         self.settlements: list[Settlement] = []
         self._fences = loaded.fences
         self._responses = dict(responses)
@@ -104,6 +108,7 @@ class Draft:
                 Cursor(head.epoch, head.offset),
                 tuple(self._decided[ws]),
                 self._now,
+                ws in self._asked,
             )
             for ws, head in self.heads.items()
             if head.moved
@@ -236,10 +241,20 @@ class Draft:
         self, head: Head, item: FactsItem, facts: PreparedFacts, start: int, stop: int
     ) -> None:
         """Decide what the accepted facts mean for their run, in the same flush, behind them."""
+        for n, request in facts.requests.items():
+            if start <= n < stop:
+                self._ask(head, request)
         for n, command in facts.commands.items():
             if start <= n < stop:
                 causation = UUID(bytes=facts.event_ids[n][4:])
                 self._internal(head, command, item, causation)
+
+    def _ask(self, head: Head, request: ChildRequest) -> None:
+        """Note a wanted run. One that is being cancelled gets no more."""
+        run = self.states[head.ws].run(request.parent)
+        if run is not None and not run.is_terminal and run.status is not RunStatus.CANCELLING:
+            self.child_rows.append(request.row(head.ws, head.shard, self._now))
+            self._asked.add(head.ws)
 
     def _internal(self, head: Head, command: Command, item: FactsItem, causation: UUID) -> None:
         context = self._context("system", causation, item.traceparent)

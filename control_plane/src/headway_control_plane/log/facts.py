@@ -13,6 +13,7 @@ from uuid import UUID
 from headway_api.event.v1 import attempt_pb2
 from headway_control_plane.application.ports import AttemptFacts, Fact
 from headway_control_plane.domain.commands import AttemptBegan, AttemptOver, Command, DeliverEvent
+from headway_control_plane.domain.run.children import is_child_id
 from headway_control_plane.domain.run.events import Waiting
 from headway_control_plane.domain.streams import NO_BLOB, Blob
 from headway_control_plane.log import packed
@@ -26,13 +27,15 @@ from headway_control_plane.log.output_facts import (
     output_problem,
 )
 from headway_control_plane.log.packed import from_us
+from headway_control_plane.log.rows_children import BY_DIGEST, ChildRequest
 from headway_control_plane.log.upcast import decode_any
 
 PAYLOAD_BYTES_MAX = 1 << 20
 BLOB_BYTES_MAX = 256 << 10
 TEXT_BYTES_MAX = 4 << 10  # of a word that ends up in a row: the class of an error, a cause
-WAITS_MAX = 100  # of one suspended attempt
-_WAITS = frozenset({"sleep", "input", "event"})
+WAITS_MAX = 1000  # of one suspended attempt
+OTHER_WAITS_MAX = 100  # of them for anything but runs: they carry what is asked
+_WAITS = frozenset({"sleep", "input", "event", "run"})
 _OF_CALLS = frozenset({"CallStarted", "CallRetrying", "CallEnded"})
 _DIGESTS = ("content_digest", "description_digest", "value_digest")
 _TYPE_NAME = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
@@ -74,6 +77,7 @@ class PreparedFacts(Group):
     first_seq: int
     size_bytes: int = 0
     commands: dict[int, Command] = field(default_factory=dict)  # by index: what a fact leads to
+    requests: dict[int, ChildRequest] = field(default_factory=dict)  # by index: wanted runs
     bad: dict[int, str] = field(default_factory=dict)
     blobs: dict[bytes, bytes] = field(default_factory=dict)
 
@@ -91,6 +95,7 @@ class PreparedFacts(Group):
             payloads=self.payloads[start:stop],
             links=self.links[start:stop],
             commands=_shifted(self.commands, start, stop),
+            requests=_shifted(self.requests, start, stop),
             bad=_shifted(self.bad, start, stop),
             blobs=self.blobs,
         )
@@ -201,6 +206,8 @@ def _named_digests(message: Any) -> Sequence[bytes]:
     digests += [getattr(message, name) for name in _DIGESTS if name in fields]
     if "waits" in fields:
         digests += [wait.request_digest for wait in message.waits]
+    if "parameters_digest" in fields:
+        digests += [message.parameters_digest, message.labels_digest]
     return digests
 
 
@@ -214,6 +221,8 @@ def _derive(facts: PreparedFacts, n: int, message: Any) -> None:
         value = _value(facts, message)
         if value is not None and message.topic:
             facts.commands[n] = DeliverEvent(message.topic, value)
+    elif isinstance(message, attempt_pb2.RunRequested):
+        facts.requests[n] = _request(facts.run, message)
 
 
 def _value(facts: PreparedFacts, event: attempt_pb2.EventEmitted) -> Blob | None:
@@ -230,6 +239,8 @@ def _over(facts: PreparedFacts, exited: attempt_pb2.AttemptExited) -> AttemptOve
         raise Poison("AttemptExited does not say how the attempt ended")
     if len(exited.waits) > WAITS_MAX:
         raise Poison(f"AttemptExited names more than {WAITS_MAX} waits")
+    if sum(wait.kind != "run" for wait in exited.waits) > OTHER_WAITS_MAX:
+        raise Poison(f"AttemptExited names more than {OTHER_WAITS_MAX} waits for other than runs")
     digest = exited.error.text_digest
     return AttemptOver(
         run=facts.run,
@@ -241,11 +252,40 @@ def _over(facts: PreparedFacts, exited: attempt_pb2.AttemptExited) -> AttemptOve
         error_text=Blob(digest, facts.blobs.get(digest)) if digest else NO_BLOB,
         result_digest=exited.result.digest,
         result_size_bytes=exited.result.size_bytes,
-        waits=tuple(map(_waiting, exited.waits)),
+        waits=tuple(_waiting(facts.run, wait) for wait in exited.waits),
     )
 
 
-def _waiting(wait: attempt_pb2.Wait) -> Waiting:
+def _request(run: UUID, asked: attempt_pb2.RunRequested) -> ChildRequest:
+    if not 0 < len(asked.call) <= CALL_BYTES_MAX:
+        raise Poison("RunRequested does not name its call")
+    if max(len(asked.parameters_digest), len(asked.labels_digest)) > CALL_BYTES_MAX:
+        raise Poison("a digest in RunRequested is none")
+    if not 0 <= asked.due_at_us < END_OF_TIME_US:
+        raise Poison("a wanted run is due at no instant between 1970 and 8999")
+    wanted = _child(asked.run, run, asked.call)
+    if wanted is None:
+        raise Poison("RunRequested does not name the run as it is to be named")
+    return ChildRequest(
+        parent=run,
+        call=asked.call,
+        run=wanted,
+        deployment=_word(asked.deployment) or f"{BY_DIGEST}{asked.deployment_digest.hex()}",
+        parameters=asked.parameters_digest,
+        has_parameters=asked.has_parameters,
+        labels=asked.labels_digest,
+        due_at=from_us(asked.due_at_us) if asked.due_at_us else None,
+        waited=asked.waited,
+        outlives=asked.outlives,
+    )
+
+
+def _child(named: bytes, parent: UUID, call: bytes) -> UUID | None:
+    child = UUID(bytes=named) if len(named) == 16 else None
+    return child if child is not None and is_child_id(child, parent, call) else None
+
+
+def _waiting(run: UUID, wait: attempt_pb2.Wait) -> Waiting:
     if wait.kind not in _WAITS:
         raise Poison("AttemptExited names a wait of a kind that there is not")
     if not 0 <= wait.until_us < END_OF_TIME_US:
@@ -259,6 +299,7 @@ def _waiting(wait: attempt_pb2.Wait) -> Waiting:
         topic=wait.topic,
         until=from_us(wait.until_us) if wait.until_us else None,
         request=wait.request_digest,
+        run=_child(wait.run, run, wait.call) if wait.kind == "run" else None,
     )
 
 

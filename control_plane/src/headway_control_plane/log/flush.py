@@ -28,6 +28,7 @@ from headway_control_plane.log.event_ids import EventIds
 from headway_control_plane.log.items import CommandItem, Item
 from headway_control_plane.log.row_table import RowTable
 from headway_control_plane.log.rows import Loader, Moved, Wanted
+from headway_control_plane.log.rows_children import CHILDREN
 
 Row = tuple[Any, ...]
 
@@ -277,6 +278,7 @@ async def _write(connection: Connection, draft: Draft, heads: Sequence[Head], mo
     if draft.late.count:
         await connection.execute(INSERT_LATE, draft.late.arrays(), prepare=True)
     await _DEDUPE.upsert(connection, draft.dedupe_rows)
+    await CHILDREN.upsert(connection, draft.child_rows)
     await moved.store(connection)
 
 

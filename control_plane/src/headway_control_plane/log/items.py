@@ -18,12 +18,15 @@ from headway_control_plane.application.ports import (
     FactsVerdict,
 )
 from headway_control_plane.domain.commands import (
+    AttemptOver,
+    CancelRun,
     CloseSession,
     Command,
     CreateRun,
     DeliverEvent,
     Deploy,
     FireDeadline,
+    LoseAttempt,
     LoseSession,
     OpenSession,
     ResumeSession,
@@ -35,6 +38,7 @@ from headway_control_plane.log.rows import Wanted
 Result = TypeVar("Result", Committed, FactsResult)
 
 _MOVES_SESSION = OpenSession | LoseSession | ResumeSession | CloseSession | FireDeadline
+_ENDS_RUN = CancelRun | LoseAttempt | FireDeadline | AttemptOver
 _EVENTS_OF_A_COMMAND = 2  # most append one, a cancel two
 _BYTES_OF_A_COMMAND = 2048
 
@@ -91,6 +95,7 @@ class CommandItem(Waiting[Committed]):
     def want(self, wanted: Wanted) -> None:
         """Name the rows that the decision reads."""
         wanted.add(self.ws, self.command.needs)
+        _want_parents(wanted, self.ws, self.command)
         if isinstance(self.command, _MOVES_SESSION):
             wanted.locked_sessions.update(
                 (self.ws, stream.id)
@@ -119,16 +124,25 @@ class FactsItem(Waiting[FactsResult]):
         """Name the guards; the run itself only where a fact moves it."""
         for facts in self.attempts:
             wanted.attempts.add((self.ws, facts.run, facts.fence))
-            if facts.commands:
+            if facts.requests:
                 wanted.add(self.ws, (Stream(StreamKind.RUN, facts.run),))
-                wanted.topics.update(
-                    (self.ws, command.topic)
-                    for command in facts.commands.values()
-                    if isinstance(command, DeliverEvent)
-                )
+            wanted.topics.update(
+                (self.ws, command.topic)
+                for command in facts.commands.values()
+                if isinstance(command, DeliverEvent)
+            )
+            for command in facts.commands.values():
+                wanted.add(self.ws, command.needs)
+                _want_parents(wanted, self.ws, command)
 
 
 Item = CommandItem | FactsItem
+
+
+def _want_parents(wanted: Wanted, ws: int, command: Command) -> None:
+    if isinstance(command, _ENDS_RUN):
+        runs = (stream for stream in command.needs[:1] if stream.kind is StreamKind.RUN)
+        wanted.ending.update((ws, run.id) for run in runs)
 
 
 def _bytes_of_contents(command: Command) -> int:

@@ -43,6 +43,7 @@ from headway_control_plane.log.rows_declared import (
     read_pool,
 )
 from headway_control_plane.log.rows_runs import (
+    LOAD_PARENTS,
     LOAD_RUNS,
     RUN_TAGS,
     RUNS,
@@ -78,6 +79,7 @@ class Wanted:
     locked_sessions: set[Key] = field(default_factory=set)
     topics: set[tuple[int, bytes]] = field(default_factory=set)
     """Of events: the runs that wait for them are wanted too."""
+    ending: set[Key] = field(default_factory=set)  # runs whose end others may wait for
 
     def add(self, ws: int, streams: Iterable[Stream]) -> None:
         for stream in streams:
@@ -111,6 +113,7 @@ class Loader:
         deployments, agents = wanted.of(StreamKind.DEPLOYMENT), wanted.of(StreamKind.AGENT)
         pools = wanted.of(StreamKind.POOL)
         await self._query(connection, LOAD_RUNS, _take_run, _KEY, runs)
+        await self._query(connection, LOAD_PARENTS, _take_run, _KEY, sorted(wanted.ending))
         await self._query(connection, LOAD_NEWEST_ATTEMPTS, _take_attempt, _KEY, runs)
         attempts = sorted(wanted.attempts)
         await self._query(connection, LOAD_ATTEMPTS, _take_attempt, _ATTEMPT_KEY, attempts)

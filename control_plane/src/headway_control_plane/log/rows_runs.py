@@ -57,11 +57,14 @@ _COLUMNS = {
     "isolation": "text",
     "max_runs_per_process": "int4",
     "max_memory_mb": "int4",
+    "parent_run": "uuid",
+    "parent_call": "bytes",
 }
 _FIXED = (
     "shard", "deployment", "pool", "flow", "name", "tags", "environment", "entrypoint", "code_hash", "parameters",
     "priority", "retries", "retry_delay_ms", "on_lost", "cancel_grace_ms", "kill_grace_ms", "created_at", "forked_from", "fork",
     "isolation", "max_runs_per_process", "max_memory_mb",
+    "parent_run", "parent_call",
 )  # fmt: skip
 
 RUNS = RowTable("run", ("ws", "run"), {"ws": "int8", "shard": "int2"} | _COLUMNS, fixed=_FIXED)
@@ -70,6 +73,14 @@ LOAD_RUNS = (
     f"SELECT r.ws, d.kind, d.due_at, {', '.join(f'r.{c}' for c in _COLUMNS)} "  # noqa: S608 - constants
     f"FROM {unnest(('int8', 'uuid'))} AS k (ws, run) JOIN run r ON r.ws = k.ws AND r.run = k.run "
     "LEFT JOIN timer d ON d.ws = k.ws AND d.stream_kind = 6 AND d.stream_id = k.run"
+)
+# Of runs that may end: the runs that asked for them, which wait for that.
+LOAD_PARENTS = (
+    f"SELECT r.ws, d.kind, d.due_at, {', '.join(f'r.{c}' for c in _COLUMNS)} "  # noqa: S608 - constants
+    f"FROM {unnest(('int8', 'uuid'))} AS k (ws, run) "
+    "JOIN run c ON c.ws = k.ws AND c.run = k.run AND c.parent_run IS NOT NULL "
+    "JOIN run r ON r.ws = c.ws AND r.run = c.parent_run "
+    "LEFT JOIN timer d ON d.ws = r.ws AND d.stream_kind = 6 AND d.stream_id = r.run"
 )
 _READ: dict[str, Callable[[bytes], Any]] = {
     "waits": load_waits,

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from headway_control_plane.application.ports import Hints, Log, LogReader
+from headway_control_plane.background.children import Children
 from headway_control_plane.background.projector import Projector
 from headway_control_plane.background.service import Service, Work
 from headway_control_plane.background.supervisor import Supervisor
@@ -106,16 +107,21 @@ async def _loops(
     projecting = _service(core, projector)
     sweeper = Sweeper(core.database, core.log, shards, clock, _sweeper_settings(core.settings))
     delivering = _service(core, agents.delivery, prompt=True)
+    catalogue = RowCatalogue(Reads(core.database))
+    children = Children(core.database, core.log, catalogue, shards, clock)
+    starting = _service(core, children, prompt=True)
 
     dispatcher.on_wake(dispatching.wake)
     engine.on_mark(projecting.wake)
     agents.on_wake(delivering.wake)
+    children.on_wake(starting.wake)
     shards.on_change(dispatcher.on_shards)
     shards.on_change(sweeper.on_shards)
     listeners = [
         core.log.on_commit(sweeper.on_commit),
         core.log.on_commit(dispatcher.on_commit),
         core.log.on_commit(projector.on_commit),
+        core.log.on_commit(children.on_commit),
         core.hints.on_remote_hint(dispatcher.on_hint),
         core.hints.on_remote_hint(projector.on_hint),
     ]
@@ -127,6 +133,7 @@ async def _loops(
             _service(core, sweeper),
             projecting,
             delivering,
+            starting,
             *_housekeeping(core),
         ]
         async with Supervisor(services) as supervisor:

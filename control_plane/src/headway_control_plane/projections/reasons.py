@@ -121,6 +121,11 @@ def _paused(at: Circumstances) -> Reason:
         names = ", ".join(dict.fromkeys(w.name for w in at.waits if w.kind == at.reason and w.name))
         told = "waits for an answer" if at.reason == "input" else "waits for an event"
         return Reason(at.reason, names, f"{told}: {names}" if names else told)
+    if at.reason == "run":
+        names = ", ".join(dict.fromkeys(w.name for w in at.waits if w.kind == "run" and w.name))
+        count = sum(wait.kind == "run" for wait in at.waits)
+        told = "waits for a run" if count == 1 else f"waits for {count:,} runs"
+        return Reason("run", names, f"{told} of {names}" if names else told)
     return Reason(at.reason, "", at.reason)
 
 

@@ -50,10 +50,13 @@ class RunFilter:
     since: datetime | None = None
     until: datetime | None = None
     prefix: str | None = None
+    parent: UUID | None = None
 
     @property
     def is_indexed(self) -> bool:
         """Whether an index alone answers, so that nothing walked is thrown away."""
+        if self.parent:
+            return not (self.states or self.deployment or self.flow or self.tags or self.text)
         if self.tags:
             return not (self.states or self.deployment or self.flow or self.tags[1:] or self.text)
         return self.text is None and not (self.deployment and self.flow)
@@ -61,6 +64,8 @@ class RunFilter:
     @property
     def ways(self) -> tuple[bool, ...]:
         """By which index to walk: by tag (True) or not. Which of two is the shorter way shows when both were tried."""
+        if self.parent:
+            return (False,)  # its children are few beside all runs
         by_another = bool(self.states or self.deployment or self.flow)
         return tuple(way for way in (True, False) if (self.tags if way else by_another)) or (False,)
 
@@ -78,6 +83,8 @@ def candidates(
     ws: int, wanted: RunFilter, walk: Walk, *, by_tag: bool = True
 ) -> Select[tuple[UUID]]:
     """The next runs of an index, in the order of the walk."""
+    if wanted.parent:
+        return _walk_children(ws, wanted, walk)
     if wanted.tags and by_tag:
         return _walk_tag(ws, wanted, walk)
     if wanted.states or wanted.deployment or wanted.flow:
@@ -93,20 +100,31 @@ def candidates(
 
 def residue(wanted: RunFilter, *, by_tag: bool = True) -> Iterator[ColumnElement[bool]]:
     """What is left to check on a candidate."""
-    by_tag = by_tag and bool(wanted.tags)
-    if by_tag and wanted.states:
+    by_tag = by_tag and bool(wanted.tags) and not wanted.parent
+    unsorted = by_tag or bool(wanted.parent)
+    if unsorted and wanted.states:
         yield run.c.status.in_(wanted.states)
-    if by_tag and wanted.deployment:
+    if unsorted and wanted.deployment:
         yield run.c.deployment == wanted.deployment
     if unchecked := list(wanted.tags[1:] if by_tag else wanted.tags):
         yield run.c.tags.bool_op("@>")(cast(unchecked, ARRAY(Text)))
-    if wanted.flow and (by_tag or wanted.deployment):
+    if wanted.flow and (unsorted or wanted.deployment):
         yield run.c.flow == wanted.flow
     if wanted.text:
         yield or_(
             run.c.name.icontains(wanted.text, autoescape=True),
             run.c.flow.icontains(wanted.text, autoescape=True),
         )
+
+
+def _walk_children(ws: int, wanted: RunFilter, walk: Walk) -> Select[tuple[UUID]]:
+    key = run.c.run
+    return (
+        select(key)
+        .where(run.c.ws == ws, run.c.parent_run == wanted.parent, *bounds(key, wanted, walk))
+        .order_by(order(key, walk))
+        .limit(walk.limit)
+    )
 
 
 def _walk_tag(ws: int, wanted: RunFilter, walk: Walk) -> Select[tuple[UUID]]:

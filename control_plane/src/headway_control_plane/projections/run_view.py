@@ -95,6 +95,8 @@ class RunView:
     answered: frozenset[bytes] = frozenset()
     forked_from: UUID | None = None
     fork: Fork | None = None
+    parent_run: UUID | None = None
+    parent_call: bytes = b""
 
     @property
     def is_terminal(self) -> bool:
@@ -219,6 +221,8 @@ def _view(row: Mapping[str, Any], sums: TaskCounts | None, now: datetime) -> Run
         answered=frozenset(call for call, _ in load_answers(row["answers"])),
         forked_from=row["forked_from"],
         fork=load_fork(row["fork"]),
+        parent_run=row["parent_run"],
+        parent_call=row["parent_call"],
     )
 
 

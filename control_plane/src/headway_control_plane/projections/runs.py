@@ -80,7 +80,7 @@ async def get_run(
 async def count_by_state(connection: Connection, ws: int, wanted: RunFilter) -> StateCounts:
     """Count the runs of a filter by state, up to the cap; behind a filter without index the newest `COUNT_CAP` are counted."""
     states = wanted.states or ALL_STATES
-    if wanted.is_indexed and not wanted.tags:
+    if wanted.is_indexed and not (wanted.tags or wanted.parent):
         statement: Executable = union_all(*(_count_state(ws, wanted, state) for state in states))
     else:
         statement = _count_walked(ws, wanted)

@@ -64,6 +64,8 @@ async def open_waits(
         title, schema = read_request(requests.get(wait.request))
         is_answered = wait.call in known
         shown.append(
-            OpenWait(wait.call, wait.kind, wait.name, wait.until, title, schema, is_answered)
+            OpenWait(
+                wait.call, wait.kind, wait.name, wait.until, title, schema, is_answered, wait.run
+            )
         )
     return shown

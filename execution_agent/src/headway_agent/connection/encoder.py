@@ -28,6 +28,7 @@ from headway_agent.connection.fields import (
 from headway_agent.connection.outputs import CONTENTS, OUTPUTS
 from headway_agent.connection.permits import Permits, class_of
 from headway_agent.connection.text import cut, identifier, sanitised
+from headway_agent.connection.wishes import WISHED, WISHES, uuid_of
 from headway_agent.spool.value_store import referred
 from headway_api.common.v1 import data_class_pb2 as classes
 from headway_api.event.v1 import attempt_pb2 as facts
@@ -63,7 +64,7 @@ _KIND = choice_of(
         "transaction": facts.CALL_KIND_TRANSACTION,
     },
 )
-_WAIT_KIND = choice_of("kind", {kind: kind for kind in ("sleep", "input", "event")})
+_WAIT_KIND = choice_of("kind", {kind: kind for kind in ("sleep", "input", "event", "run")})
 _CALL_OUTCOME = choice_of(
     "outcome",
     {
@@ -152,6 +153,7 @@ FACTS: Mapping[str, tuple[type[Message], Mapping[str, Getter]]] = {
         },
     ),
     **OUTPUTS,
+    **WISHES,
     "attempt.ended": (facts.AttemptEnded, {"outcome": _ATTEMPT_OUTCOME}),
     "attempt.exited": (
         facts.AttemptExited,
@@ -176,13 +178,14 @@ _OF_DATA = frozenset({"digest", "reference"})
 WAIT: Mapping[str, Getter] = {
     "call": call_of("call"),
     "kind": _WAIT_KIND,
+    "run": uuid_of("run"),
     "name": text_of("name"),
     "topic": digest_of("topic"),
     "until_us": integer_of("until_us"),
     "since_us": integer_of("since_us"),
 }
-MOST_WAITS = 100
-_KNOWN = re.compile(r"(?:attempt|call|artifact|metrics|event)\.[a-z_]{1,32}")
+MOST_WAITS = 1000
+_KNOWN = re.compile(r"(?:attempt|call|artifact|metrics|event|run)\.[a-z_]{1,32}")
 _NESTED = ("error", "result")
 # What attempt.exited repeats of attempt.ended.
 _REPEATED = (*_NESTED, "waits")
@@ -203,7 +206,8 @@ class Encoder:
         self._error_text = _permitted(facts.Error, "text_digest", permits)
         self._preview = _permitted(facts.Result, "preview_digest", permits)
         self._contents = {
-            kind: _compile(FACTS[kind][0], contents, permits) for kind, contents in CONTENTS.items()
+            kind: _compile(FACTS[kind][0], contents, permits)
+            for kind, contents in {**CONTENTS, **WISHED}.items()
         }
         self._types = {
             name: (

@@ -57,7 +57,7 @@ class _CallKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumT
     CALL_KIND_TASK: _CallKind.ValueType  # 1
     CALL_KIND_FLOW: _CallKind.ValueType  # 2
     CALL_KIND_WAIT: _CallKind.ValueType  # 3
-    """A sleep, or a wait for a person or an event."""
+    """A sleep, or a wait for a person, an event or another run."""
     CALL_KIND_TRANSACTION: _CallKind.ValueType  # 4
     """The calls of a `with transaction()`."""
 
@@ -68,7 +68,7 @@ CALL_KIND_UNSPECIFIED: CallKind.ValueType  # 0
 CALL_KIND_TASK: CallKind.ValueType  # 1
 CALL_KIND_FLOW: CallKind.ValueType  # 2
 CALL_KIND_WAIT: CallKind.ValueType  # 3
-"""A sleep, or a wait for a person or an event."""
+"""A sleep, or a wait for a person, an event or another run."""
 CALL_KIND_TRANSACTION: CallKind.ValueType  # 4
 """The calls of a `with transaction()`."""
 global___CallKind = CallKind
@@ -169,9 +169,10 @@ class Wait(google.protobuf.message.Message):
     UNTIL_US_FIELD_NUMBER: builtins.int
     SINCE_US_FIELD_NUMBER: builtins.int
     REQUEST_DIGEST_FIELD_NUMBER: builtins.int
+    RUN_FIELD_NUMBER: builtins.int
     call: builtins.bytes
     kind: builtins.str
-    """One of sleep, input, event."""
+    """One of sleep, input, event, run."""
     name: builtins.str
     topic: builtins.bytes
     """Of an event: SHA-256 of its name and key, by which it is found even where names are withheld."""
@@ -180,6 +181,8 @@ class Wait(google.protobuf.message.Message):
     since_us: builtins.int
     request_digest: builtins.bytes
     """SHA-256 of the JSON text {"title", "schema"} of what a person is asked, which lies beside the event; empty when withheld."""
+    run: builtins.bytes
+    """Of the kind run: the run that is waited for, as RunRequested names it."""
     def __init__(
         self,
         *,
@@ -190,8 +193,9 @@ class Wait(google.protobuf.message.Message):
         until_us: builtins.int = ...,
         since_us: builtins.int = ...,
         request_digest: builtins.bytes = ...,
+        run: builtins.bytes = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["call", b"call", "kind", b"kind", "name", b"name", "request_digest", b"request_digest", "since_us", b"since_us", "topic", b"topic", "until_us", b"until_us"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["call", b"call", "kind", b"kind", "name", b"name", "request_digest", b"request_digest", "run", b"run", "since_us", b"since_us", "topic", b"topic", "until_us", b"until_us"]) -> None: ...
 
 global___Wait = Wait
 
@@ -400,7 +404,7 @@ class AttemptExited(google.protobuf.message.Message):
     def error(self) -> global___Error: ...
     @property
     def waits(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Wait]:
-        """Of a suspended attempt: at least one, at most 100."""
+        """Of a suspended attempt: at least one, at most 1000, of them at most 100 that are no waits for runs."""
 
     def __init__(
         self,
@@ -560,6 +564,60 @@ class EventEmitted(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["call", b"call", "id", b"id", "key", b"key", "name", b"name", "topic", b"topic", "value_digest", b"value_digest", "with_value", b"with_value"]) -> None: ...
 
 global___EventEmitted = EventEmitted
+
+@typing.final
+class RunRequested(google.protobuf.message.Message):
+    """The flow wants a run of a deployment. The control plane makes it, once for each call."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CALL_FIELD_NUMBER: builtins.int
+    DEPLOYMENT_FIELD_NUMBER: builtins.int
+    PARAMETERS_DIGEST_FIELD_NUMBER: builtins.int
+    HAS_PARAMETERS_FIELD_NUMBER: builtins.int
+    LABELS_DIGEST_FIELD_NUMBER: builtins.int
+    DUE_AT_US_FIELD_NUMBER: builtins.int
+    WAITED_FIELD_NUMBER: builtins.int
+    OUTLIVES_FIELD_NUMBER: builtins.int
+    RUN_FIELD_NUMBER: builtins.int
+    DEPLOYMENT_DIGEST_FIELD_NUMBER: builtins.int
+    call: builtins.bytes
+    deployment: builtins.str
+    """Its name or id; empty when withheld."""
+    parameters_digest: builtins.bytes
+    """SHA-256 of the parameters as a JSON object, which lies beside the event; empty when withheld, or when there are none."""
+    has_parameters: builtins.bool
+    labels_digest: builtins.bytes
+    """SHA-256 of the JSON text {"name", "tags"}, which lies beside the event; empty when withheld."""
+    due_at_us: builtins.int
+    """Not before; 0: now. The control plane acts on it."""
+    waited: builtins.bool
+    """The flow waits for its end."""
+    outlives: builtins.bool
+    """It goes on when the run that asked is cancelled."""
+    run: builtins.bytes
+    """The id that it gets, a UUIDv7, 16 bytes: when it was first asked for, and for its random part the first 74 bits of SHA-256
+    over the asking run's id (16 bytes) and the call.
+    """
+    deployment_digest: builtins.bytes
+    """SHA-256 of the deployment's name or id as it was given, by which it is found even where names are withheld."""
+    def __init__(
+        self,
+        *,
+        call: builtins.bytes = ...,
+        deployment: builtins.str = ...,
+        parameters_digest: builtins.bytes = ...,
+        has_parameters: builtins.bool = ...,
+        labels_digest: builtins.bytes = ...,
+        due_at_us: builtins.int = ...,
+        waited: builtins.bool = ...,
+        outlives: builtins.bool = ...,
+        run: builtins.bytes = ...,
+        deployment_digest: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["call", b"call", "deployment", b"deployment", "deployment_digest", b"deployment_digest", "due_at_us", b"due_at_us", "has_parameters", b"has_parameters", "labels_digest", b"labels_digest", "outlives", b"outlives", "parameters_digest", b"parameters_digest", "run", b"run", "waited", b"waited"]) -> None: ...
+
+global___RunRequested = RunRequested
 
 @typing.final
 class FactDropped(google.protobuf.message.Message):

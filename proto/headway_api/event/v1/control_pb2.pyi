@@ -304,6 +304,8 @@ class RunCreated(google.protobuf.message.Message):
     ISOLATION_FIELD_NUMBER: builtins.int
     MAX_RUNS_PER_PROCESS_FIELD_NUMBER: builtins.int
     MAX_MEMORY_MB_FIELD_NUMBER: builtins.int
+    PARENT_RUN_FIELD_NUMBER: builtins.int
+    PARENT_CALL_FIELD_NUMBER: builtins.int
     deployment: builtins.bytes
     pool: builtins.bytes
     flow: builtins.str
@@ -334,6 +336,9 @@ class RunCreated(google.protobuf.message.Message):
     """As in DeploymentDeployed."""
     max_runs_per_process: builtins.int
     max_memory_mb: builtins.int
+    parent_run: builtins.bytes
+    """What follows stands in runs that another run asked for: that run, and its call."""
+    parent_call: builtins.bytes
     @property
     def around(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
         """Calls that contain it: they execute again, what else is in them does not for that reason."""
@@ -365,8 +370,10 @@ class RunCreated(google.protobuf.message.Message):
         isolation: builtins.str = ...,
         max_runs_per_process: builtins.int = ...,
         max_memory_mb: builtins.int = ...,
+        parent_run: builtins.bytes = ...,
+        parent_call: builtins.bytes = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["around", b"around", "cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "cut_at_us", b"cut_at_us", "deployment", b"deployment", "due_at_us", b"due_at_us", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "forked_from", b"forked_from", "from_call", b"from_call", "home", b"home", "isolation", b"isolation", "kill_grace_ms", b"kill_grace_ms", "labels", b"labels", "max_memory_mb", b"max_memory_mb", "max_runs_per_process", b"max_runs_per_process", "on_lost", b"on_lost", "parameters", b"parameters", "pool", b"pool", "priority", b"priority", "retries", b"retries", "retry_delay_ms", b"retry_delay_ms", "verb", b"verb"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["around", b"around", "cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "cut_at_us", b"cut_at_us", "deployment", b"deployment", "due_at_us", b"due_at_us", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "forked_from", b"forked_from", "from_call", b"from_call", "home", b"home", "isolation", b"isolation", "kill_grace_ms", b"kill_grace_ms", "labels", b"labels", "max_memory_mb", b"max_memory_mb", "max_runs_per_process", b"max_runs_per_process", "on_lost", b"on_lost", "parameters", b"parameters", "parent_call", b"parent_call", "parent_run", b"parent_run", "pool", b"pool", "priority", b"priority", "retries", b"retries", "retry_delay_ms", b"retry_delay_ms", "verb", b"verb"]) -> None: ...
 
 global___RunCreated = RunCreated
 
@@ -491,12 +498,14 @@ class Waiting(google.protobuf.message.Message):
     TOPIC_FIELD_NUMBER: builtins.int
     UNTIL_US_FIELD_NUMBER: builtins.int
     REQUEST_FIELD_NUMBER: builtins.int
+    RUN_FIELD_NUMBER: builtins.int
     call: builtins.bytes
     kind: builtins.str
     name: builtins.str
     topic: builtins.bytes
     until_us: builtins.int
     request: builtins.bytes
+    run: builtins.bytes
     def __init__(
         self,
         *,
@@ -506,14 +515,15 @@ class Waiting(google.protobuf.message.Message):
         topic: builtins.bytes = ...,
         until_us: builtins.int = ...,
         request: builtins.bytes = ...,
+        run: builtins.bytes = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["call", b"call", "kind", b"kind", "name", b"name", "request", b"request", "topic", b"topic", "until_us", b"until_us"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["call", b"call", "kind", b"kind", "name", b"name", "request", b"request", "run", b"run", "topic", b"topic", "until_us", b"until_us"]) -> None: ...
 
 global___Waiting = Waiting
 
 @typing.final
 class RunSuspended(google.protobuf.message.Message):
-    """The flow waits without process and slot. `reason`: sleeping, input, event. `home` has its journal."""
+    """The flow waits without process and slot. `reason`: sleeping, input, event, run. `home` has its journal."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -540,7 +550,7 @@ global___RunSuspended = RunSuspended
 
 @typing.final
 class RunAnswered(google.protobuf.message.Message):
-    """A wait got its answer; the actor is who gave it. A suspended run is scheduled by it."""
+    """A wait got its answer; the actor is who gave it. A suspended run is scheduled by it, or at `due_at` where it waits for several runs."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

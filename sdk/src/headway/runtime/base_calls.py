@@ -19,6 +19,7 @@ from headway.runtime.binding import bind
 from headway.runtime.cache import Cache, Hit, Lookup
 from headway.runtime.cancellation import Cancellation
 from headway.runtime.changed_code import CodeChanges
+from headway.runtime.child_results import ChildResult, nowhere
 from headway.runtime.interrupts import Interrupts
 from headway.runtime.journal import Journal
 from headway.runtime.limits import Limits, OutOfTime
@@ -42,7 +43,7 @@ class BaseCalls:
     """State and decisions of an attempt's calls.
 
     `origin` stands for the flow in the keys of its calls. The agent gives a secret one a run, so that nobody can find a
-    call's arguments by trying which give its key.
+    call's arguments by trying which give its key. `child_result` None: the agent passes on no wishes for runs.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class BaseCalls:
         origin: str = ROOT,
         *,
         answers: Answers | None = None,
+        child_result: ChildResult | None = None,
         on_code_change: str = "trust",
         cache: Cache | None = None,
         pace: Pace = REAL,
@@ -76,7 +78,10 @@ class BaseCalls:
         self._opaque = OpaqueResults()
         self._hears_prints = False
         self.limits = Limits(pace)
-        self._waits = Waits(journal, answers, reporter)
+        self._waits = Waits(
+            str(facts["run"]), journal, answers, reporter, may_ask=child_result is not None
+        )
+        self._child_result = child_result or nowhere
         self._on_code_change = on_code_change
         self._code_changes = CodeChanges()
         self._transactions = Transactions(journal, reporter, cancellation)

@@ -40,6 +40,7 @@ from headway.runtime.binding import bind
 from headway.runtime.cache import Cache
 from headway.runtime.cancellation import Cancellation
 from headway.runtime.channel import Channel
+from headway.runtime.child_results import ChildResult, beside
 from headway.runtime.engine import JournalEngine
 from headway.runtime.failures import ErrorDescriber
 from headway.runtime.journal import Journal
@@ -243,9 +244,16 @@ class Attempt:
             Random(int.from_bytes(os.urandom(16), "big")),  # noqa: S311 - jitter and unique keys, no secrets
             self._start.get("salt") or ROOT,
             answers=self._start.get("answers"),
+            child_result=self._child_result(),
             on_code_change=flow.on_code_change,
             cache=self._cache(),
         )
+
+    def _child_result(self) -> ChildResult | None:
+        start = self._start
+        if "runs" not in start.get("knows", ()):
+            return None
+        return beside(Path(start["run_dir"]), start.get("store", ""))
 
     def _cache(self) -> Cache:
         start = self._start

@@ -248,16 +248,24 @@ class JournalEngine(OutputCalls):
 
     def wait(self, parent: Call, spec: WaitSpec) -> Over:
         """The end of a wait of the flow; raises Suspended where it lies beyond this attempt."""
+        return self.reach_wait(parent, self.identify_wait(parent, spec), spec)
+
+    def identify_wait(self, parent: Call, spec: WaitSpec) -> Call:
         self._cancellation.check()
         digest = digest_of(spec)
         ordinal = parent.next_ordinal(spec.kind, digest)
         above = self._origin if parent.key == ROOT else parent.key
         key = call_key(above, f"{spec.kind} {spec.name}", digest, ordinal)
-        call = Call(self, key, parent.key, "wait", spec.name, on_loop=parent.on_loop)
+        return Call(self, key, parent.key, "wait", spec.name, on_loop=parent.on_loop)
+
+    def reach_wait(self, parent: Call, call: Call, spec: WaitSpec) -> Over:
         kept = self._skip(call)
         if kept is None and parent.scope is not None:
             parent.scope.check()
         return self._waits.reach(call, spec, kept, lambda left: self._sit_out(parent, left))
+
+    def child_result(self, run: str, fence: int) -> Any:
+        return self._child_result(run, fence)
 
     def _sit_out(self, parent: Call, seconds: float) -> None:
         self._cancellation.wait(self._until(parent.deadline, round(seconds * 1e6)))

@@ -18,6 +18,7 @@ FACTS = OUTPUTS | {
     "call.started",
     "call.retrying",
     "call.ended",
+    "run.requested",
     "attempt.ended",
 }
 OUTCOMES = ("completed", "failed", "cancelled", "refused", "suspended")

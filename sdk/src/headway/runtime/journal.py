@@ -19,6 +19,7 @@ _KEPT_END = re.compile(rb'"outcome": ?"(?:completed|skipped)"')
 _NOT_KEPT = re.compile(rb'"codec": ?"none"')
 _OUTPUTS = ("artifact.saved", "metrics.recorded", "event.emitted")
 _OUTPUT = re.compile(rb'"(?:artifact\.saved|metrics\.recorded|event\.emitted)"')
+_ASKED = re.compile(rb'\{"type": ?"run\.requested"')
 _SMALL = 2048
 """Bytes of a fact that are held in memory; of larger ones only the place, so that a long journal stays small."""
 
@@ -86,12 +87,14 @@ class Journal:
         cut: Set[str] = frozenset(),
         waits: Mapping[str, Mapping[str, Any]] | None = None,
         outputs: Mapping[str, Output] | None = None,
+        asked: Mapping[str, str] | None = None,
     ) -> None:
         self._outputs = outputs or {}
         self._entries = entries
         self._reader = reader
         self._cut = cut
         self._waits = waits or {}
+        self._asked = asked or {}
 
     @classmethod
     def load(
@@ -104,7 +107,8 @@ class Journal:
             loading.cut_after(count)
         # The newest attempt first: it holds what the next one needs most often.
         reader = ResultReader([path.parent for path in reversed(paths)], store)
-        return cls(loading.entries, reader, loading.cut, loading.waits, loading.outputs)
+        found = loading
+        return cls(found.entries, reader, found.cut, found.waits, found.outputs, found.asked)
 
     @classmethod
     def of(cls, facts: Iterable[bytes], reader: ResultReader) -> Journal:
@@ -112,7 +116,8 @@ class Journal:
         loading = _Loading(())
         for fact in facts:
             loading.take(fact, fact)
-        return cls(loading.entries, reader, loading.cut, loading.waits, loading.outputs)
+        found = loading
+        return cls(found.entries, reader, found.cut, found.waits, found.outputs, found.asked)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -154,6 +159,10 @@ class Journal:
         told = self._outputs.get(f"{call} {series}")
         return 0 if told is None else told.points
 
+    def asked(self, key: str) -> str | None:
+        """The run that an earlier attempt asked for in this call."""
+        return self._asked.get(key)
+
 
 class _Loading:
     """Reads logs, oldest first. A log that is missing or damaged from some place on holds less, that is all."""
@@ -161,6 +170,7 @@ class _Loading:
     def __init__(self, cuts: Sequence[Cut]) -> None:
         self.entries: dict[str, Entry] = {}
         self.waits: dict[str, Mapping[str, Any]] = {}
+        self.asked: dict[str, str] = {}
         self.cut: set[str] = set()
         self.outputs: dict[str, Output] = {}
         self._cuts = cuts
@@ -175,12 +185,19 @@ class _Loading:
 
     def take(self, raw: bytes, fact: bytes | Place) -> None:
         """One fact, and as what it is remembered."""
-        if _OUTPUT.search(raw):
+        if _ASKED.match(raw):
+            self._ask(parse(raw) or {})
+        elif _OUTPUT.search(raw):
             self._output(parse(raw) or {})
         elif b'"call.' in raw:
             self._call(raw, fact)
         elif b'"waits"' in raw:
             self._attempt(parse(raw) or {})
+
+    def _ask(self, frame: Mapping[str, Any]) -> None:
+        call, run = frame.get("call"), frame.get("run")
+        if isinstance(call, str) and isinstance(run, str):
+            self.asked[call] = run
 
     def cut_after(self, count: int) -> None:
         for cut in self._cuts:

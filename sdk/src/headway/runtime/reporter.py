@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from headway import payloads
+from headway.child_runs import RunRequest
 from headway.context import Call
 from headway.errors import ResultTooLarge, UnserializableResult
 from headway.runtime.cache import Hit
@@ -125,6 +126,11 @@ class Reporter:
         frame = self._ended(call, since_us, "completed", 1)
         frame["result"] = self._result(over, call.name, "the next attempt waits again")
         self._send(frame)
+
+    def run_requested(self, call: Call, request: RunRequest, run: str) -> None:
+        """The call asks for a run of this id."""
+        frame = _frame("run.requested", self.clock(), call)
+        self._send({**frame, "run": run, **request.told()})
 
     def recorded(self, call: Call, since_us: int, value: Any) -> None:
         """Something that is done once over all attempts: returns when that is on disk."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from headway.child_runs import RunRequest
 from headway.context import Call
 from headway.digests import stable_digest
 from headway.errors import HeadwayError, Suspended
+from headway.runtime.child_results import child_id, is_child_id
 from headway.runtime.journal import Journal, Kept
 from headway.runtime.reporter import Reporter
 from headway.waits import Over, WaitSpec
@@ -16,6 +19,9 @@ from headway.waits import Over, WaitSpec
 Answers = Sequence[Mapping[str, Any]]
 SitOut = Callable[[float], None]
 MOST_WAITS = 100
+MOST_RUNS = 1000
+MOST_BYTES = 900 * 1024
+"""All waits of an attempt stand in one frame."""
 
 
 def digest_of(spec: WaitSpec) -> str:
@@ -31,8 +37,20 @@ class Waits:
     `answers` None: the agent knows nothing of suspended attempts.
     """
 
-    def __init__(self, journal: Journal, answers: Answers | None, report: Reporter) -> None:
+    def __init__(
+        self,
+        run: str,
+        journal: Journal,
+        answers: Answers | None,
+        report: Reporter,
+        *,
+        may_ask: bool = False,
+    ) -> None:
         self.pending: list[dict[str, Any]] = []
+        self._run = run
+        self._may_ask = may_ask
+        self._bytes = 0
+        self._counts = {True: 0, False: 0}
         self._journal = journal
         self._answers = None if answers is None else {str(a.get("call")): a for a in answers}
         self._report = report
@@ -49,12 +67,17 @@ class Waits:
         if answer is not None and not answer.get("over"):
             return self._end(call, wait, Over(answered=True, value=answer.get("value")))
         left_s = _left(wait, now_us)
+        if spec.run is not None and not spec.run.waited:
+            self._ask(call, spec.run, wait)
+            return self._end(call, wait, Over(answered=True, value=_unwaited(spec.run, wait)))
         if answer is not None or (left_s is not None and left_s <= 0):
             return self._end(call, wait, Over(answered=False))
         if left_s is not None and left_s <= spec.in_process_s:
             self._report.started(call, wait["since_us"])
             sit_out(left_s)
             return self._end(call, wait, Over(answered=False))
+        if spec.run is not None:
+            self._ask(call, spec.run, wait)
         self._suspend(wait)
         raise Suspended
 
@@ -89,21 +112,53 @@ class Waits:
             wait["topic"] = spec.topic
         if spec.request is not None:
             wait["request"] = dict(spec.request)
+        if spec.run is not None:
+            wait["run"] = self._asked_before(call) or child_id(self._run, call.key, now_us)
         return wait
 
-    def _suspend(self, wait: dict[str, Any]) -> None:
+    def _ask(self, call: Call, request: RunRequest, wait: Mapping[str, Any]) -> None:
+        """Tells of the wanted run, unless an attempt of this very run has: one that this was made from asked for another."""
+        self._require_suspension()
+        if not self._may_ask:
+            raise HeadwayError("this agent starts no runs of deployments: upgrade headway-agent")
+        if self._asked_before(call) is None:
+            self._report.run_requested(call, request, wait["run"])
+
+    def _asked_before(self, call: Call) -> str | None:
+        asked = self._journal.asked(call.key)
+        return asked if asked and is_child_id(asked, self._run, call.key) else None
+
+    def _require_suspension(self) -> None:
         if self._answers is None:
             raise HeadwayError(
                 "this agent cannot suspend runs: upgrade headway-agent, or sleep at most `suspend_after` seconds"
             )
-        if len(self.pending) >= MOST_WAITS:
-            raise HeadwayError(f"a run waits for at most {MOST_WAITS} things at a time")
+
+    def _suspend(self, wait: dict[str, Any]) -> None:
+        self._require_suspension()
+        is_run = wait["kind"] == "run"
+        size = self._bytes + len(json.dumps(wait))
+        if self._counts[is_run] >= (MOST_RUNS if is_run else MOST_WAITS) or size > MOST_BYTES:
+            if is_run:
+                return  # the next attempt comes here again, when some of the others have ended
+            raise HeadwayError(
+                f"a run waits for at most {MOST_WAITS} things at a time, which must fit into {MOST_BYTES} bytes of JSON"
+            )
+        self._bytes = size
+        self._counts[is_run] += 1
         self.pending.append(wait)
 
     def _end(self, call: Call, wait: Mapping[str, Any], over: Over) -> Over:
-        recorded = {"value": over.value} if over.answered else {"over": True}
+        recorded: dict[str, Any] = {"value": over.value} if over.answered else {"over": True}
+        if not over.answered and "run" in wait:
+            recorded["run"] = wait["run"]
+            over = _recorded(recorded)
         self._report.waited(call, wait["since_us"], recorded)
         return over
+
+
+def _unwaited(request: RunRequest, wait: Mapping[str, Any]) -> dict[str, Any]:
+    return {"run": wait["run"], "name": request.run_name, "state": "unfinished"}
 
 
 def _left(wait: Mapping[str, Any], now_us: int) -> float | None:
@@ -114,4 +169,5 @@ def _left(wait: Mapping[str, Any], now_us: int) -> float | None:
 def _recorded(value: Any) -> Over:
     if isinstance(value, dict) and "value" in value:
         return Over(answered=True, value=value["value"])
-    return Over(answered=False)
+    known = {"run": value["run"]} if isinstance(value, dict) and "run" in value else None
+    return Over(answered=False, value=known)

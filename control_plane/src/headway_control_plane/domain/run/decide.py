@@ -91,6 +91,8 @@ def create_run(command: CreateRun, states: States, context: Context) -> list[Dec
         isolation=spec.isolation,
         max_runs_per_process=spec.max_runs_per_process,
         max_memory_mb=spec.max_memory_mb,
+        parent_run=command.parent_run,
+        parent_call=command.parent_call,
     )
     return _on(command.run, _forked(event, command, states))
 
@@ -271,7 +273,7 @@ def attempt_over(command: AttemptOver, states: States, context: Context) -> list
     if command.outcome == "suspended":
         return [
             Decided(Stream(StreamKind.RUN, run.run), event)
-            for event in waits.suspend(run, attempt, command.waits, context.now)
+            for event in waits.suspend(run, attempt, command.waits, states, context)
         ]
     return _on(run.run, _after_failure(run, command, context))
 

@@ -54,6 +54,9 @@ class RunCreated:
     isolation: Isolation | None = None  # None: a process of its own
     max_runs_per_process: int = 0
     max_memory_mb: int = 0
+    # What follows stands in runs that another run asked for: that run, and its call; see adr/0005.
+    parent_run: UUID | None = None
+    parent_call: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ class RunPaused:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One thing that a suspended flow waits for. `kind`: sleep, input, event; `until` None: no end of its own."""
+    """One thing that a suspended flow waits for. `kind`: sleep, input, event, run; `until` None: no end of its own."""
 
     call: bytes
     kind: str
@@ -111,11 +114,12 @@ class Waiting:
     topic: bytes  # of an event: digest of its name and key
     until: datetime | None
     request: bytes  # digest of what a person is asked; empty when withheld
+    run: UUID | None = None  # that is waited for
 
 
 @dataclass(frozen=True, slots=True)
 class RunSuspended:
-    """The flow waits without process and slot. `reason`: sleeping, input, event. `home` has its journal."""
+    """The flow waits without process and slot. `reason`: sleeping, input, event, run. `home` has its journal."""
 
     fence: int
     reason: str
@@ -125,7 +129,9 @@ class RunSuspended:
 
 @dataclass(frozen=True, slots=True)
 class RunAnswered:
-    """A wait got its answer, JSON; the event's actor gave it. It schedules a suspended run."""
+    """A wait got its answer, JSON; the event's actor gave it. It schedules a suspended run at `due_at`, which is later than now
+    where the run waits for several others.
+    """
 
     call: bytes
     value: Blob

@@ -92,6 +92,8 @@ def created(run: UUID, event: RunCreated, at: datetime, policy: Policy) -> RunSt
         isolation=event.isolation,
         max_runs_per_process=event.max_runs_per_process,
         max_memory_mb=event.max_memory_mb,
+        parent_run=event.parent_run,
+        parent_call=event.parent_call,
     )
 
 
@@ -158,7 +160,7 @@ def evolve_run(
         case RunSuspended():
             return _suspended(replace(moved, session=None), event, at, policy)
         case RunAnswered():
-            return _answered(state, moved, event, policy)
+            return _answered(state, moved, event, at, policy)
         case RunResumed():
             deadline = _home_deadline(state.home, max(event.due_at, at), policy)
             return replace(moved, due_at=event.due_at, deadline=deadline)
@@ -191,12 +193,24 @@ def _wake(waits: tuple[Waiting, ...], at: datetime, policy: Policy) -> Deadline:
     return Deadline(DeadlineKind.HOLD, at + policy.hold_timeout)
 
 
-def _answered(state: RunState, moved: RunState, event: RunAnswered, policy: Policy) -> RunState:
+def _answered(
+    state: RunState, moved: RunState, event: RunAnswered, at: datetime, policy: Policy
+) -> RunState:
+    """Who is held stays so; who waits for several runs goes on a little later, with what was answered by then."""
     answers = (*state.answers, (event.call, event.value.digest))
-    if state.status is not RunStatus.PAUSED:
-        return replace(state, version=state.version + 1, answers=answers)
+    as_it_was = replace(state, version=state.version + 1, answers=answers)
+    if not state.is_suspended:
+        return as_it_was
+    if event.due_at > at:
+        return replace(as_it_was, deadline=_sooner(state.deadline, event.due_at))
     deadline = _home_deadline(state.home, event.due_at, policy)
     return replace(moved, answers=answers, due_at=event.due_at, deadline=deadline)
+
+
+def _sooner(deadline: Deadline | None, at: datetime) -> Deadline:
+    if deadline is not None and deadline.kind is DeadlineKind.WAKE and deadline.at <= at:
+        return deadline
+    return Deadline(DeadlineKind.WAKE, at)
 
 
 def _ended(

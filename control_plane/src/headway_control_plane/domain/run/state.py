@@ -46,7 +46,7 @@ class Deadline:
     at: datetime
 
 
-SUSPENDED_REASONS = frozenset({"sleeping", "input", "event", "suspended"})
+SUSPENDED_REASONS = frozenset({"sleeping", "input", "event", "run", "suspended"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,8 @@ class RunState:
     isolation: Isolation | None = None
     max_runs_per_process: int = 0
     max_memory_mb: int = 0
+    parent_run: UUID | None = None  # that asked for it
+    parent_call: bytes = b""
 
     @property
     def is_terminal(self) -> bool:

@@ -59,6 +59,7 @@ TRANSITIONS: dict[S | None, dict[type, S | None]] = {
     },
     S.PAUSED: {
         RunResumed: S.SCHEDULED,
+        # Or as it was: held, or about to go on with what several runs answer.
         RunAnswered: S.SCHEDULED,
         RunRescheduled: S.SCHEDULED,
         RunReattached: None,

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from headway_control_plane.domain.commands import AnswerRun, DeliverEvent
 from headway_control_plane.domain.errors import InvalidState, NotFound
+from headway_control_plane.domain.run import children
 from headway_control_plane.domain.run.events import RunAnswered, RunResumed, RunSuspended, Waiting
 from headway_control_plane.domain.run.state import AttemptState, RunState, RunStatus
 from headway_control_plane.domain.states import States
@@ -18,23 +19,31 @@ _ANSWERABLE = frozenset(
 
 
 def suspend(
-    run: RunState, attempt: AttemptState, waits: Sequence[Waiting], now: datetime
-) -> list[RunSuspended | RunResumed]:
-    """The attempt has ended so that the run may wait. What was answered or ran out meanwhile lets it go on at once."""
+    run: RunState,
+    attempt: AttemptState,
+    waits: Sequence[Waiting],
+    states: States,
+    context: Context,
+) -> list[RunSuspended | RunResumed | RunAnswered]:
+    """The attempt has ended so that the run may wait. What was answered, ended or ran out meanwhile lets it go on at once."""
+    now = context.now
     suspended = RunSuspended(run.fence, reason_of(waits), attempt.agent, tuple(waits))
     answered = {call for call, _ in run.answers}
+    ended = children.answers_of_ended(waits, answered, states, context)
     if any(wait.call in answered or is_over(wait, now) for wait in waits):
-        return [suspended, RunResumed(now)]
-    return [suspended]
+        return [suspended, RunResumed(now), *ended]
+    return [suspended, *ended]
 
 
 def reason_of(waits: Sequence[Waiting]) -> str:
-    """What people look for first: a question to them, then an event, then time."""
+    """What people look for first: a question to them, then an event, then other runs, then time."""
     kinds = {wait.kind for wait in waits}
     if "input" in kinds:
         return "input"
     if "event" in kinds:
         return "event"
+    if "run" in kinds:
+        return "run"
     return "sleeping" if kinds else "suspended"
 
 

@@ -1,0 +1,62 @@
+"""The rows `child_run`: which runs runs asked for. Written with the fact that asks; what becomes of them is settled by a service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from headway_control_plane.log.row_table import RowTable
+
+BY_DIGEST = "sha256:"  # before the digest of a deployment's name that the pool withholds
+_COLUMNS = {
+    "ws": "int8",
+    "parent": "uuid",
+    "call": "bytes",
+    "shard": "int2",
+    "run": "uuid",
+    "deployment": "text",
+    "parameters": "bytes",
+    "has_parameters": "bool",
+    "labels": "bytes",
+    "due_at": "instant",
+    "waited": "bool",
+    "outlives": "bool",
+    "requested_at": "instant",
+}
+# A call that asks again asks for the same run.
+CHILDREN = RowTable("child_run", ("ws", "parent", "call"), _COLUMNS, fixed=tuple(_COLUMNS)[3:])
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRequest:
+    """A wanted run, as its fact says. `parameters` and `labels` are digests, empty when withheld."""
+
+    parent: UUID
+    call: bytes
+    run: UUID
+    deployment: str
+    parameters: bytes
+    has_parameters: bool
+    labels: bytes
+    due_at: datetime | None
+    waited: bool
+    outlives: bool
+
+    def row(self, ws: int, shard: int, now: datetime) -> tuple[Any, ...]:
+        return (
+            ws,
+            self.parent,
+            self.call,
+            shard,
+            self.run,
+            self.deployment,
+            self.parameters,
+            self.has_parameters,
+            self.labels,
+            self.due_at,
+            self.waited,
+            self.outlives,
+            now,
+        )

@@ -1,0 +1,89 @@
+"""Flows that start runs of other deployments: each execution of a step leaves a line in `log`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+from headway import (
+    RunRefused,
+    flow,
+    run_deployment,
+    run_deployment_async,
+    submit_deployment,
+    task,
+    wait_for_input,
+)
+
+
+@task
+def step(log: str, name: str) -> str:
+    with Path(log).open("a") as file:
+        file.write(f"{name}\n")
+    return name
+
+
+@flow
+def part(log: str, n: int, hold: str = "") -> dict[str, int]:
+    """With `hold` it goes on when that file is there."""
+    step(log, f"part-{n}")
+    while hold and not Path(hold).exists():
+        time.sleep(0.02)
+    return {"n": n}
+
+
+@flow
+def breaks() -> None:
+    raise ValueError("broken on purpose")
+
+
+@flow
+def parent(log: str, n: int = 1, hold: str = "") -> int:
+    step(log, "before")
+    child = run_deployment("part", {"log": log, "n": n, "hold": hold}, tags=["made"])
+    step(log, child.state)
+    return int(child.result()["n"])
+
+
+@flow
+def many(log: str, count: int) -> list[int]:
+    children = [submit_deployment("part", {"log": log, "n": n}) for n in range(count)]
+    return [child.result().result()["n"] for child in children]
+
+
+@flow
+async def gathers(log: str, count: int) -> list[str]:
+    wanted = [run_deployment_async("part", {"log": log, "n": n}) for n in range(count)]
+    return [child.state for child in await asyncio.gather(*wanted)]
+
+
+@flow
+def starts(
+    name: str, parameters: dict[str, Any] | None = None, timeout: float | None = None
+) -> Any:
+    """What became of one child, or why there is none."""
+    try:
+        child = run_deployment(name, parameters, timeout=timeout)
+    except RunRefused as error:
+        return {"refused": error.code, "problems": [list(each) for each in error.problems]}
+    return {"id": child.id, "state": child.state, "error": child.error_class}
+
+
+@flow
+def deeper(level: int = 0) -> int:
+    """Starts itself without end."""
+    try:
+        child = run_deployment("deeper", {"level": level + 1})
+    except RunRefused:
+        return level
+    return int(child.result())
+
+
+@flow
+def asks_first(log: str) -> int:
+    """Its child ends while it waits for a person."""
+    future = submit_deployment("part", {"log": log, "n": 7})
+    wait_for_input(bool, title="Go on?", name="go on")
+    return int(future.result().result()["n"])
