@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar, Token
 from threading import RLock
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from headway.errors import NotInRun
@@ -37,6 +38,10 @@ class RunContext(NamedTuple):
     """From 1; grows with the retries of the present task."""
     call_run_name: str = ""
     """What `task_run_name` or `flow_run_name` made for the present call; empty without one."""
+    parameters: Mapping[str, Any] = MappingProxyType({})
+    """The run's parameters by name, as JSON has them; not to be changed."""
+    environment: str = ""
+    """Name of the agent's environment that executes it."""
 
 
 class Engine(Protocol):
@@ -225,6 +230,8 @@ def context_of(call: Call) -> RunContext:
         call_name=call.name,
         try_number=call.try_number,
         call_run_name=call.run_name,
+        parameters=MappingProxyType(facts.get("parameters", {})),
+        environment=facts.get("environment", ""),
     )
 
 

@@ -258,3 +258,35 @@ def test_async_flows_threads_and_transactions():
 def test_the_package_has_them_without_an_import():
     assert headway.artifacts is artifacts
     assert headway.metrics is metrics
+
+
+def test_the_context_has_the_parameters_of_the_run():
+    @flow
+    def daily(day: str, rows: int = 7) -> dict[str, object]:
+        return dict(headway.run_context().parameters)
+
+    with harness() as h:
+        assert h.run(daily, day="2026-11-22").result() == {"day": "2026-11-22"}
+
+
+def test_code_for_prefect_saves_the_same():
+    from headway.compat import prefect
+
+    @flow
+    def daily() -> None:
+        prefect.create_markdown_artifact("# Hi", key="text", description="d")
+        prefect.create_table_artifact([[1, 2]], key="lists")
+        prefect.create_table_artifact({"a": [1]}, key="columns")
+        prefect.create_link_artifact("https://x.example", "there", key="link")
+        prefect.create_image_artifact("https://x.example/a.png", key="image")
+        handle = prefect.create_progress_artifact(1.0, key="bar")
+        prefect.update_progress_artifact(handle, 90.0)
+        prefect.emit_event("done", {"prefect.resource.id": "r1"}, payload={"n": 1})
+
+    with harness() as h:
+        run = h.run(daily)
+    assert run.state == "completed", run.error
+    assert run.artifacts["text"].content == "# Hi"
+    assert run.artifacts["lists"].content == {"columns": ["1", "2"], "rows": [[1, 2]]}
+    assert run.artifacts["bar"].percent == 90
+    assert run.emitted == [("done", "r1", {"n": 1})]

@@ -42,6 +42,7 @@ def _missing(note: str) -> Mapped:
 
 _ALWAYS_KEPT = "results of tasks are always kept in the run's journal, in your network"
 _STATES = "calls give values and raise errors: use Future.exception(), or hooks with a StateChange"
+_NO_ID = "it gives no id; artifacts are found by their key"
 _STEP = "our hooks take a TransactionStep"
 _OF_BLOCKS = "of one run: no key, store, commit mode or isolation level; in async code `async with`"
 _IN_BLOCKS = "in a transaction() block alone, of tasks that have completed"
@@ -74,7 +75,7 @@ IMPORTS: Final[Mapping[str, Mapped]] = {
         "headway.suspend", "of the present run alone; in the shim `wait_for_input=` and `timeout=`"
     ),
     "runtime": _differs(
-        "headway.run_context", "ids and names of the run and the call; no tags, no parameters"
+        "headway.run_context", "ids and names of the run and the call, parameters; no tags"
     ),
     "INPUTS": _same("headway.INPUTS"),
     "TASK_SOURCE": _same("headway.SOURCE"),
@@ -107,13 +108,20 @@ IMPORTS: Final[Mapping[str, Mapped]] = {
     "concurrency": _missing("a task runner bounds calls of one run: ThreadRunner(max_workers=...)"),
     "rate_limit": _missing("a task runner bounds calls of one run: ThreadRunner(max_workers=...)"),
     "RunInput": _missing("any dataclass: wait_for_input(Decision)"),
-    "artifacts": _missing("log lines, or files of your own"),
+    "artifacts": _missing("import its functions by name, or use `headway.artifacts`"),
+    "create_markdown_artifact": _same("headway.artifacts.markdown", _NO_ID),
+    "create_table_artifact": _same("headway.artifacts.table", _NO_ID),
+    "create_link_artifact": _same("headway.artifacts.link", _NO_ID),
+    "create_image_artifact": _same("headway.artifacts.image", _NO_ID),
+    "create_progress_artifact": _differs("headway.artifacts.progress", "it gives a handle"),
+    "update_progress_artifact": _differs("headway.artifacts.progress", "`.update` of its handle"),
+    "emit_event": _differs("headway.emit_event", "a name, a key and a value; no resources"),
     "assets": _missing("no equivalent"),
     "blocks": _missing(_BLOCKS),
     "variables": _missing(_BLOCKS),
     "Variable": _missing(_BLOCKS),
     "Secret": _missing(_BLOCKS),
-    "events": _missing("wait_for_event and `headway events emit` for events that runs wait for"),
+    "events": _missing("import emit_event by name, or use `headway.emit_event`"),
     "automations": _missing("no equivalent"),
     "schedules": _missing("no equivalent: have cron call `headway run`"),
     "filesystems": _missing("results stay on the agent's machine"),

@@ -22,6 +22,15 @@ from headway.compat.names import (
     TASK_OPTIONS,
     Mapped,
 )
+from headway.compat.outputs import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    emit_event,
+    update_progress_artifact,
+)
 from headway.compat.states import State, adapted_condition, adapted_hook
 from headway.compat.transactions import Transaction, adapted_transaction_hook, transaction
 from headway.flows import Flow as OurFlow
@@ -59,6 +68,12 @@ __all__ = [
     "allow_failure",
     "as_completed",
     "atransaction",
+    "create_image_artifact",
+    "create_link_artifact",
+    "create_markdown_artifact",
+    "create_progress_artifact",
+    "create_table_artifact",
+    "emit_event",
     "exponential_backoff",
     "flow",
     "get_run_logger",
@@ -69,6 +84,7 @@ __all__ = [
     "task_input_hash",
     "transaction",
     "unmapped",
+    "update_progress_artifact",
     "wait",
 ]
 
@@ -326,7 +342,9 @@ class _Facts:
 
 
 class _Runtime(NamedTuple):
-    flow_run: _Facts = _Facts(id="run", name="run_name", flow_name="flow", run_count="attempt")
+    flow_run: _Facts = _Facts(
+        id="run", name="run_name", flow_name="flow", run_count="attempt", parameters="parameters"
+    )
     task_run: _Facts = _Facts(
         id="call", name="call_name", task_name="call_name", run_count="try_number"
     )

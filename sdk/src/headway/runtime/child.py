@@ -317,6 +317,8 @@ class Attempt:
             "run_name": start.get("run_name", ""),
             "flow": flow.name,
             "deployment": start.get("deployment", ""),
+            "parameters": start["parameters"],
+            "environment": start.get("environment", ""),
         }
 
     def _ended_badly(self, error: BaseException) -> None:
