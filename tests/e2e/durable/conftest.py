@@ -13,6 +13,7 @@ def headway(tmp_path_factory):
         running.deploy("forking:pipeline", "pipeline")
         running.deploy("waiting:suspends", "suspends")
         running.deploy("waiting:listens", "listens")
+        running.deploy("leaving:leaves", "leaves")
         for name in ("shares", "staged", "staged_patiently"):
             running.deploy(f"sharing:{name}", name.replace("_", "-"))
         for name in ("part", "breaks", "parent", "many", "gathers", "starts", "deeper"):
