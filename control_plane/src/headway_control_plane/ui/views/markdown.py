@@ -30,6 +30,8 @@ def _renderer() -> MarkdownIt:
     made.validateLink = _is_harmless  # type: ignore[method-assign] # the library's way to say which
     made.add_render_rule("link_open", _link)
     made.add_render_rule("image", _image)
+    made.add_render_rule("th_open", _cell)
+    made.add_render_rule("td_open", _cell)
     return made
 
 
@@ -48,6 +50,20 @@ def _link(
     _env: MutableMapping[str, Any],
 ) -> str:
     tokens[index].attrs.update(_LINK)
+    return renderer.renderToken(tokens, index, options, _env)
+
+
+def _cell(
+    renderer: RendererHTML,
+    tokens: Sequence[Token],
+    index: int,
+    options: Any,
+    _env: MutableMapping[str, Any],
+) -> str:
+    """By class: styles in a tag are refused by the pages' own policy."""
+    style = str(tokens[index].attrs.pop("style", ""))
+    if "right" in style:
+        tokens[index].attrs["class"] = "right"
     return renderer.renderToken(tokens, index, options, _env)
 
 
