@@ -88,6 +88,7 @@ def rig(headway, tmp_path_factory):
     make_pool(headway, "matrix")
     headway.deploy("matrix:matrix", "matrix", "--pool", "matrix")
     headway.deploy("async_matrix:matrix", "async-matrix", "--pool", "matrix")
+    headway.deploy("matrix:matrix", "kept-matrix", "--pool", "matrix", "--isolation", "reuse")
     folder = tmp_path_factory.mktemp("matrix")
     with hand_agent(
         headway, "matrix", folder, "--allow-faults", str(folder / "fault"), slots=6
@@ -119,8 +120,8 @@ def fault_beside_a_sync(folder, rng):
 
 
 @pytest.mark.row(2)
-@pytest.mark.trials(1, 16)
-@pytest.mark.parametrize("deployment", ["matrix", "async-matrix"])
+@pytest.mark.trials(1, 12)
+@pytest.mark.parametrize("deployment", ["matrix", "async-matrix", "kept-matrix"])
 def test_executed_is_what_the_rules_predict(rig, trial, deployment, seed):
     headway, keeper, folder = rig
     rng = random.Random(f"{deployment}-{seed}")
