@@ -193,6 +193,8 @@ def zone(given: tzinfo | None) -> Any:
         return None
     if type(given) is timezone:
         return given.utcoffset(None).total_seconds()
+    if type(given).__module__.partition(".")[0] == "pytz" and getattr(given, "zone", None):
+        return ["pytz", getattr(given, "zone", None)]  # what pandas 2 makes of a name
     name = getattr(given, "key", None)
     if type(given).__name__ != "ZoneInfo" or not isinstance(name, str):
         raise UnserializableResult(
@@ -205,6 +207,9 @@ def make_zone(said: Any) -> tzinfo | None:
     """The zone again."""
     if said is None:
         return None
+    if isinstance(said, list):
+        old: tzinfo = import_module("pytz").timezone(said[1])
+        return old
     if isinstance(said, str):
         made: tzinfo = import_module("zoneinfo").ZoneInfo(said)
         return made
