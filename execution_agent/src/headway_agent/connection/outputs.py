@@ -14,7 +14,6 @@ from headway_agent.connection.fields import (
     call_of,
     choice_of,
     digest_of,
-    integer_of,
     text_of,
 )
 from headway_agent.connection.text import sanitised
@@ -22,6 +21,9 @@ from headway_api.event.v1 import attempt_pb2 as facts
 
 MOST_CONTENT = 256 * 1024
 MOST_POINTS = 1_000
+MOST_COUNTED = 1 << 53
+# The year 9000, as the control plane has it.
+END_OF_TIME_US = 221_845_392_000_000_000
 UNIT_BYTES = 80
 KEY_BYTES = 4_000
 _KINDS = ("markdown", "table", "link", "progress", "image")
@@ -47,9 +49,13 @@ def _points(frame: Frame) -> list[Any] | None:
     values, times, steps = frame.get("values"), frame.get("times"), frame.get("steps")
     if type(values) is not list or type(times) is not list or len(values) != len(times):
         return None
-    if len(values) > MOST_POINTS or not all(map(_is_number, values)) or not _are_whole(times):
+    if (
+        len(values) > MOST_POINTS
+        or not all(map(_is_number, values))
+        or not _are_whole(times, END_OF_TIME_US)
+    ):
         return None
-    if steps is not None and not (_are_whole(steps) and len(steps) == len(values)):
+    if steps is not None and not (_are_whole(steps, MOST_COUNTED) and len(steps) == len(values)):
         return None
     return [[float(value) for value in values], times, steps or []]
 
@@ -61,8 +67,22 @@ def _is_number(value: object) -> bool:
     )
 
 
-def _are_whole(values: object) -> bool:
-    return type(values) is list and all(type(v) is int and 0 <= v < 1 << 63 for v in values)
+def _are_whole(values: object, below: int) -> bool:
+    return type(values) is list and all(type(v) is int and 0 <= v < below for v in values)
+
+
+def _count_of(name: str) -> Getter:
+    def get(frame: Frame) -> int | None:
+        value = frame.get(name)
+        return value if type(value) is int and 0 <= value <= MOST_COUNTED else None
+
+    return get
+
+
+def _recorded(frame: Frame) -> int:
+    """At least as many as are there."""
+    points = _points(frame)
+    return max(_count_of("recorded")(frame) or 0, len(points[0]) if points else 0)
 
 
 def _column(number: int) -> Getter:
@@ -87,7 +107,7 @@ OUTPUTS: Mapping[str, tuple[type[Message], Mapping[str, Getter]]] = {
             "kind": choice_of("kind", {kind: kind for kind in _KINDS}),
             "key": text_of("key", 100),
             "media_type": choice_of("media_type", {word: word for word in _MEDIA_TYPES}),
-            "size_bytes": integer_of("size"),
+            "size_bytes": _count_of("size"),
             "percent": _percent,
         },
     ),
@@ -98,8 +118,8 @@ OUTPUTS: Mapping[str, tuple[type[Message], Mapping[str, Getter]]] = {
             "call": call_of("call"),
             "name": text_of("name"),
             "unit": text_of("unit", UNIT_BYTES),
-            "first": integer_of("first"),
-            "recorded": integer_of("recorded"),
+            "first": _count_of("first"),
+            "recorded": _recorded,
             "values": _column(0),
             "at_us": _column(1),
             "steps": _column(2),
