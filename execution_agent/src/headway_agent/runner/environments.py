@@ -15,6 +15,7 @@ place (see `update`), so that no change is lost and a reader never sees half a f
 """
 
 import fcntl
+import functools
 import json
 import os
 import re
@@ -22,6 +23,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from headway_agent.runner import secrets
 from headway_agent.runner.secrets import SecretSources
@@ -61,7 +63,7 @@ class Environment:
 def read(path: Path) -> dict[str, Environment]:
     """All entries; none when there is no file. EnvironmentRefused when it can't be understood."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = _parsed(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
@@ -72,6 +74,12 @@ def read(path: Path) -> dict[str, Environment]:
     if not isinstance(entries, dict):
         raise EnvironmentRefused(f"{path}: `environments` must be a table of tables.")
     return {name: _entry(path, name, entry) for name, entry in entries.items()}
+
+
+@functools.lru_cache(maxsize=4)
+def _parsed(text: str) -> Mapping[str, Any]:
+    """Remembered by content: each attempt asks, and parsing takes longer than all else that is looked at for it."""
+    return tomllib.loads(text)
 
 
 def find(path: Path, name: str, entrypoint: str, roots: Sequence[Path]) -> Environment:
