@@ -121,6 +121,14 @@ TOPICS = (
             "SecretNotFound",
             "ShortSecret",
         ),
+        "Guide: [secrets and variables](../guides/secrets-and-variables.md).",
+    ),
+    Topic(
+        "variables",
+        "Variables",
+        "headway.variables",
+        ("get",),
+        "Guide: [secrets and variables](../guides/secrets-and-variables.md).",
     ),
     Topic(
         "artifacts",
@@ -158,6 +166,7 @@ TOPICS = (
             "ResultTooLarge",
             "TargetMissing",
             "WrongTarget",
+            "VariableNotFound",
             "RolledBack",
             "ParameterError",
             "Problem",

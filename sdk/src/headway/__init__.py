@@ -7,7 +7,7 @@ recorded, and a new attempt skips what has completed.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from headway import variables
+from headway import variables as variables
 from headway.caching import FLOW_PARAMETERS, INPUTS, SOURCE, CachePolicy
 from headway.context import RunContext, run_context
 from headway.errors import (
@@ -140,7 +140,6 @@ __all__ = [
     "task",
     "transaction",
     "unmapped",
-    "variables",
     "wait",
     "wait_for_event",
     "wait_for_input",

@@ -14,7 +14,7 @@ from headway.errors import VariableNotFound
 T = TypeVar("T")
 JsonValue = Any
 """None, bool, int, float, str, or a list or dict of such."""
-_MISSING: Any = object()
+_MISSING: Any = ...
 
 _installed: Mapping[str, JsonValue] | None = None
 

@@ -288,3 +288,15 @@ def test_all_options_that_map_are_taken():
                 with pytest.raises(NotInHeadway):
                     decorator(**{name: 1})
     assert allow_failure is headway.allow_failure
+
+
+def test_secrets_and_variables_are_read_as_in_prefect():
+    @flow
+    def main():
+        loaded = prefect.Secret.load("db-password")
+        return [loaded.get(), str(loaded), prefect.Variable.get("size"), prefect.Variable.get("x")]
+
+    with harness(secrets={"db-password": "correct horse"}, variables={"size": 5}) as h:
+        assert h.run(main).result() == ["correct horse", "****", 5, None]
+    with pytest.raises(NotInHeadway, match="headway variables set size VALUE"):
+        prefect.Variable.set("size", 6)

@@ -1,6 +1,7 @@
 """Secrets under the real supervisor: what lands on the disk, and so what could leave, holds no value, whatever the flow does with it."""
 
 import base64
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -38,7 +39,7 @@ class Trial:
     def attempt(self, parameters: dict[str, Any] | None = None, **configured: Any) -> "Attempt":
         fence = len(self.logs) + 1
         self.run_dir = self.project.runs / str(fence)
-        self.run_dir.mkdir(parents=True)
+        self.run_dir.mkdir(parents=True, exist_ok=True)
         start = {
             "protocol": 1,
             "run": "run-1",
@@ -409,3 +410,71 @@ def test_a_secret_by_the_name_of_our_own_words_spoils_no_fact(trial: Trial):
     assert attempt.ended["outcome"] == "completed"
     (ended,) = [f for f in attempt.facts if f["type"] == "call.ended"]
     assert (ended["outcome"], ended["name"]) == ("completed", "[redacted:word]")
+
+
+def test_artifacts_and_events_hold_no_values(trial: Trial):
+    trial.project.write(
+        """
+        import headway
+
+        @task
+        def tell(value):
+            headway.artifacts.markdown(f"with {value}", key="report", description=value)
+            headway.artifacts.table([{"a": value}])
+            emit_event("loaded", value={"dsn": value})
+            try:
+                emit_event("loaded", key=value)
+            except SecretError as error:
+                print("refused:", error)
+
+        @flow
+        def main():
+            value = secret("db-password").get()
+            tell(value)
+            try:
+                wait_for_event("loaded", key=value)
+            except SecretError as error:
+                print("refused:", error)
+        """
+    )
+    attempt = trial.attempt()
+    assert attempt.ended["outcome"] == "completed"
+    assert_nothing_shows(attempt)
+    refused = [line for line in attempt.lines if line.startswith("refused:")]
+    assert len(refused) == 2
+    saved = [f for f in attempt.facts if f["type"] == "artifact.saved"]
+    assert len(saved) == 2
+    for one in saved:
+        assert "[redacted:db-password]" in one["data"]
+        assert one["digest"] == hashlib.sha256(one["data"].encode()).hexdigest()
+    (event,) = [f for f in attempt.facts if f["type"] == "event.emitted"]
+    assert json.loads(event["data"]) == {"dsn": "[redacted:db-password]"}
+
+
+def test_an_attempt_has_the_variables_that_it_began_with(trial: Trial):
+    trial.project.write(
+        """
+        from headway import variables
+
+        @task
+        def batch():
+            return variables.get("batch-size")
+
+        @flow(task_runner=ProcessRunner(1))
+        def main():
+            assert batch.submit().result() == 100
+            limits = variables.get("limits")
+            limits["rows"].append(3)
+            assert variables.get("limits") == {"rows": [1, 2]}
+            assert variables.get("nope", default=7) == 7
+            assert variables.get("nope", None) is None
+            variables.get("nope")
+        """
+    )
+    run_dir = trial.project.runs / "1"
+    run_dir.mkdir(parents=True)
+    values = {"batch-size": 100, "limits": {"rows": [1, 2]}}
+    (run_dir / "variables.json").write_text(json.dumps(values))
+    error = trial.attempt().ended["error"]
+    assert error["class"] == "headway.VariableNotFound", error
+    assert "headway variables set nope VALUE" in error["message"]

@@ -84,3 +84,23 @@ def test_a_secret_shows_as_stars_and_is_equal_by_name() -> None:
     assert (str(one), repr(one), f"{one:>20}", one.name) == ("****", "****", "****", "a")
     assert one == headway.Secret("a") != headway.secret("b")
     assert len({one, headway.secret("a")}) == 1
+
+
+@headway.task
+def sized() -> int:
+    return int(headway.variables.get("batch-size", default=10))
+
+
+@headway.flow
+def with_variables() -> int:
+    return sized()
+
+
+def test_variables_are_given_by_the_test() -> None:
+    with harness(variables={"batch-size": 100}) as h:
+        assert h.run(with_variables).result() == 100
+        h.variables.clear()
+        assert h.run(with_variables).result() == 10
+    with pytest.raises(headway.VariableNotFound, match="Outside a run"):
+        headway.variables.get("batch-size")
+    assert headway.variables.get("batch-size", default=3) == 3

@@ -25,6 +25,7 @@ _NAVIGATION = (
     ("Deployments", "/deployments", "deployments"),
     ("Artifacts", "/artifacts", "artifacts"),
     ("Agents", "/agents", "agents"),
+    ("Variables", "/variables", "variables"),
     ("Events", "/events", "events"),
 )
 

@@ -23,6 +23,7 @@ from headway_control_plane.ui.pages import (
     runs,
     search,
     subflow,
+    variables,
 )
 from headway_control_plane.ui.pages.site import PageHandler, Site, problem_of
 from headway_control_plane.ui.rendering import Renderer
@@ -47,6 +48,9 @@ _PAGES: Sequence[tuple[str, str, PageHandler]] = (
     ("GET", "/artifacts", artifacts.artifacts_page),
     ("GET", "/artifacts/{key}", artifacts.artifact_page),
     ("GET", "/ui/runs/{id}/artifacts/{artifact}", artifacts.image),
+    ("GET", "/variables", variables.variables_page),
+    ("POST", "/variables", variables.set_one),
+    ("POST", "/variables/unset", variables.unset_one),
     ("GET", "/events", events.events_page),
     ("GET", "/search", search.search_page),
     ("GET", "/ui/runs/{id}/log", run.log_fragment),

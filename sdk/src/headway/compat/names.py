@@ -47,7 +47,6 @@ _STEP = "our hooks take a TransactionStep"
 _OF_BLOCKS = "of one run: no key, store, commit mode or isolation level; in async code `async with`"
 _IN_BLOCKS = "in a transaction() block alone, of tasks that have completed"
 _RUNS_BY_API = "use the REST API or `headway runs`"
-_BLOCKS = "pass parameters, or read the environment that `headway deploy --env-file` sets"
 
 IMPORTS: Final[Mapping[str, Mapped]] = {
     "flow": _same("headway.flow"),
@@ -117,10 +116,16 @@ IMPORTS: Final[Mapping[str, Mapped]] = {
     "update_progress_artifact": _differs("headway.artifacts.progress", "`.update` of its handle"),
     "emit_event": _differs("headway.emit_event", "a name, a key and a value; no resources"),
     "assets": _missing("no equivalent"),
-    "blocks": _missing(_BLOCKS),
-    "variables": _missing(_BLOCKS),
-    "Variable": _missing(_BLOCKS),
-    "Secret": _missing(_BLOCKS),
+    "blocks": _missing("headway.secret for Secret blocks; for others parameters or variables"),
+    "variables": _missing("import Variable itself, or use headway.variables"),
+    "Variable": _differs(
+        "headway.variables.get",
+        "an attempt sees the variables as they were when it began; set them by `headway variables set`, not in flows",
+    ),
+    "Secret": _differs(
+        "headway.secret",
+        "the value is looked up on the agent's machine (environments.toml) and never stored by the server; `load(name).get()` in the shim",
+    ),
     "events": _missing("import emit_event by name, or use `headway.emit_event`"),
     "automations": _missing("no equivalent"),
     "schedules": _missing("no equivalent: have cron call `headway run`"),

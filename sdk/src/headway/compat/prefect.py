@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import wraps
 from types import SimpleNamespace
-from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, overload
+from typing import Any, Final, NamedTuple, NoReturn, ParamSpec, TypeVar, overload
 
 import headway
 from headway import caching
@@ -61,10 +61,12 @@ __all__ = [
     "PrefectFuture",
     "PrefectFutureList",
     "ProcessPoolTaskRunner",
+    "Secret",
     "State",
     "Task",
     "ThreadPoolTaskRunner",
     "Transaction",
+    "Variable",
     "allow_failure",
     "as_completed",
     "atransaction",
@@ -141,6 +143,36 @@ class ProcessPoolTaskRunner(ProcessRunner):
     """`headway.ProcessRunner`."""
 
     __slots__ = ()
+
+
+# Secrets and variables
+
+
+class Secret(headway.Secret):
+    """`headway.secret`: found on the machine that executes the run, as environments.toml says."""
+
+    __slots__ = ()
+
+    @classmethod
+    def load(cls, name: str) -> headway.Secret:
+        """The secret of that name. Nothing is looked up before `get()`, which Prefect's has too."""
+        return headway.secret(name)
+
+
+class Variable:
+    """`headway.variables`: read in flows and tasks, set by `headway variables set` and nowhere else."""
+
+    @staticmethod
+    def get(name: str, default: Any = None) -> Any:
+        """The value, or the default: as in Prefect, None for a variable that is not there."""
+        return headway.variables.get(name, default)
+
+    @staticmethod
+    def set(name: str, _value: Any, **_options: Any) -> NoReturn:
+        """Raises NotInHeadway."""
+        raise NotInHeadway(
+            f"flows set no variables: `headway variables set {name} VALUE`, or POST /api/v1/variables"
+        )
 
 
 # Options

@@ -131,6 +131,7 @@ class Outputs:
 
     def emit(self, call: Call, spec: EventSpec) -> None:
         """An event, at once."""
+        self._report.refuse_secrets("an event's name or key", spec.name, spec.key)
         output = self._id(call, f"event {spec.name}", f"{spec.key}\0{spec.value}")
         if self._journal.told(output) is not None:
             return

@@ -182,6 +182,11 @@ class Reporter:
         """A side output: an artifact, points of a metric, an event."""
         self._send(frame)
 
+    def refuse_secrets(self, what: str, *texts: str) -> None:
+        """For what is matched elsewhere by its digest: raises SecretError if a secret's value stands in it."""
+        if self.secrets is not None:
+            self.secrets.refuse(what, *texts)
+
     def log(self, level: str, call: str, text: str, logger: str) -> None:
         self._send(
             {

@@ -86,6 +86,14 @@ class SecretKeeper:
                 name,
             )
 
+    def refuse(self, what: str, *texts: str) -> None:
+        """Raises SecretError if a value stands in what leaves as a digest, or has to arrive as it is: it cannot be taken out there."""
+        for span in self._redactor.spans("\0".join(texts)) if self._redactor else ():
+            raise SecretError(
+                f"{what} holds the value of {span.name!r}, and would tell it to the control plane: give it a name or a digest"
+                " of your own with a key instead"
+            )
+
     def cut_off(self) -> None:
         """In a fork of the flow's process, which has no way to the supervisor: what is known stays."""
         self._cut_off = True
