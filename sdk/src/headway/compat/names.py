@@ -91,7 +91,10 @@ IMPORTS: Final[Mapping[str, Mapped]] = {
     "deploy": _missing("`headway deploy`"),
     "get_client": _missing(_RUNS_BY_API),
     "resume_flow_run": _missing("`headway runs input` or `headway runs resume`"),
-    "run_deployment": _missing("`headway run`, or POST /api/v1/runs"),
+    "run_deployment": _differs(
+        "headway.run_deployment",
+        "the flow is suspended meanwhile; gives a headway.ChildRun, whose `state` is a word; no queues, no job variables",
+    ),
     "State": _differs("headway.StateChange", "what hooks are given; calls give values, not states"),
     "states": _missing(_STATES),
     "Completed": _missing(_STATES),

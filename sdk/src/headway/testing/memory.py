@@ -236,6 +236,7 @@ class MemoryAttempt(Attempt):
             random.Random(plan.seed),  # noqa: S311 - jitter that is the same each time
             ROOT,
             answers=plan.start["answers"],
+            child_result=lambda run, _fence: plan.start["child_results"].get(run),
             on_code_change=flow.on_code_change,
             pace=self._pace,
         )

@@ -14,6 +14,7 @@ from headway.context import current_call
 from headway.flows import Flow
 from headway.futures import running_loop
 from headway.parameters.plain import NotPlain, plain
+from headway.testing.children import ended_child
 from headway.testing.memory import CrashAfter, Plan, Told, execute
 from headway.testing.outputs import Outputs
 from headway.testing.records import AttemptRecord, CallRecord, HarnessError, LogLine
@@ -39,6 +40,7 @@ class Run(Outputs, Generic[T]):
         self._parameters = parameters
         self._facts: list[bytes] = []
         self._answers: list[dict[str, Any]] = []
+        self._child_results: dict[str, Any] = {}
         self._last: Told | None = None
 
     # What it is now
@@ -113,6 +115,8 @@ class Run(Outputs, Generic[T]):
     def answer(self, name: str, value: Any = None, *, crash_after: CrashAfter = None) -> Run[T]:
         """Answers the wait of that name and goes on. `value` is JSON, as a person's form would send it, or a Python value.
 
+        Of a run of a deployment, `value` is what its flow returns; an exception fails it.
+
         HarnessError when the run does not wait for that.
         """
         if name not in [wait["name"] for wait in self._open_waits()]:
@@ -140,7 +144,10 @@ class Run(Outputs, Generic[T]):
         """Whether one of them answers a wait of this run."""
         found = [wait for wait in self._open_waits() if wait["name"] in given]
         for wait in found:
-            value = _plain(f"the answer to {wait['name']!r}", given[wait["name"]])
+            value = given[wait["name"]]
+            if wait["kind"] == "run":
+                value = ended_child(wait, value, self._child_results)
+            value = _plain(f"the answer to {wait['name']!r}", value)
             self._answers.append({"call": wait["call"], "over": False, "value": value})
         return bool(found)
 
@@ -153,6 +160,7 @@ class Run(Outputs, Generic[T]):
             "run_name": self.flow.name,
             "parameters": self._parameters,
             "answers": list(self._answers),
+            "child_results": self._child_results,
         }
         plan = Plan(
             self.flow,

@@ -32,7 +32,7 @@ from headway_control_plane.projections.logs import (
     read_tail,
 )
 from headway_control_plane.projections.run_view import RunView
-from headway_control_plane.projections.runs import get_run
+from headway_control_plane.projections.runs import get_run, list_children
 from headway_control_plane.projections.tasks import TaskCounts, TaskPage
 from headway_control_plane.projections.waits import open_waits
 from headway_control_plane.ui import words
@@ -49,7 +49,7 @@ from headway_control_plane.ui.views.lanes import (
     lanes_of_tasks,
 )
 from headway_control_plane.ui.views.parts import Tab, link, run_age
-from headway_control_plane.ui.views.plan_page import line_facts
+from headway_control_plane.ui.views.plan_page import CHILDREN_SHOWN, line_facts
 from headway_control_plane.ui.views.questions import Question, Refused, questions_of
 from headway_control_plane.ui.views.timeline import (
     Lane,
@@ -112,6 +112,7 @@ async def run_page(
         values = await _task_values(connection, viewer.ws, run, attempts, counts, asked, now)
         log = await read_log(connection, viewer.ws, run, asked)
         forks = await list_forks(connection, viewer.ws, run.id) if run.is_terminal else []
+        children = await list_children(connection, viewer.ws, run.id, now, CHILDREN_SHOWN + 1)
         outputs = await read_outputs(connection, viewer.ws, run.id)
         freshness = await checkpoints.freshness(connection, viewer.ws, PROJECTION)
     values |= await output_values(site, viewer, outputs, now)
@@ -123,7 +124,7 @@ async def run_page(
         "age": words.moment(at, now),
         "age_word": word,
         "took": shape.took_words(run, attempts),
-        "facts": line_facts(run, [(made, cut.verb) for made, cut in forks])
+        "facts": line_facts(run, [(made, cut.verb) for made, cut in forks], children)
         + shape.run_facts(run, now),
         "asked": asked,
         "log": shape.log_lines(log.lines),

@@ -63,7 +63,7 @@ _SPANS = {
     "7d": timedelta(days=7),
     "30d": timedelta(days=30),
 }
-_TOKEN = re.compile(r'(flow|deployment|tag|id):("[^"]*"|\S+)')
+_TOKEN = re.compile(r'(flow|deployment|tag|id|parent):("[^"]*"|\S+)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,7 @@ class Search:
     flow: str = ""
     deployment: str = ""
     tags: tuple[str, ...] = ()
+    parent: str = ""
     prefix: str = ""
     text: str = ""
 
@@ -140,7 +141,7 @@ async def runs_page(site: Site, request: Request, viewer: Viewer) -> Response:
 
 
 def read_search(text: str) -> Search:
-    """Take `flow:x`, `deployment:x`, `tag:x`, `id:x` out of the text; a value with spaces stands in quotes."""
+    """Take `flow:x`, `deployment:x`, `tag:x`, `id:x`, `parent:x` out of the text; a value with spaces stands in quotes."""
     keys: dict[str, list[str]] = {}
     for key, value in _TOKEN.findall(text):
         keys.setdefault(key, []).append(value.strip('"'))
@@ -149,6 +150,7 @@ def read_search(text: str) -> Search:
         deployment=keys.get("deployment", [""])[-1],
         tags=tuple(keys.get("tag", ())),
         prefix=keys.get("id", [""])[-1],
+        parent=keys.get("parent", [""])[-1],
         text=" ".join(_TOKEN.sub(" ", text).split()),
     )
 
@@ -171,6 +173,12 @@ async def _wanted(
             wanted.impossible = True
         else:
             wanted.filter = replace(wanted.filter, deployment=found.deployment)
+    if search.parent:
+        try:
+            wanted.filter = replace(wanted.filter, parent=UUID(search.parent))
+        except ValueError:
+            wanted.problems.append(f"{search.parent!r} is no whole id of a run.")
+            wanted.impossible = True
     if search.prefix:
         if re.fullmatch(r"[0-9a-fA-F-]{1,36}", search.prefix) and search.prefix.strip("-"):
             wanted.filter = replace(wanted.filter, prefix=search.prefix)
@@ -243,6 +251,7 @@ def _chips(query: Mapping[str, str], search: Search) -> list[Chip]:
         *([f"deployment:{_quoted(search.deployment)}"] if search.deployment else []),
         *(f"tag:{_quoted(tag)}" for tag in search.tags),
         *([f"id:{search.prefix}"] if search.prefix else []),
+        *([f"parent:{search.parent}"] if search.parent else []),
         *([search.text] if search.text else []),
     ]
     chips = [

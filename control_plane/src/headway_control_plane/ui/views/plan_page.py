@@ -9,9 +9,10 @@ from headway_control_plane.domain.fork import CallFacts, Plan, Verb
 from headway_control_plane.projections.run_view import RunView
 from headway_control_plane.ui import words
 from headway_control_plane.ui.views.lanes import WITHHELD
-from headway_control_plane.ui.views.parts import Fact
+from headway_control_plane.ui.views.parts import Fact, link
 
 SHOWN = 200
+CHILDREN_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +80,20 @@ def _name(call: CallFacts) -> str:
     return call.name or WITHHELD
 
 
-def line_facts(run: RunView, forks: Sequence[tuple[object, str]]) -> list[Fact]:
-    """Where a run comes from and what went on from it."""
+def line_facts(
+    run: RunView, forks: Sequence[tuple[object, str]], children: Sequence[RunView] = ()
+) -> list[Fact]:
+    """Where a run comes from, what went on from it, and which runs it has started."""
     facts = []
+    if run.parent_run is not None:
+        parent = str(run.parent_run)
+        facts.append(Fact("started by", words.short_id(parent), href=f"/runs/{parent}"))
+    for child in children[:CHILDREN_SHOWN]:
+        text = f"{child.deployment.name} {words.short_id(str(child.id))}: {child.state}"
+        facts.append(Fact("started", text, href=f"/runs/{child.id}"))
+    if len(children) > CHILDREN_SHOWN:
+        every = link("/runs", {"q": f"parent:{run.id}"})
+        facts.append(Fact("started", "all of them", href=every))
     if run.forked_from is not None and run.fork is not None:
         origin = str(run.forked_from)
         facts.append(Fact(f"{run.fork.verb} of", words.short_id(origin), href=f"/runs/{origin}"))
