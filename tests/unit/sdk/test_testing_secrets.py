@@ -104,3 +104,18 @@ def test_variables_are_given_by_the_test() -> None:
     with pytest.raises(headway.VariableNotFound, match="Outside a run"):
         headway.variables.get("batch-size")
     assert headway.variables.get("batch-size", default=3) == 3
+
+
+@headway.flow
+def asks_for_a_run() -> str:
+    value = headway.secret("db").get()
+    with pytest.raises(headway.SecretError) as refused:
+        headway.run_deployment("other", {"dsn": f"user:{value}"})
+    return str(refused.value)
+
+
+def test_parameters_of_another_run_hold_no_value() -> None:
+    with harness(secrets={"db": "pa'ss w0rd"}) as h:
+        run = h.run(asks_for_a_run)
+    assert "holds the value of 'db'" in run.result()
+    assert "run.requested" not in str(run.events)

@@ -252,7 +252,10 @@ class JournalEngine(OutputCalls):
 
     def identify_wait(self, parent: Call, spec: WaitSpec) -> Call:
         self._cancellation.check()
-        self._report.refuse_secrets("a wait's name or key", *map(str, spec.identity.values()))
+        self._report.refuse_secrets(
+            "a wait's name or key, or a parameter of the run that is asked for,",
+            *map(str, spec.identity.values()),
+        )
         digest = digest_of(spec)
         ordinal = parent.next_ordinal(spec.kind, digest)
         above = self._origin if parent.key == ROOT else parent.key
