@@ -6,14 +6,14 @@ what to use instead. `headway migrate prefect PATH` lists all that beforehand; n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from functools import wraps
 from types import SimpleNamespace
 from typing import Any, Final, NamedTuple, NoReturn, ParamSpec, TypeVar, overload
 
 import headway
 from headway import caching
+from headway.compat.child_runs import run_deployment
 from headway.compat.errors import NoSuchMethod, NoSuchName, NoSuchOption, NotInHeadway
 from headway.compat.names import (
     FLOW_METHODS,
@@ -37,7 +37,7 @@ from headway.compat.transactions import Transaction, adapted_transaction_hook, t
 from headway.flows import Flow as OurFlow
 from headway.futures import Future as PrefectFuture
 from headway.futures import Futures as PrefectFutureList
-from headway.futures import allow_failure, as_completed, running_loop, unmapped, wait
+from headway.futures import allow_failure, as_completed, unmapped, wait
 from headway.options import FLOW_DEFAULTS, TASK_DEFAULTS, merged
 from headway.runners import THREADS_MAX, ProcessRunner, ThreadRunner
 from headway.tasks import Task as OurTask
@@ -356,37 +356,6 @@ def pause_flow_run(wait_for_input: Any = None, timeout: float | None = 3600) -> 
 
 
 suspend_flow_run = pause_flow_run
-
-
-def run_deployment(
-    name: str,
-    parameters: Mapping[str, Any] | None = None,
-    scheduled_time: datetime | None = None,
-    *,
-    flow_run_name: str | None = None,
-    timeout: float | None = None,
-    poll_interval: float | None = 5,
-    tags: Iterable[str] | None = None,
-    idempotency_key: str | None = None,
-    as_subflow: bool = True,
-) -> Any:
-    """`headway.run_deployment` with Prefect's arguments, to be awaited in async code; gives a headway.ChildRun.
-
-    Of `flow/deployment` the part behind the slash is the deployment's name. One call starts one run anyway, so
-    `idempotency_key` is not needed; nothing is polled. With `as_subflow=False` the run outlives a cancel of this one.
-    """
-    del poll_interval, idempotency_key
-    given: dict[str, Any] = {
-        "timeout": timeout,
-        "scheduled_time": scheduled_time,
-        "run_name": flow_run_name or "",
-        "tags": tuple(tags or ()),
-        "on_parent_cancelled": "cancel" if as_subflow else "leave",
-    }
-    deployment = name.rpartition("/")[2]
-    if running_loop() is not None:
-        return headway.run_deployment_async(deployment, parameters, **given)
-    return headway.run_deployment(deployment, parameters, **given)
 
 
 class _Facts:
