@@ -47,7 +47,7 @@ class AttemptsLoop:
                 await attempts.fenced(key)
             case Forget(run):
                 await attempts.forget(run)
-        self._hub.look()
+        self._hub.changed.set()
 
 
 def _run_of(action: Action) -> str:

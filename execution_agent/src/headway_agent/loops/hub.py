@@ -93,6 +93,8 @@ class Hub:
         self.outbox = Outbox()
         self.noted = Noted()
         self.actions: asyncio.Queue[Action] = asyncio.Queue()
+        # The runner has, or wrote down, something new; the watch loop looks.
+        self.changed = asyncio.Event()
         # Set when something changed for that loop; each clears its own.
         self.dial = asyncio.Event()
         self.time_changed = asyncio.Event()

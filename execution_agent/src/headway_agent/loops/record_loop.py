@@ -41,4 +41,4 @@ class RecordLoop:
                 group.create_task(patiently(partial(self._witnesses.keep, witness)))
         noted.writing = False
         if seqs or lines:
-            self._hub.look()
+            self._hub.changed.set()
