@@ -24,6 +24,7 @@ NAMES = (
     "import",
     "latency",
     "calls",
+    "maps",
     "sdk",
     "throughput",
     "idle",

@@ -31,6 +31,8 @@ ADDED = {
     "RunCreated": ("home", "forked_from", "verb", "from_call", "around", "cut_at"),
     "AttemptExited": ("waits",),
     "SessionOpened": ("incarnation",),
+    "CallStarted": ("run_name_digest",),
+    "CallRetrying": ("run_name_digest",),
     "CallEnded": ("cause",),
     "RunSuspended": ("waits.run",),
     "DeploymentDeployed": ("isolation", "max_runs_per_process", "max_memory_mb"),
@@ -42,6 +44,7 @@ ADDED_LATER = {
         "parent": ("parent_run", "parent_call"),
     },
     "AttemptExited": {"run": ("waits", "waits.run")},  # `waits.run`: a field of a part
+    "CallEnded": {"named": ("run_name_digest",)},
 }
 # How many values an enum had when its golden files were written.
 RELEASED_VALUES = {"AttemptOutcome": 5, "CallKind": 2}

@@ -11,6 +11,7 @@ def headway(tmp_path_factory):
         running.deploy("waiting:asks", "asks")
         running.deploy("waiting:sleeps", "sleeps")
         running.deploy("forking:pipeline", "pipeline")
+        running.deploy("mapping:mapped", "mapped")
         running.deploy("waiting:suspends", "suspends")
         running.deploy("waiting:listens", "listens")
         running.deploy("leaving:leaves", "leaves")

@@ -80,6 +80,7 @@ async def fill(tenant: Tenant) -> dict[str, str]:
 
 def foreign(path: str, ids: dict[str, str]) -> list[str]:
     """The path with each of the other's ids that its parameters can take."""
+    path = path.replace("{call}", "0" * 32)
     kinds = {
         "{run_id}": ["run"],
         "{key}": ["artifact"],

@@ -72,7 +72,7 @@ class Running:
 
 def test_ready_says_what_it_speaks(forks: TemplateProcess) -> None:
     assert forks.ready["type"] == "ready"
-    assert forks.ready["protocol_min"] <= forks.ready["protocol"] == 1
+    assert forks.ready["protocol_min"] <= forks.ready["protocol"] == 2
     assert forks.ready["pid"] == forks.process.pid
 
 

@@ -47,7 +47,7 @@ def test_every_file_example_matches_its_definition(path: Path):
 def test_unknown_fields_are_allowed_and_missing_ones_are_not(path: Path):
     frame = load(path)
     VALIDATOR.validate({**frame, "added_later": 1})
-    optional = {"durable", "signal", "exit_code", "cause", "cache", "keeps", "keep"}
+    optional = {"durable", "signal", "exit_code", "cause", "cache", "code", "keeps", "keep"}
     optional |= {"id", "run_dir", "files"} if frame["type"] in {"next", "idle"} else set()
     for name in frame.keys() - {"type"} - optional - OPTIONAL:
         assert not VALIDATOR.is_valid({k: v for k, v in frame.items() if k != name}), name

@@ -17,6 +17,7 @@ from headway_control_plane.projections.task_fold import (
     KEPT_RETRIES,
     Attempt,
     Call,
+    Standing,
     count_changes,
     fold,
     parse,
@@ -159,11 +160,11 @@ def test_counts_follow_the_rows():
     rows = folded(started())
     key = Call(Attempt(RUN, 1), CALL)
     assert count_changes({}, rows)[key.attempt]["running"] == 1
-    before = {key: "running"}
+    before = {key: Standing("running", 1)}
     fold(parse([ended()]), rows)
     change = count_changes(before, rows)[key.attempt]
     assert (change["running"], change["completed"]) == (-1, 1)
-    assert count_changes({key: "completed"}, rows) == {}
+    assert count_changes({key: Standing("completed", 1)}, rows) == {}
 
 
 def test_an_event_that_cannot_be_decoded_is_named():

@@ -345,6 +345,9 @@ task_timeline = _table(
     text error_class
     bytea error_text
     jsonb result?
+    integer calls
+    bigint busy_us? median_us? longest_us?
+    bytea run_name packed?
     """,
 )
 subflow = _table(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from sqlalchemy import select
 
 from headway_control_plane.application.errors import Missing
@@ -28,10 +28,14 @@ from headway_control_plane.http_api.shapes_runs import (
     LateFactShape,
     LineShape,
     LogShape,
-    TaskShape,
-    TasksShape,
     TaskSums,
     WaitShape,
+)
+from headway_control_plane.http_api.shapes_tasks import (
+    MemberShape,
+    MembersShape,
+    TaskShape,
+    TasksShape,
 )
 from headway_control_plane.projections import attempts, calls, logs, tasks
 from headway_control_plane.projections.reading import fetch
@@ -129,6 +133,41 @@ async def list_tasks(
         counts=TaskSums.of(sums),
         items=[TaskShape.of(task) for task in page.items],
         next=page.next,
+    )
+
+
+@router.get(
+    "/tasks/{call}/calls",
+    summary="List the calls of a range",
+    response_model=MembersShape,
+    responses=errors(404, 422),
+)
+async def list_calls_of_range(
+    run_id: UUID,
+    call: Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="`call` of the range.")],
+    caller: CallerDependency,
+    services: ServicesDependency,
+    attempt: Attempt = None,
+    after: Number = 0,
+    limit: PageLimit = 100,
+) -> MembersShape:
+    """The calls that one item of the list of tasks stands for, in the order in which they ended. All of them completed."""
+    async with services.reads.workspace(caller.ws) as connection:
+        fence = await fence_of(connection, caller.ws, run_id, attempt)
+        key = bytes.fromhex(call)
+        found = await tasks.members(connection, caller.ws, run_id, fence, [key])
+    if key not in found:
+        raise Missing(
+            f"Attempt {fence} has no range of calls that begins with {call}.",
+            hint="Take `call` of an item of /tasks whose `calls` is more than 1.",
+        )
+    calls = found[key]
+    end = after + limit
+    return MembersShape(
+        attempt=fence,
+        total=len(calls),
+        items=[MemberShape.of(each) for each in calls[after:end]],
+        next=end if end < len(calls) else None,
     )
 
 

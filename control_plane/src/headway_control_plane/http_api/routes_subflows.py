@@ -19,8 +19,9 @@ from headway_control_plane.http_api.routes_run_parts import (
     fence_of,
 )
 from headway_control_plane.http_api.routes_runs import missing_run
-from headway_control_plane.http_api.shapes_runs import TaskShape, TaskSums
+from headway_control_plane.http_api.shapes_runs import TaskSums
 from headway_control_plane.http_api.shapes_subflows import SubflowShape, SubflowsShape
+from headway_control_plane.http_api.shapes_tasks import TaskShape
 from headway_control_plane.projections import calls
 from headway_control_plane.projections.attempts import read_error
 from headway_control_plane.projections.call_view import find_subflow, read_call_result

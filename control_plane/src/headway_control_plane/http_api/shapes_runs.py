@@ -23,7 +23,7 @@ from headway_control_plane.projections.attempts import (
 )
 from headway_control_plane.projections.logs import LogLine
 from headway_control_plane.projections.run_view import RunView
-from headway_control_plane.projections.tasks import Task, TaskCounts
+from headway_control_plane.projections.tasks import TaskCounts
 
 
 class RunInput(Input):
@@ -306,60 +306,6 @@ class LateFactShape(Shape):
             occurred_at=fact.occurred_at,
             received_at=fact.received_at,
         )
-
-
-class RetryShape(Shape):
-    number: int = Field(serialization_alias="try")
-    at: Timestamp
-    delay_us: int
-    error_class: str
-
-
-class TaskShape(Shape):
-    """A call of a task or sub-flow."""
-
-    call: str
-    parent: str
-    kind: str
-    name: str
-    status: str
-    started_at: Timestamp
-    ended_at: Timestamp | None
-    tries: int
-    retries: list[RetryShape]
-    error_class: str
-    result: dict[str, Any] | None
-
-    @classmethod
-    def of(cls, task: Task) -> TaskShape:
-        return cls(
-            call=task.call.hex(),
-            parent=task.parent.hex(),
-            kind=task.kind,
-            name=task.name,
-            status=task.status,
-            started_at=task.started_at,
-            ended_at=task.ended_at,
-            tries=task.tries,
-            retries=[
-                RetryShape(
-                    number=retry.number,
-                    at=retry.at,
-                    delay_us=retry.delay_us,
-                    error_class=retry.error_class,
-                )
-                for retry in task.retries
-            ],
-            error_class=task.error_class,
-            result=task.result,
-        )
-
-
-class TasksShape(Shape):
-    attempt: int
-    counts: TaskSums
-    items: list[TaskShape]
-    next: int | None = Field(default=None, description="Goes into `after` for the rest.")
 
 
 class LineShape(Shape):

@@ -12,11 +12,10 @@ from headway_control_plane.http_api.shapes import Reference, Shape, Timestamp
 from headway_control_plane.http_api.shapes_runs import (
     ErrorShape,
     ResultShape,
-    RetryShape,
-    TaskShape,
     TaskSums,
     microseconds,
 )
+from headway_control_plane.http_api.shapes_tasks import RetryShape, TaskShape
 from headway_control_plane.projections.attempts import ErrorView, ResultView
 from headway_control_plane.projections.subflows import SubflowView
 from headway_control_plane.projections.tasks import Task, TaskCounts

@@ -37,7 +37,9 @@ WAITS_MAX = 1000  # of one suspended attempt
 OTHER_WAITS_MAX = 100  # of them for anything but runs: they carry what is asked
 _WAITS = frozenset({"sleep", "input", "event", "run"})
 _OF_CALLS = frozenset({"CallStarted", "CallRetrying", "CallEnded"})
-_DIGESTS = ("content_digest", "description_digest", "value_digest")
+_DIGESTS = ("content_digest", "description_digest", "value_digest", "run_name_digest")
+CALLS_MAX = 4096  # of one range
+_KEY_BYTES = 16
 _TYPE_NAME = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
 _OUTCOMES = {
     number: name.removeprefix("ATTEMPT_OUTCOME_").lower()
@@ -174,8 +176,24 @@ def _check_words(type_: str, message: Any) -> None:
     """What ends up in rows and their indexes."""
     if type_ in _OF_CALLS and max(len(message.call), len(message.parent)) > CALL_BYTES_MAX:
         raise Poison(f"a call's name has more than {CALL_BYTES_MAX} bytes")
+    if type_ == "CallsEnded":
+        _check_range(message)
     if type_ in OUTPUTS and (problem := output_problem(message)):
         raise Poison(problem)
+
+
+def _check_range(message: attempt_pb2.CallsEnded) -> None:
+    """Its arrays say something of the same calls; where timings are withheld they are empty."""
+    calls, odd = divmod(len(message.calls), _KEY_BYTES)
+    if odd or not 0 < (calls or message.count) <= CALLS_MAX:
+        raise Poison(f"a range is of 1 to {CALLS_MAX} calls, with keys of {_KEY_BYTES} bytes")
+    if message.kind not in (attempt_pb2.CALL_KIND_TASK, attempt_pb2.CALL_KIND_UNSPECIFIED):
+        raise Poison("a range is of calls of a task")
+    times = {len(message.started_deltas_us), len(message.durations_us)}
+    if times - {0} - {calls or message.count} or len(times) != 1:
+        raise Poison("a range does not say of each call when it began and how long it took")
+    if len(message.parent) > CALL_BYTES_MAX:
+        raise Poison(f"a call's name has more than {CALL_BYTES_MAX} bytes")
 
 
 def _take_blobs(taken: dict[bytes, bytes], message: Any, contents: Mapping[bytes, Blob]) -> None:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from headway_control_plane.db.pool import Connection
 from headway_control_plane.db.queries import load_queries
+from headway_control_plane.projections.packed_calls import packed_keys
 from headway_control_plane.projections.tasks import Task, TaskCounts, TaskPage, task_of
 
 SQL = load_queries("headway_control_plane.projections", "calls.sql")
@@ -133,9 +134,13 @@ async def look_within(
         {"ws": ws, "run": run, "fence": fence, "call": call, "limit": COUNTED + 1},
     )
     rows = await found.fetchall()
-    numbers = Counter(status for _, status in rows[:COUNTED])
+    numbers: Counter[str] = Counter()
+    keys: set[bytes] = set()
+    for key, status, calls, packed in rows[:COUNTED]:
+        numbers[status] += calls
+        keys.update([bytes(key)] if packed is None else packed_keys(packed))
     return Within(
-        frozenset(bytes(key) for key, _ in rows[:COUNTED]),
+        frozenset(keys),
         TaskCounts(fence, **numbers),
         capped=len(rows) > COUNTED,
     )

@@ -4,8 +4,8 @@
 -- name: find
 -- The calls of an attempt whose keys lie in a range: one, or two where the beginning of a key is not enough.
 SELECT t.call, t.parent, t.kind, t.name, t.status, t.first_offset, t.started_at, t.ended_at, t.tries, t.retries, t.error_class, t.error_text,
-       t.result
-FROM task_timeline t
+       t.result, t.calls, t.median_us, t.longest_us, named.bytes
+FROM task_timeline t LEFT JOIN payload named ON named.ws = t.ws AND named.digest = t.run_name
 WHERE t.ws = %(ws)s AND t.version = (SELECT version FROM projection_active WHERE projection = 'task_timeline')
   AND t.run = %(run)s AND t.fence = %(fence)s AND t.call BETWEEN %(first)s AND %(last)s
 LIMIT 2
@@ -22,8 +22,8 @@ LIMIT 1
 -- name: flows
 -- The sub-flows of an attempt, in the order in which the log first heard of them.
 SELECT t.call, t.parent, t.kind, t.name, t.status, t.first_offset, t.started_at, t.ended_at, t.tries, t.retries, t.error_class, t.error_text,
-       t.result
-FROM task_timeline t
+       t.result, t.calls, t.median_us, t.longest_us, named.bytes
+FROM task_timeline t LEFT JOIN payload named ON named.ws = t.ws AND named.digest = t.run_name
 WHERE t.ws = %(ws)s AND t.version = (SELECT version FROM projection_active WHERE projection = 'task_timeline')
   AND t.run = %(run)s AND t.fence = %(fence)s AND t.kind = 'flow' AND t.first_offset > %(after)s
   AND (%(statuses)s::text[] IS NULL OR t.status = ANY (%(statuses)s))
@@ -54,17 +54,18 @@ WITH RECURSIVE found AS (
     AND t.run = %(run)s AND t.fence = %(fence)s AND t.parent = found.call AND t.parent <> ''
 )
 SELECT t.call, t.parent, t.kind, t.name, t.status, t.first_offset, t.started_at, t.ended_at, t.tries, t.retries, t.error_class, t.error_text,
-       t.result
+       t.result, t.calls, t.median_us, t.longest_us, named.bytes
 FROM found
 JOIN task_timeline t ON t.ws = %(ws)s AND t.version = (SELECT version FROM projection_active WHERE projection = 'task_timeline')
   AND t.run = %(run)s AND t.fence = %(fence)s AND t.call = found.call
+LEFT JOIN payload named ON named.ws = t.ws AND named.digest = t.run_name
 WHERE found.call <> %(call)s AND t.first_offset > %(after)s AND (%(statuses)s::text[] IS NULL OR t.status = ANY (%(statuses)s))
   AND (%(name)s::text IS NULL OR t.name = %(name)s)
 ORDER BY t.first_offset
 LIMIT %(limit)s
 
 -- name: keys_within
--- The keys of the calls within a call, the outer ones first, up to a limit.
+-- The keys of the calls within a call, the outer ones first, up to a limit; of a range also what it holds.
 WITH RECURSIVE found AS (
   SELECT t.call, t.status
   FROM task_timeline t
@@ -76,4 +77,8 @@ WITH RECURSIVE found AS (
   JOIN task_timeline t ON t.ws = %(ws)s AND t.version = (SELECT version FROM projection_active WHERE projection = 'task_timeline')
     AND t.run = %(run)s AND t.fence = %(fence)s AND t.parent = found.call AND t.parent <> ''
 )
-SELECT found.call, found.status FROM found WHERE found.call <> %(call)s LIMIT %(limit)s
+SELECT found.call, found.status, t.calls, t.packed
+FROM found
+JOIN task_timeline t ON t.ws = %(ws)s AND t.version = (SELECT version FROM projection_active WHERE projection = 'task_timeline')
+  AND t.run = %(run)s AND t.fence = %(fence)s AND t.call = found.call
+WHERE found.call <> %(call)s LIMIT %(limit)s

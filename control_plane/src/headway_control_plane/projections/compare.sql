@@ -7,9 +7,11 @@ SELECT coalesce(a.run, b.run), coalesce(a.fence, b.fence), coalesce(a.call, b.ca
 FROM (SELECT * FROM task_timeline WHERE ws = %(ws)s AND version = %(left)s AND first_offset >= %(proved_from)s) a
 FULL JOIN (SELECT * FROM task_timeline WHERE ws = %(ws)s AND version = %(right)s AND first_offset >= %(proved_from)s) b
   ON a.run = b.run AND a.fence = b.fence AND a.call = b.call
-WHERE (a.parent, a.kind, a.name, a.status, a.first_offset, a.started_at, a.ended_at, a.tries, a.retries, a.error_class, a.error_text, a.result)
+WHERE (a.parent, a.kind, a.name, a.status, a.first_offset, a.started_at, a.ended_at, a.tries, a.retries, a.error_class, a.error_text, a.result,
+    a.calls, a.run_name, a.busy_us, a.median_us, a.longest_us, a.packed)
   IS DISTINCT FROM
-      (b.parent, b.kind, b.name, b.status, b.first_offset, b.started_at, b.ended_at, b.tries, b.retries, b.error_class, b.error_text, b.result)
+      (b.parent, b.kind, b.name, b.status, b.first_offset, b.started_at, b.ended_at, b.tries, b.retries, b.error_class, b.error_text, b.result,
+    b.calls, b.run_name, b.busy_us, b.median_us, b.longest_us, b.packed)
 ORDER BY 4
 LIMIT %(limit)s
 
@@ -18,7 +20,7 @@ LIMIT %(limit)s
 SELECT count(*),
        coalesce(sum(('x' || left(md5(concat_ws('|', run, fence, encode(call, 'hex'), encode(parent, 'hex'), kind, length(name), name, status,
          first_offset, extract(epoch FROM started_at), coalesce(extract(epoch FROM ended_at)::text, '-'), tries, retries, error_class,
-         encode(error_text, 'hex'), coalesce(result::text, '-'))), 15))::bit(60)::bigint), 0)::text
+         encode(error_text, 'hex'), coalesce(result::text, '-'), calls, encode(run_name, 'hex'), coalesce(busy_us, -1), coalesce(encode(packed, 'hex'), '-'))), 15))::bit(60)::bigint), 0)::text
 FROM task_timeline
 WHERE ws = %(ws)s AND version = %(version)s AND first_offset >= %(proved_from)s
 
@@ -58,10 +60,10 @@ SELECT coalesce(c.run, t.run), coalesce(c.fence, t.fence)
 FROM (SELECT run, fence, running, retrying, completed, failed, cancelled, skipped, interrupted
       FROM task_counts WHERE ws = %(ws)s AND version = %(version)s) c
 FULL JOIN (
-  SELECT run, fence, count(*) FILTER (WHERE status = 'running') AS running, count(*) FILTER (WHERE status = 'retrying') AS retrying,
-    count(*) FILTER (WHERE status = 'completed') AS completed, count(*) FILTER (WHERE status = 'failed') AS failed,
-    count(*) FILTER (WHERE status = 'cancelled') AS cancelled, count(*) FILTER (WHERE status = 'skipped') AS skipped,
-    count(*) FILTER (WHERE status = 'interrupted') AS interrupted
+  SELECT run, fence, coalesce(sum(calls) FILTER (WHERE status = 'running'), 0) AS running, coalesce(sum(calls) FILTER (WHERE status = 'retrying'), 0) AS retrying,
+    coalesce(sum(calls) FILTER (WHERE status = 'completed'), 0) AS completed, coalesce(sum(calls) FILTER (WHERE status = 'failed'), 0) AS failed,
+    coalesce(sum(calls) FILTER (WHERE status = 'cancelled'), 0) AS cancelled, coalesce(sum(calls) FILTER (WHERE status = 'skipped'), 0) AS skipped,
+    coalesce(sum(calls) FILTER (WHERE status = 'interrupted'), 0) AS interrupted
   FROM task_timeline WHERE ws = %(ws)s AND version = %(version)s GROUP BY run, fence) t
   ON c.run = t.run AND c.fence = t.fence
 WHERE (c.running, c.retrying, c.completed, c.failed, c.cancelled, c.skipped, c.interrupted)

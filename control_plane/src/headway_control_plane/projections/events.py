@@ -154,7 +154,7 @@ def _scalar(field: FieldDescriptor, value: Any) -> Any:
 
 
 _TELLING = (
-    "name", "outcome", "flow", "cause", "reason", "detail", "evidence", "fence", "tries", "error_class", "class",
+    "name", "outcome", "count", "flow", "cause", "reason", "detail", "evidence", "fence", "tries", "error_class", "class",
     "exit_code", "signal", "host", "agent_version", "slots", "due_at", "python", "sdk", "pid",
 )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from itertools import groupby
 from operator import itemgetter
@@ -22,6 +23,7 @@ from headway_control_plane.db.tables import deployment, run
 from headway_control_plane.domain.fork import CallFacts, Calls
 from headway_control_plane.domain.run.state import Fork
 from headway_control_plane.projections import checkpoints
+from headway_control_plane.projections.packed_calls import unpack
 from headway_control_plane.projections.reading import Reads, fetch
 
 PROJECTION = "task_timeline"
@@ -86,23 +88,27 @@ async def _calls(connection: Connection, ws: int, run_id: UUID) -> Calls:
     for each, cut, home in await found.fetchall():
         key = {"ws": ws, "run": each, "agent": home, "limit": left + 1}
         rows = await (await connection.execute(_SQL["calls"], key)).fetchall()
-        left -= len(rows)
+        left -= sum(row[_CALLS] for row in rows)
         if left < 0:
             raise TooLarge(
                 f"The run has more than {MOST_CALLS:,} calls, too many to say what would be executed.",
                 hint="Run it again from its beginning, with a part of the work as its parameters.",
             )
         for _, attempt in groupby(rows, key=itemgetter(0)):
-            calls.add(map(_facts, attempt))
+            calls.add(facts for row in attempt for facts in _facts(row))
         if (taken := load_fork(cut)) is not None:
             calls.cut(taken)
     return calls
 
 
-def _facts(row: Sequence[Any]) -> CallFacts:
-    _, call, parent, name, kind, status, began, ended, result = row
+_CALLS = 9  # the column
+
+
+def _facts(row: Sequence[Any]) -> list[CallFacts]:
+    """What a row says: of one call, or of each call of a range."""
+    _, call, parent, name, kind, status, began, ended, result, _, packed = row
     done = status in {"completed", "skipped"}
-    return CallFacts(
+    one = CallFacts(
         call=bytes(call),
         parent=bytes(parent),
         name=name,
@@ -113,6 +119,12 @@ def _facts(row: Sequence[Any]) -> CallFacts:
         began=began,
         ended=ended,
     )
+    if packed is None:
+        return [one]
+    return [
+        replace(one, call=call, began=began, ended=ended)
+        for call, began, ended in unpack(packed, one.began)
+    ]
 
 
 async def list_forks(connection: Connection, ws: int, run_id: UUID) -> list[tuple[UUID, Fork]]:

@@ -17,7 +17,8 @@ ORDER BY line.depth DESC
 
 -- name: calls
 -- The calls of a run, attempt by attempt; of the attempts of one agent, for no other has them in its journal.
-SELECT t.fence, t.call, t.parent, t.name, t.kind, t.status, t.started_at, t.ended_at, t.result
+SELECT t.fence, t.call, t.parent, t.name, t.kind, t.status, t.started_at, t.ended_at, t.result, t.calls,
+       t.packed
 FROM attempt
 JOIN task_timeline t ON t.ws = %(ws)s AND t.run = %(run)s AND t.fence = attempt.fence
   AND t.version = (SELECT version FROM projection_active WHERE projection = 'task_timeline')

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 from uuid import UUID
 
 from headway_api.event.v1 import attempt_pb2 as facts
@@ -19,6 +19,7 @@ from headway_control_plane.projections.read_model import BrokenEvent
 from headway_control_plane.projections.task_fold import (
     OPEN,
     Attempt,
+    CallFact,
     CallRow,
     Parsed,
     fold_fact,
@@ -54,13 +55,18 @@ class Wanted(NamedTuple):
     ended: set[UUID]
 
 
+def _is_flow(fact: CallFact) -> TypeGuard[facts.CallStarted | facts.CallRetrying | facts.CallEnded]:
+    """Whether a fact is of a sub-flow; ranges are of tasks."""
+    return not isinstance(fact, facts.CallsEnded) and fact.kind == facts.CALL_KIND_FLOW
+
+
 def wanted(parsed: Iterable[Parsed]) -> Wanted:
     """Say which rows a fold needs loaded."""
     needs = Wanted(set(), set())
     for item in parsed:
         if item.fact is None:
             needs.ended.add(item.attempt.run)
-        elif item.fact.kind == facts.CALL_KIND_FLOW:
+        elif _is_flow(item.fact):
             needs.keys.add(SubflowKey(item.attempt.run, item.fact.call))
     return needs
 
@@ -78,7 +84,7 @@ def fold(
         if item.fact is None:
             for key in by_run.get(run, ()):
                 _end(rows[key], fence, item.event)
-        elif item.fact.kind == facts.CALL_KIND_FLOW:
+        elif _is_flow(item.fact):
             key = SubflowKey(run, item.fact.call)
             if key not in rows:
                 if count.get(run, 0) >= LISTED_PER_RUN:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
 from headway_api.event.v1 import attempt_pb2 as facts
 from headway_control_plane.application.ports import Recorded
+from headway_control_plane.projections import packed_calls
+from headway_control_plane.projections.packed_calls import KEY_BYTES, LATEST_US, instant
 from headway_control_plane.projections.read_model import BrokenEvent
 
 KEPT_RETRIES = 20
 OPEN = frozenset({"running", "retrying"})
 STATUSES = ("running", "retrying", "completed", "failed", "cancelled", "skipped", "interrupted")
 
-_CALL_FACTS = frozenset({"CallStarted", "CallRetrying", "CallEnded"})
+_CALL_FACTS = frozenset({"CallStarted", "CallRetrying", "CallEnded", "CallsEnded"})
 # Each says that an attempt is over. A fact counts for its own stream's attempt, a run's event for the fence that it names.
 _ATTEMPT_ENDS = frozenset(
     {"AttemptExited", "RunRescheduled", "RunCompleted", "RunFailed", "RunCrashed", "RunCancelled"}
@@ -34,13 +36,10 @@ _KINDS: dict[int, str] = {
     facts.CALL_KIND_TASK: "task",
     facts.CALL_KIND_TRANSACTION: "transaction",
 }
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Facts come from agents, so their numbers are not trusted: years that no calendar knows must not stop a projection.
-_LATEST_US = int((datetime(9000, 1, 1, tzinfo=UTC) - _EPOCH) / timedelta(microseconds=1))
 _MOST_TRIES = 2**31 - 1
 _LONGEST_DELAY_US = int(timedelta(days=366) / timedelta(microseconds=1))
 
-CallFact = facts.CallStarted | facts.CallRetrying | facts.CallEnded
+CallFact = facts.CallStarted | facts.CallRetrying | facts.CallEnded | facts.CallsEnded
 
 
 class Attempt(NamedTuple):
@@ -69,7 +68,10 @@ class Retry:
 
 @dataclass(slots=True)
 class CallRow:
-    """A row of `task_timeline`. An empty parent, name or kind means that no fact named it yet, or that the pool withholds it."""
+    """A row of `task_timeline`. An empty parent, name or kind means that no fact named it yet, or that the pool withholds it.
+
+    A range of calls is one row, under the key of its first call.
+    """
 
     parent: bytes
     kind: str
@@ -83,6 +85,19 @@ class CallRow:
     error_class: str = ""
     error_text: bytes = b""
     result: dict[str, object] | None = None
+    calls: int = 1
+    run_name: bytes = b""
+    busy_us: int | None = None
+    median_us: int | None = None
+    longest_us: int | None = None
+    packed: bytes | None = None
+
+
+class Standing(NamedTuple):
+    """For how many calls a row stands, and in which status they are."""
+
+    status: str
+    calls: int
 
 
 class Wanted(NamedTuple):
@@ -134,7 +149,7 @@ def wanted(parsed: Iterable[Parsed]) -> Wanted:
         if item.fact is None:
             needs.ended.add(item.attempt)
         else:
-            needs.calls.add(Call(item.attempt, item.fact.call))
+            needs.calls.add(Call(item.attempt, _key(item.fact)))
     return needs
 
 
@@ -148,7 +163,7 @@ def fold(parsed: Sequence[Parsed], rows: dict[Call, CallRow]) -> None:
             for call in by_attempt.get(item.attempt, ()):
                 _interrupt(rows[call], item.event.occurred_at)
             continue
-        call = Call(item.attempt, item.fact.call)
+        call = Call(item.attempt, _key(item.fact))
         by_attempt.setdefault(item.attempt, set()).add(call)
         try:
             rows[call] = fold_fact(rows.get(call), item.event, item.fact)
@@ -172,6 +187,8 @@ def fold_fact(row: CallRow | None, event: Recorded, fact: CallFact) -> CallRow:
         row.kind = row.kind or _kind(fact.kind)
         row.name = row.name or _text(fact.name)
         row.first_offset = min(row.first_offset, event.cursor.offset)
+    if not isinstance(fact, facts.CallsEnded):
+        row.run_name = row.run_name or fact.run_name_digest
     match fact:
         case facts.CallStarted():
             row.started_at = min(row.started_at, event.occurred_at)
@@ -179,7 +196,19 @@ def fold_fact(row: CallRow | None, event: Recorded, fact: CallFact) -> CallRow:
             _retry(row, event, fact)
         case facts.CallEnded():
             _end(row, event, fact)
+        case facts.CallsEnded():
+            _end_range(row, event, fact)
     return row
+
+
+def _key(fact: CallFact) -> bytes:
+    """By what a fact's row is found."""
+    return fact.calls[:KEY_BYTES] if isinstance(fact, facts.CallsEnded) else fact.call
+
+
+def standing(row: CallRow) -> Standing:
+    """Return what a row counts for."""
+    return Standing(row.status, row.calls)
 
 
 def _retry(row: CallRow, event: Recorded, fact: facts.CallRetrying) -> None:
@@ -196,8 +225,8 @@ def _retry(row: CallRow, event: Recorded, fact: facts.CallRetrying) -> None:
 
 def _end(row: CallRow, event: Recorded, fact: facts.CallEnded) -> None:
     row.status = _OUTCOMES.get(fact.outcome, "failed")
-    if 0 < fact.started_at_us < _LATEST_US:
-        row.started_at = _EPOCH + timedelta(microseconds=fact.started_at_us)
+    if 0 < fact.started_at_us < LATEST_US:
+        row.started_at = instant(fact.started_at_us)
     row.ended_at = event.occurred_at
     row.tries = fact.tries
     row.error_class = _text(fact.error.error_class)
@@ -205,6 +234,18 @@ def _end(row: CallRow, event: Recorded, fact: facts.CallEnded) -> None:
     row.result = _result(fact.result) if fact.HasField("result") else None
     if row.result is not None and fact.cause in SKIP_CAUSES:
         row.result["from"] = fact.cause
+
+
+def _end_range(row: CallRow, event: Recorded, fact: facts.CallsEnded) -> None:
+    row.status = _OUTCOMES.get(fact.outcome, "failed")
+    row.calls = packed_calls.size(fact)
+    row.ended_at = event.occurred_at
+    row.result = _result(facts.Result(codec=fact.codec, size_bytes=fact.size_bytes))
+    row.packed = packed_calls.pack(fact)
+    told = packed_calls.spread(fact)
+    if told is not None:
+        row.started_at, row.ended_at = instant(told.started_us), instant(told.ended_us)
+        row.busy_us, row.median_us, row.longest_us = told.busy_us, told.median_us, told.longest_us
 
 
 def _interrupt(row: CallRow, at: datetime) -> None:
@@ -233,16 +274,16 @@ def _result(result: facts.Result) -> dict[str, object]:
 
 
 def count_changes(
-    before: Mapping[Call, str], after: Mapping[Call, CallRow]
+    before: Mapping[Call, Standing], after: Mapping[Call, CallRow]
 ) -> dict[Attempt, dict[str, int]]:
     """Return by how much each attempt's number of calls in a status has changed."""
     changes: dict[Attempt, dict[str, int]] = {}
     for call, row in after.items():
-        old = before.get(call)
-        if old == row.status:
+        old, new = before.get(call), standing(row)
+        if old == new:
             continue
         change = changes.setdefault(call.attempt, dict.fromkeys(STATUSES, 0))
-        change[row.status] += 1
+        change[new.status] += new.calls
         if old is not None:
-            change[old] -= 1
+            change[old.status] -= old.calls
     return changes

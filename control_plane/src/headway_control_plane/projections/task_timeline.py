@@ -20,6 +20,7 @@ from headway_control_plane.projections.task_fold import (
     count_changes,
     fold,
     parse,
+    standing,
     wanted,
 )
 
@@ -41,7 +42,7 @@ class TaskTimeline:
         if not parsed:
             return
         rows = await _load(connection, ws, version, wanted(parsed))
-        before = {call: row.status for call, row in rows.items()}
+        before = {call: standing(row) for call, row in rows.items()}
         fold(parsed, rows)
         if rows:
             await _store(connection, ws, version, rows)
@@ -111,12 +112,19 @@ def _to_json(call: Call, row: CallRow) -> dict[str, Any]:
         "error_class": row.error_class,
         "error_text": _hex(row.error_text),
         "result": row.result,
+        "calls": row.calls,
+        "run_name": _hex(row.run_name),
+        "busy_us": row.busy_us,
+        "median_us": row.median_us,
+        "longest_us": row.longest_us,
+        "packed": None if row.packed is None else _hex(row.packed),
     }
 
 
 def _from_row(row: Row) -> tuple[Call, CallRow]:
     run, fence, call, parent, kind, name, status, first_offset, started, ended, *rest = row
-    tries, retries, error_class, error_text, result = rest
+    tries, retries, error_class, error_text, result, calls, run_name, *spread = rest
+    busy_us, median_us, longest_us, packed = spread
     return Call(Attempt(run, fence), call), CallRow(
         parent=parent,
         kind=kind,
@@ -130,6 +138,12 @@ def _from_row(row: Row) -> tuple[Call, CallRow]:
         error_class=error_class,
         error_text=error_text,
         result=result,
+        calls=calls,
+        run_name=run_name,
+        busy_us=busy_us,
+        median_us=median_us,
+        longest_us=longest_us,
+        packed=packed,
     )
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from headway_control_plane.application.json_values import read_foreign
 from headway_control_plane.db.pool import Connection, Row
 from headway_control_plane.db.queries import load_queries
+from headway_control_plane.projections import packed_calls
+from headway_control_plane.projections.packed_calls import Member
 from headway_control_plane.projections.task_fold import Retry
 from headway_control_plane.projections.task_timeline import retry_from_json
 
@@ -48,7 +51,9 @@ class TaskCounts:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One call. An empty name is one that the pool withholds."""
+    """One call, or a range of calls that completed: `calls` many, under the key of the first one; of one call, what they
+    took is None. An empty name is one that the pool withholds; `run_name` is the call's own.
+    """
 
     call: bytes
     parent: bytes
@@ -63,6 +68,19 @@ class Task:
     error_class: str
     error_text: bytes  # digest
     result: dict[str, Any] | None
+    calls: int = 1
+    median: timedelta | None = None
+    longest: timedelta | None = None
+    run_name: str = ""
+
+    @property
+    def title(self) -> str:
+        """What it is called: by its own name where it has one."""
+        return self.run_name or self.name
+
+    @property
+    def is_range(self) -> bool:
+        return self.calls > 1
 
     @property
     def skipped_for(self) -> str:
@@ -159,6 +177,46 @@ async def page(
     return TaskPage(items[:limit], items[limit - 1].first_offset if more else None)
 
 
+async def members(
+    connection: Connection, ws: int, run: UUID, fence: int, ranges: Sequence[bytes]
+) -> dict[bytes, list[Member]]:
+    """Return the calls of these ranges, in the order in which they ended; what is no range is absent."""
+    if not ranges:
+        return {}
+    found = await connection.execute(
+        SQL["packed"], {"ws": ws, "run": run, "fence": fence, "calls": list(ranges)}
+    )
+    return {
+        bytes(call): list(packed_calls.unpack(packed, began))
+        for call, packed, began in await found.fetchall()
+    }
+
+
+async def whole(
+    connection: Connection, ws: int, run: UUID, fence: int, found: Sequence[Task]
+) -> list[Task]:
+    """Return these with each call of the ranges among them as one of its own."""
+    ranges = [task.call for task in found if task.is_range]
+    return expand(found, await members(connection, ws, run, fence, ranges))
+
+
+def expand(tasks: Iterable[Task], members: Mapping[bytes, Sequence[Member]]) -> list[Task]:
+    """Return the tasks with each call of these ranges as one of its own. What they returned is known in sum alone."""
+    expanded: list[Task] = []
+    for task in tasks:
+        if task.call not in members:
+            expanded.append(task)
+            continue
+        expanded += [
+            replace(
+                task, call=each.call, started_at=each.started_at, ended_at=each.ended_at,
+                calls=1, median=None, longest=None, result=None,
+            )
+            for each in members[task.call]
+        ]  # fmt: skip
+    return expanded
+
+
 async def groups(
     connection: Connection,
     ws: int,
@@ -215,5 +273,37 @@ async def bins(
 
 def task_of(row: Row) -> Task:
     """Read a row of the columns that every query of calls names."""
-    head, retries, tail = row[:9], row[9], row[10:]
-    return Task(*head, tuple(map(retry_from_json, retries)), *tail)  # type: ignore[call-arg] # 9 + 1 + 3
+    call, parent, kind, name, status, first_offset, started_at, ended_at, tries, *rest = row
+    retries, error_class, error_text, result, calls, median_us, longest_us, named = rest
+    return Task(
+        call=call,
+        parent=parent,
+        kind=kind,
+        name=name,
+        status=status,
+        first_offset=first_offset,
+        started_at=started_at,
+        ended_at=ended_at,
+        tries=tries,
+        retries=tuple(map(retry_from_json, retries)),
+        error_class=error_class,
+        error_text=error_text,
+        result=result,
+        calls=calls,
+        median=_microseconds(median_us),
+        longest=_microseconds(longest_us),
+        run_name=_run_name(named),
+    )
+
+
+def _microseconds(number: int | None) -> timedelta | None:
+    return None if number is None else timedelta(microseconds=number)
+
+
+def _run_name(content: bytes | None) -> str:
+    """Agents write it: what is no text counts as none."""
+    try:
+        name = read_foreign(content) if content else ""
+    except ValueError:
+        return ""
+    return name if isinstance(name, str) else ""

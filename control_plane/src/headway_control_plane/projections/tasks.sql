@@ -11,8 +11,8 @@ ORDER BY c.run, c.fence DESC
 -- name: page
 -- Calls of one attempt in the order in which the log first heard of them.
 SELECT t.call, t.parent, t.kind, t.name, t.status, t.first_offset, t.started_at, t.ended_at, t.tries, t.retries, t.error_class, t.error_text,
-       t.result
-FROM task_timeline t
+       t.result, t.calls, t.median_us, t.longest_us, named.bytes
+FROM task_timeline t LEFT JOIN payload named ON named.ws = t.ws AND named.digest = t.run_name
 WHERE t.ws = %(ws)s AND t.version = (SELECT version FROM projection_active WHERE projection = 'task_timeline')
   AND t.run = %(run)s AND t.fence = %(fence)s AND t.first_offset > %(after)s
 ORDER BY t.first_offset
@@ -21,8 +21,8 @@ LIMIT %(limit)s
 -- name: page_by_status
 -- The same, of some statuses.
 SELECT t.call, t.parent, t.kind, t.name, t.status, t.first_offset, t.started_at, t.ended_at, t.tries, t.retries, t.error_class, t.error_text,
-       t.result
-FROM task_timeline t
+       t.result, t.calls, t.median_us, t.longest_us, named.bytes
+FROM task_timeline t LEFT JOIN payload named ON named.ws = t.ws AND named.digest = t.run_name
 WHERE t.ws = %(ws)s AND t.version = (SELECT version FROM projection_active WHERE projection = 'task_timeline')
   AND t.run = %(run)s AND t.fence = %(fence)s AND t.first_offset > %(after)s AND t.status = ANY (%(statuses)s)
 ORDER BY t.first_offset
@@ -31,40 +31,61 @@ LIMIT %(limit)s
 -- name: page_by_name
 -- The same, of the calls of one name.
 SELECT t.call, t.parent, t.kind, t.name, t.status, t.first_offset, t.started_at, t.ended_at, t.tries, t.retries, t.error_class, t.error_text,
-       t.result
-FROM task_timeline t
+       t.result, t.calls, t.median_us, t.longest_us, named.bytes
+FROM task_timeline t LEFT JOIN payload named ON named.ws = t.ws AND named.digest = t.run_name
 WHERE t.ws = %(ws)s AND t.version = (SELECT version FROM projection_active WHERE projection = 'task_timeline')
   AND t.run = %(run)s AND t.fence = %(fence)s AND t.first_offset > %(after)s AND t.name = %(name)s
   AND (%(statuses)s::text[] IS NULL OR t.status = ANY (%(statuses)s))
 ORDER BY t.first_offset
 LIMIT %(limit)s
 
--- name: groups
--- Calls with the same parent and name as one line each, the first groups first, with their sums.
-SELECT t.parent, t.kind, t.name, count(*), count(*) FILTER (WHERE t.status IN ('running', 'retrying')),
-       count(*) FILTER (WHERE t.status = 'completed'), count(*) FILTER (WHERE t.status = 'failed'),
-       count(*) FILTER (WHERE t.status = 'cancelled'), count(*) FILTER (WHERE t.status = 'skipped'),
-       count(*) FILTER (WHERE t.status = 'interrupted'),
-       count(*) FILTER (WHERE t.retries <> '[]'), min(t.started_at), max(coalesce(t.ended_at, %(now)s)),
-       percentile_disc(0.5) WITHIN GROUP (ORDER BY t.ended_at - t.started_at), max(t.ended_at - t.started_at), count(*) OVER ()
+-- name: packed
+-- Of these ranges: what tells their calls apart, and when they were told of.
+SELECT t.call, t.packed, t.started_at
 FROM task_timeline t
 WHERE t.ws = %(ws)s AND t.version = (SELECT version FROM projection_active WHERE projection = 'task_timeline')
-  AND t.run = %(run)s AND t.fence = %(fence)s AND (%(parent)s::bytea IS NULL OR t.parent = %(parent)s)
-GROUP BY t.parent, t.kind, t.name
-ORDER BY min(t.first_offset)
+  AND t.run = %(run)s AND t.fence = %(fence)s AND t.call = ANY (%(calls)s) AND t.packed IS NOT NULL
+
+-- name: groups
+-- Calls with the same parent and name as one line each, the first groups first, with their sums. A range counts for its calls; of what they took
+-- its median stands for each.
+WITH took AS (
+  SELECT t.parent, t.kind, t.name, t.status, t.first_offset, t.started_at, t.ended_at, t.calls, t.retries <> '[]' AS retried,
+         coalesce(t.median_us * interval '1 microsecond', t.ended_at - t.started_at) AS took,
+         coalesce(t.longest_us * interval '1 microsecond', t.ended_at - t.started_at) AS longest
+  FROM task_timeline t
+  WHERE t.ws = %(ws)s AND t.version = (SELECT version FROM projection_active WHERE projection = 'task_timeline')
+    AND t.run = %(run)s AND t.fence = %(fence)s AND (%(parent)s::bytea IS NULL OR t.parent = %(parent)s)
+), ranked AS (
+  SELECT took.*, sum(calls) FILTER (WHERE took IS NOT NULL) OVER (PARTITION BY parent, kind, name ORDER BY took) AS upto,
+         sum(calls) FILTER (WHERE took IS NOT NULL) OVER (PARTITION BY parent, kind, name) AS timed
+  FROM took
+)
+SELECT parent, kind, name, sum(calls), coalesce(sum(calls) FILTER (WHERE status IN ('running', 'retrying')), 0),
+       coalesce(sum(calls) FILTER (WHERE status = 'completed'), 0), coalesce(sum(calls) FILTER (WHERE status = 'failed'), 0),
+       coalesce(sum(calls) FILTER (WHERE status = 'cancelled'), 0), coalesce(sum(calls) FILTER (WHERE status = 'skipped'), 0),
+       coalesce(sum(calls) FILTER (WHERE status = 'interrupted'), 0),
+       count(*) FILTER (WHERE retried), min(started_at), max(coalesce(ended_at, %(now)s)),
+       min(took) FILTER (WHERE upto * 2 >= timed), max(longest), count(*) OVER ()
+FROM ranked
+GROUP BY parent, kind, name
+ORDER BY min(first_offset)
 LIMIT %(limit)s
 
 -- name: bins
--- For each of these groups: in which column of the picture how many calls began, ended and failed.
+-- For each of these groups: in which column of the picture how many calls began, ended and failed. A range counts from its beginning to its end for
+-- as many calls as ran at once in it, on average.
 WITH shown AS (
-  SELECT g.lane, t.started_at, t.ended_at, t.status
+  SELECT g.lane, t.started_at, t.ended_at, t.status,
+         CASE WHEN t.busy_us IS NULL THEN t.calls ELSE least(t.calls, greatest(1, round(
+           t.busy_us / greatest(extract(epoch FROM t.ended_at - t.started_at) * 1000000, 1))))::integer END AS at_once
   FROM unnest(%(parents)s::bytea[], %(kinds)s::text[], %(names)s::text[]) WITH ORDINALITY AS g (parent, kind, name, lane)
   JOIN task_timeline t ON t.ws = %(ws)s AND t.version = (SELECT version FROM projection_active WHERE projection = 'task_timeline')
     AND t.run = %(run)s AND t.fence = %(fence)s AND t.parent = g.parent AND t.kind = g.kind AND t.name = g.name
 ), edges AS (
-  SELECT lane, started_at AS at, 1 AS began, 0 AS ended, 0 AS failed FROM shown
+  SELECT lane, started_at AS at, at_once AS began, 0 AS ended, 0 AS failed FROM shown
   UNION ALL
-  SELECT lane, ended_at, 0, 1, (status = 'failed')::integer FROM shown WHERE ended_at IS NOT NULL
+  SELECT lane, ended_at, 0, at_once, (status = 'failed')::integer FROM shown WHERE ended_at IS NOT NULL
 )
 SELECT lane::integer - 1,
        least(greatest(width_bucket(extract(epoch FROM at - %(start)s::timestamptz), 0, %(seconds)s, %(columns)s) - 1, 0), %(columns)s - 1),

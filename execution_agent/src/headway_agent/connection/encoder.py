@@ -20,8 +20,11 @@ from headway_agent.connection.fields import (
     Getter,
     call_of,
     choice_of,
+    count,
     digest_of,
     integer_of,
+    integers_of,
+    keys_of,
     text_of,
     word_of,
 )
@@ -152,6 +155,21 @@ FACTS: Mapping[str, tuple[type[Message], Mapping[str, Getter]]] = {
             "cause": _SKIP_CAUSE,
         },
     ),
+    "calls.ended": (
+        facts.CallsEnded,
+        {
+            "parent": call_of("parent"),
+            "kind": _KIND,
+            "name": text_of("name"),
+            "outcome": _CALL_OUTCOME,
+            "calls": keys_of("calls"),
+            "started_deltas_us": integers_of("started_deltas_us"),
+            "durations_us": integers_of("durations_us"),
+            "codec": word_of("codec"),
+            "size_bytes": integer_of("size"),
+            "count": count,
+        },
+    ),
     **OUTPUTS,
     **WISHES,
     "attempt.ended": (facts.AttemptEnded, {"outcome": _ATTEMPT_OUTCOME}),
@@ -185,8 +203,24 @@ WAIT: Mapping[str, Getter] = {
     "since_us": integer_of("since_us"),
 }
 MOST_WAITS = 1000
-_KNOWN = re.compile(r"(?:attempt|call|artifact|metrics|event|run)\.[a-z_]{1,32}")
+_KNOWN = re.compile(r"(?:attempt|calls?|artifact|metrics|event|run)\.[a-z_]{1,32}")
 _NESTED = ("error", "result")
+
+
+def _run_name(frame: Frame) -> bytes | None:
+    """The name that a call was given of its own."""
+    name = text_of("run_name")(frame)
+    return json.dumps(name).encode() if name else None
+
+
+_CONTENTS: Mapping[str, Mapping[str, Getter]] = {
+    **CONTENTS,
+    **WISHED,
+    **{
+        kind: {"run_name_digest": _run_name}
+        for kind in ("call.started", "call.retrying", "call.ended")
+    },
+}
 # What attempt.exited repeats of attempt.ended.
 _REPEATED = (*_NESTED, "waits")
 
@@ -207,7 +241,7 @@ class Encoder:
         self._preview = _permitted(facts.Result, "preview_digest", permits)
         self._contents = {
             kind: _compile(FACTS[kind][0], contents, permits)
-            for kind, contents in {**CONTENTS, **WISHED}.items()
+            for kind, contents in _CONTENTS.items()
         }
         self._types = {
             name: (
@@ -226,8 +260,8 @@ class Encoder:
             return self.dropped(content, "the frame can't be read")
         kind = frame.get("type")
         known = self._types.get(kind) if type(kind) is str else None
-        if known is None:
-            return self.dropped(content, "this agent does not know the frame's type")
+        if known is None or (kind == "calls.ended" and count(frame) is None):
+            return self.dropped(content, _UNKNOWN if known is None else _NO_CALLS)
         if ended is not None and kind == "attempt.exited":
             earlier = _load(ended) or {}
             frame = {**{part: earlier[part] for part in _REPEATED if part in earlier}, **frame}
@@ -305,6 +339,8 @@ class Encoder:
         return message
 
 
+_UNKNOWN = "this agent does not know the frame's type"
+_NO_CALLS = "it does not say which calls it is about"
 _UNREADABLE = ("the frame can't be read",)
 
 

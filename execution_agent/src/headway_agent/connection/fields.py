@@ -69,3 +69,39 @@ def choice_of(name: str, choices: Mapping[str, Any]) -> Getter:
         return choices.get(value) if type(value) is str else None
 
     return get
+
+
+KEY_BYTES = 16
+_INT64 = 1 << 63
+_KEYS = re.compile(r"(?:[0-9a-f]{32}){1,4096}")
+
+
+def keys_of(name: str) -> Getter:
+    """Many keys, each of 32 hex digits, in one text."""
+
+    def get(frame: Frame) -> bytes | None:
+        value = frame.get(name)
+        return bytes.fromhex(value) if type(value) is str and _KEYS.fullmatch(value) else None
+
+    return get
+
+
+_calls = keys_of("calls")
+
+
+def count(frame: Frame) -> int | None:
+    """How many calls a range has; None where its keys can't be read."""
+    found = _calls(frame)
+    return None if found is None else len(found) // KEY_BYTES
+
+
+def integers_of(name: str) -> Getter:
+    """As many numbers as there are calls; none where one of them is no number."""
+
+    def get(frame: Frame) -> list[int] | None:
+        values = frame.get(name)
+        if type(values) is not list or len(values) != count(frame):
+            return None
+        return values if all(type(v) is int and -_INT64 <= v < _INT64 for v in values) else None
+
+    return get

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from headway_agent.runner import secrets
 from headway_agent.runner.api import Ancestor, Answer, Assignment, AttemptKey
 from headway_agent.runner.environments import Environment, Refused
-from headway_agent.runner.template import PROTOCOL
+from headway_agent.runner.template import PROTOCOL_MIN
+from headway_agent.spool.frames import protocol_of
 
 _FIELDS = frozenset(field.name for field in fields(Assignment))
 MARKER = "HEADWAY_ATTEMPT"
@@ -44,6 +45,13 @@ class Journal(NamedTuple):
     logs: list[Path]
     cuts: list[dict[str, Any]]
 
+    @property
+    def protocol(self) -> int:
+        """What an SDK must speak to understand all of it. One that is too old refuses the start, instead of executing
+        again what it cannot read.
+        """
+        return max([PROTOCOL_MIN, *map(protocol_of, self.logs)])
+
 
 class JournalMissing(Refused):
     """The run goes on with what it did before, and that is not there."""
@@ -71,7 +79,8 @@ def content(
     kept = secret_variables or {}
     env = {name: value for name, value in env.items() if name not in kept}
     return {
-        "protocol": PROTOCOL,
+        "protocol": journal.protocol,
+        "ranges": True,
         "run": run,
         "fence": fence,
         "run_name": assignment.run_name,

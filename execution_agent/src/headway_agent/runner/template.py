@@ -15,7 +15,7 @@ from headway_agent.runner.framing import pack, receive
 from headway_agent.runner.processes import ProcessId
 from headway_agent.runner.secrets import PREFIX as SECRET_PREFIX
 
-PROTOCOL = 1
+PROTOCOL = 2
 PROTOCOL_MIN = 1
 READY_WITHIN = 60.0
 SPAWN_WITHIN = 60.0

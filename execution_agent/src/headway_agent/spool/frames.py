@@ -23,6 +23,7 @@ _CHUNK = 1 << 20
 AT_HAND = 1 << 16
 """Bytes of a file that was just written, hence in memory: they are read within an event loop's turn."""
 _MARK_EVERY = 256
+_MARK_EVERY_BYTES = 256 << 10
 
 
 class Record(NamedTuple):
@@ -65,7 +66,8 @@ class Marks:
         if number <= self.last:
             return
         self.last, self.end = number, end
-        if number - self._numbers[-1] >= _MARK_EVERY:
+        far = end - self._ends[-1] >= _MARK_EVERY_BYTES
+        if far or number - self._numbers[-1] >= _MARK_EVERY:
             self._numbers.append(number)
             self._ends.append(end)
 
@@ -233,6 +235,17 @@ class LineLog:
                 self._marks.passed(number, offset)
                 if number > after_line:
                     yield number, line[:-1]
+
+
+def protocol_of(path: Path) -> int:
+    """What the supervisor that wrote this frames.log said that its readers must know; 1 where nothing is said."""
+    try:
+        with path.open("rb") as file:
+            first = next(decode_records(file.read(AT_HAND), 0, 1), None)
+    except FileNotFoundError:
+        return 1
+    said = _decode(first.raw).get("protocol") if first is not None else None
+    return said if type(said) is int and said > 0 else 1
 
 
 class WriterAlive(Exception):

@@ -249,10 +249,13 @@ class CallStarted(google.protobuf.message.Message):
     PARENT_FIELD_NUMBER: builtins.int
     KIND_FIELD_NUMBER: builtins.int
     NAME_FIELD_NUMBER: builtins.int
+    RUN_NAME_DIGEST_FIELD_NUMBER: builtins.int
     call: builtins.bytes
     parent: builtins.bytes
     kind: global___CallKind.ValueType
     name: builtins.str
+    run_name_digest: builtins.bytes
+    """SHA-256 of the name that this one call was given, which lies beside the event; empty without one, or when withheld."""
     def __init__(
         self,
         *,
@@ -260,8 +263,9 @@ class CallStarted(google.protobuf.message.Message):
         parent: builtins.bytes = ...,
         kind: global___CallKind.ValueType = ...,
         name: builtins.str = ...,
+        run_name_digest: builtins.bytes = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["call", b"call", "kind", b"kind", "name", b"name", "parent", b"parent"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["call", b"call", "kind", b"kind", "name", b"name", "parent", b"parent", "run_name_digest", b"run_name_digest"]) -> None: ...
 
 global___CallStarted = CallStarted
 
@@ -278,11 +282,14 @@ class CallRetrying(google.protobuf.message.Message):
     TRY_FIELD_NUMBER: builtins.int
     ERROR_FIELD_NUMBER: builtins.int
     DELAY_US_FIELD_NUMBER: builtins.int
+    RUN_NAME_DIGEST_FIELD_NUMBER: builtins.int
     call: builtins.bytes
     parent: builtins.bytes
     kind: global___CallKind.ValueType
     name: builtins.str
     delay_us: builtins.int
+    run_name_digest: builtins.bytes
+    """As in CallStarted."""
     @property
     def error(self) -> global___Error: ...
     def __init__(
@@ -294,9 +301,10 @@ class CallRetrying(google.protobuf.message.Message):
         name: builtins.str = ...,
         error: global___Error | None = ...,
         delay_us: builtins.int = ...,
+        run_name_digest: builtins.bytes = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["error", b"error"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["call", b"call", "delay_us", b"delay_us", "error", b"error", "kind", b"kind", "name", b"name", "parent", b"parent", "try", b"try"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["call", b"call", "delay_us", b"delay_us", "error", b"error", "kind", b"kind", "name", b"name", "parent", b"parent", "run_name_digest", b"run_name_digest", "try", b"try"]) -> None: ...
 
 global___CallRetrying = CallRetrying
 
@@ -316,6 +324,7 @@ class CallEnded(google.protobuf.message.Message):
     RESULT_FIELD_NUMBER: builtins.int
     ERROR_FIELD_NUMBER: builtins.int
     CAUSE_FIELD_NUMBER: builtins.int
+    RUN_NAME_DIGEST_FIELD_NUMBER: builtins.int
     call: builtins.bytes
     parent: builtins.bytes
     kind: global___CallKind.ValueType
@@ -326,6 +335,8 @@ class CallEnded(google.protobuf.message.Message):
     """0 for a skipped call."""
     cause: builtins.str
     """Why a call was skipped: '' (an earlier attempt completed it), 'cached' (another run, or another call, made its result), 'target' (what it makes is there)."""
+    run_name_digest: builtins.bytes
+    """As in CallStarted."""
     @property
     def result(self) -> global___Result: ...
     @property
@@ -343,11 +354,65 @@ class CallEnded(google.protobuf.message.Message):
         result: global___Result | None = ...,
         error: global___Error | None = ...,
         cause: builtins.str = ...,
+        run_name_digest: builtins.bytes = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["error", b"error", "result", b"result"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["call", b"call", "cause", b"cause", "error", b"error", "kind", b"kind", "name", b"name", "outcome", b"outcome", "parent", b"parent", "result", b"result", "started_at_us", b"started_at_us", "tries", b"tries"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["call", b"call", "cause", b"cause", "error", b"error", "kind", b"kind", "name", b"name", "outcome", b"outcome", "parent", b"parent", "result", b"result", "run_name_digest", b"run_name_digest", "started_at_us", b"started_at_us", "tries", b"tries"]) -> None: ...
 
 global___CallEnded = CallEnded
+
+@typing.final
+class CallsEnded(google.protobuf.message.Message):
+    """A range: many calls of one name of which nothing else is to be told. Each completed at its first try or was skipped, contained no
+    call, and has no other fact. The arrays have one number a call, in the order of `calls`; without timings they are empty.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    OUTCOME_FIELD_NUMBER: builtins.int
+    CALLS_FIELD_NUMBER: builtins.int
+    STARTED_DELTAS_US_FIELD_NUMBER: builtins.int
+    DURATIONS_US_FIELD_NUMBER: builtins.int
+    CODEC_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    parent: builtins.bytes
+    kind: global___CallKind.ValueType
+    name: builtins.str
+    outcome: global___CallOutcome.ValueType
+    calls: builtins.bytes
+    """The keys, 16 bytes each."""
+    codec: builtins.str
+    """Of all results. `none`: the values could not be kept, so that a later attempt executes these calls again."""
+    size_bytes: builtins.int
+    count: builtins.int
+    """How many calls: for whoever may not see the keys."""
+    @property
+    def started_deltas_us(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """When each began: the first since 1970, the others since the one before them."""
+
+    @property
+    def durations_us(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        parent: builtins.bytes = ...,
+        kind: global___CallKind.ValueType = ...,
+        name: builtins.str = ...,
+        outcome: global___CallOutcome.ValueType = ...,
+        calls: builtins.bytes = ...,
+        started_deltas_us: collections.abc.Iterable[builtins.int] | None = ...,
+        durations_us: collections.abc.Iterable[builtins.int] | None = ...,
+        codec: builtins.str = ...,
+        size_bytes: builtins.int = ...,
+        count: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["calls", b"calls", "codec", b"codec", "count", b"count", "durations_us", b"durations_us", "kind", b"kind", "name", b"name", "outcome", b"outcome", "parent", b"parent", "size_bytes", b"size_bytes", "started_deltas_us", b"started_deltas_us"]) -> None: ...
+
+global___CallsEnded = CallsEnded
 
 @typing.final
 class AttemptEnded(google.protobuf.message.Message):

@@ -37,11 +37,11 @@ class Client:
     def delete(self, path: str, **query: Any) -> Any:
         return self._send("DELETE", path, params=_clean(query))
 
-    def pages(self, path: str, most: int, **query: Any) -> Iterator[Json]:
-        """Yield items of a keyset-paged list, at most so many."""
-        cursor: str | None = None
+    def pages(self, path: str, most: int, *, place: str = "cursor", **query: Any) -> Iterator[Json]:
+        """Yield items of a keyset-paged list, at most so many; `place` is the parameter that says where to go on."""
+        cursor: str | int | None = None
         while most > 0:
-            page = self.get(path, cursor=cursor, limit=min(most, 200), **query)
+            page = self.get(path, **{place: cursor}, limit=min(most, 200), **query)
             yield from page["items"][:most]
             most -= len(page["items"])
             cursor = page["next"]

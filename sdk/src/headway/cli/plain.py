@@ -106,6 +106,11 @@ class Narrator:
                 self._ended[name] += 1
                 self._failed += data.get("outcome") == "failed"
                 self._newest = name
+            case "CallsEnded":
+                # A range: many calls that nothing was told of before.
+                self._begun[name] += data.get("count", 0)
+                self._ended[name] += data.get("count", 0)
+                self._newest = name
             case _:
                 pass  # says nothing of calls
 

@@ -11,7 +11,7 @@ from typing import Any
 from headway.runtime import clock, processes
 from headway.runtime.flow_process import FlowProcess
 from headway.runtime.frames_log import Writer, encode_frame, sync_directory
-from headway.runtime.start import PROTOCOL, Faults
+from headway.runtime.start import PROTOCOL, PROTOCOL_MIN, Faults, ranges
 from headway.runtime.store import Store, Wake
 
 LOST = 70
@@ -29,7 +29,7 @@ def announce(start: dict[str, Any], writer: Writer, sdk: str, fault: Faults) -> 
         "pid": pid,
         "start_time": processes.start_time(pid),
         "boot_id": processes.boot_id(),
-        "protocol": PROTOCOL,
+        "protocol": PROTOCOL if ranges(start) else PROTOCOL_MIN,
         "sdk": sdk,
     }
     writer.append([encode_frame(starting)])

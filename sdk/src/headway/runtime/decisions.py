@@ -31,6 +31,10 @@ class HeldStarts:
         # The beginning or the end of the attempt: whatever was held comes before it.
         return [*self.release_all(), raw]
 
+    def holds(self, call: str) -> bool:
+        """Whether nothing was told of the call yet, nor of any call in it."""
+        return call in self._held
+
     def due(self, now: float) -> list[bytes]:
         """The starts whose calls did not end in time."""
         out: list[bytes] = []

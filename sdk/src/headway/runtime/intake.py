@@ -8,6 +8,7 @@ from headway.runtime import clock
 from headway.runtime.decisions import HeldStarts
 from headway.runtime.framing import parse
 from headway.runtime.output import cut_text
+from headway.runtime.ranges import Folding
 from headway.runtime.redaction import Redactor
 from headway.runtime.secret_frames import announced
 from headway.runtime.store import Store
@@ -25,6 +26,7 @@ OUTCOMES = ("completed", "failed", "cancelled", "refused", "suspended")
 MOST_WORD = 255  # characters of what stands beside a line's text
 # Facts that others follow soon, in a short attempt its last one: together they are one sync, one hint, one batch.
 FOLLOWED = frozenset({"attempt.started", "attempt.ended"})
+# So long, too, ends of calls are held that follow others as closely, to become ranges. The first one after a pause is not.
 TOGETHER = 0.02
 MOST_TIMEOUT_US = 400 * 24 * 3600 * 1_000_000  # beyond, no timer of the system would take it
 
@@ -35,12 +37,17 @@ class Intake:
     `ended` is the flow's own word of its end, empty until it comes; `hooks` the outcomes that it has hooks for;
     `time_up_at` when the time of the attempt is up; `save_at` when facts that were taken in should be made durable;
     `to_confirm` the calls that wait for that; `idle` whether the flow process offers to take another run.
+    With `ranges`, quick calls of one name become one fact.
     """
 
-    def __init__(self, store: Store, started_at_us: int, redactor: Redactor) -> None:
+    def __init__(
+        self, store: Store, started_at_us: int, redactor: Redactor, *, ranges: bool = False
+    ) -> None:
         self._store = store
         self.redactor = redactor
         self._held = HeldStarts()
+        self._folding = Folding() if ranges else None
+        self._quick_until = 0.0
         self.started_at_us = started_at_us
         self.hooks: frozenset[str] = frozenset()
         self.ended: dict[str, Any] = {}
@@ -76,7 +83,8 @@ class Intake:
             self.note("A frame of the flow process did not say how the flow ended; left out.")
         elif kind in FACTS:
             self._take_fact(kind, frame, now)
-            self._append(kind, self._held.pass_on(now, frame, raw), now)
+            if not self._fold(frame, raw, now):
+                self._append(kind, self._held.pass_on(now, frame, raw), now)
 
     def lines(self, source: str, lines: list[str]) -> None:
         """What the flow printed."""
@@ -108,11 +116,36 @@ class Intake:
     def let_all_starts_go(self) -> None:
         self._store.writer.append(self._held.release_all())
 
+    def let_ranges_go(self) -> None:
+        """Makes facts of the ends that are held: before what was taken in is made durable."""
+        if self._folding is not None:
+            self._store.writer.append(self._folding.release())
+
+    def _fold(self, frame: dict[str, Any], raw: bytes, now: float) -> bool:
+        """Holds the end of a quick call. Whatever tells of the attempt, or of a call around, comes behind it."""
+        if self._folding is None:
+            return False
+        kind, call = frame["type"], str(frame.get("call", ""))
+        # Of a call that ended without having begun, skipped for its result is there, no start was told either.
+        untold = self._held.holds(call) or frame.get("outcome") == "skipped"
+        if kind == "call.ended" and untold and self._folding.take(frame, raw):
+            self._store.writer.append(self._held.pass_on(now, frame, raw)[:-1])
+            if self._folding.is_full:
+                self.let_ranges_go()
+            self._save_by(now + TOGETHER if now < self._quick_until else now)
+            self._quick_until = now + TOGETHER
+            return True
+        if not kind.startswith("call.") or self._folding.lies_in(call):
+            self.let_ranges_go()
+        return False
+
     def _append(self, kind: str, facts: list[bytes], now: float) -> None:
         self._store.writer.append(facts)
         if facts:
-            until = now + TOGETHER if kind in FOLLOWED else now
-            self.save_at = until if self.save_at is None else min(until, self.save_at)
+            self._save_by(now + TOGETHER if kind in FOLLOWED else now)
+
+    def _save_by(self, until: float) -> None:
+        self.save_at = until if self.save_at is None else min(until, self.save_at)
 
     def _take_fact(self, kind: str, frame: dict[str, Any], now: float) -> None:
         if kind == "attempt.started":

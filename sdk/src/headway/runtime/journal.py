@@ -11,9 +11,13 @@ from typing import Any, NamedTuple
 from headway import payloads
 from headway.runtime.frames_log import Record, read_from
 from headway.runtime.framing import parse
+from headway.runtime.ranges import RANGE, is_sound, keys, result, starts
 from headway.runtime.results import ResultReader
 
 _KEPT_OUTCOMES = ("completed", "skipped")
+_IS_RANGE = re.compile(rb'\{"type": ?"calls\.ended"')
+_CALLS = re.compile(rb'"calls": ?"([0-9a-f]+)"')
+_READ_RANGES = 8  # of those that were asked for last: a flow asks for its calls in about the order in which they were made
 _CALL = re.compile(rb'"call": ?"([0-9a-f]{32})"')
 _KEPT_END = re.compile(rb'"outcome": ?"(?:completed|skipped)"')
 _NOT_KEPT = re.compile(rb'"codec": ?"none"')
@@ -50,11 +54,12 @@ class Place(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A completed call: its fact, the call around it, and when it was executed."""
+    """A completed call: its fact, the call around it, and when it was executed. `at`: its place, where the fact is a range."""
 
     fact: bytes | Place
     parent: str
     started_us: int
+    at: int = -1
 
 
 class Output(NamedTuple):
@@ -95,6 +100,8 @@ class Journal:
         self._cut = cut
         self._waits = waits or {}
         self._asked = asked or {}
+        # Several threads ask, and a fork may go on with it, so there is no lock: each step on the dict is a single one.
+        self._ranges: dict[bytes | Place, dict[str, Any]] = {}
 
     @classmethod
     def load(
@@ -127,20 +134,31 @@ class Journal:
         entry = self._entries.get(key)
         if entry is None:
             return None
-        fact = entry.fact
         try:
-            frame = json.loads((fact.read() if isinstance(fact, Place) else fact).decode())
-            if frame["call"] != key or not _is_kept(frame):
+            frame = self._range(entry.fact) if entry.at >= 0 else _read(entry.fact)
+            told = _told(frame, key, entry.at)
+            if told is None:
                 return None
-            result: dict[str, Any] = frame["result"]
-            found = self._reader(result)
+            found = self._reader(told)
             if found is None:
                 return None
             ref = str(frame.get("ref") or key)
             code = str(frame.get("code", ""))
-            return Kept(payloads.decode(found.payload), result, found.file, ref, code)
+            return Kept(payloads.decode(found.payload), told, found.file, ref, code)
         except Exception:  # noqa: BLE001 - the class has changed, a codec is gone, a file is foreign: execute again
             return None
+
+    def _range(self, fact: bytes | Place) -> dict[str, Any]:
+        """A range, understood once for all of its calls that are asked for one after another."""
+        frame = self._ranges.get(fact)
+        if frame is None:
+            frame = _read(fact)
+            if not is_sound(frame):
+                raise ValueError("a range that does not say of each call what it has to")
+            if len(self._ranges) >= _READ_RANGES:
+                self._ranges.clear()
+            self._ranges[fact] = frame
+        return frame
 
     def had(self, key: str) -> bool:
         """Whether the call was completed once, even if that cannot or must not be used: others may have taken its result."""
@@ -185,7 +203,9 @@ class _Loading:
 
     def take(self, raw: bytes, fact: bytes | Place) -> None:
         """One fact, and as what it is remembered."""
-        if _ASKED.match(raw):
+        if _IS_RANGE.match(raw):
+            self._calls(raw, fact)
+        elif _ASKED.match(raw):
             self._ask(parse(raw) or {})
         elif _OUTPUT.search(raw):
             self._output(parse(raw) or {})
@@ -236,13 +256,36 @@ class _Loading:
             reached = float(percent) if isinstance(percent, int | float) else -1.0
             self.outputs[name] = Output(call, at_us if type(at_us) is int else 0, reached, points)
 
+    def _calls(self, raw: bytes, fact: bytes | Place) -> None:
+        if not self._cuts:
+            self._unread_range(raw, fact)
+            return
+        frame = parse(raw) or {}
+        if not is_sound(frame):
+            return
+        made = zip(keys(frame["calls"]), starts(frame), strict=True)
+        parent, kept = frame["parent"], frame["codec"] != "none"
+        for at, (call, started_us) in enumerate(made):
+            self._parents[call] = parent
+            if kept:
+                executed_us = self._since(call, started_us, frame["outcome"])
+                self.entries[call] = Entry(fact, parent, executed_us, at)
+
+    def _unread_range(self, raw: bytes, fact: bytes | Place) -> None:
+        calls = _CALLS.search(raw)
+        if calls is not None and not _NOT_KEPT.search(raw):
+            for at, key in enumerate(keys(calls[1].decode())):
+                self.entries[key] = Entry(fact, "", 0, at)
+
     def _executed_at(self, frame: Mapping[str, Any], call: str) -> int:
+        started_us = frame.get("started_at_us")
+        started_us = started_us if isinstance(started_us, int) else 0
+        return self._since(call, started_us, frame["outcome"])
+
+    def _since(self, call: str, started_us: int, outcome: str) -> int:
         """Of a skipped call: when the attempt that completed it began it."""
         before = self.entries.get(call)
-        if frame["outcome"] == "skipped" and before is not None:
-            return before.started_us
-        started_us = frame.get("started_at_us")
-        return started_us if isinstance(started_us, int) else 0
+        return before.started_us if outcome == "skipped" and before is not None else started_us
 
     def _attempt(self, frame: Mapping[str, Any]) -> None:
         waits = frame.get("waits")
@@ -280,6 +323,22 @@ class _Loading:
 def _fact(path: Path, record: Record) -> bytes | Place:
     size = len(record.raw)
     return record.raw if size <= _SMALL else Place(path, record.end - size, size)
+
+
+def _read(fact: bytes | Place) -> dict[str, Any]:
+    frame: dict[str, Any] = json.loads((fact.read() if isinstance(fact, Place) else fact).decode())
+    return frame
+
+
+def _told(frame: dict[str, Any], key: str, at: int) -> dict[str, Any] | None:
+    """The recorded `result` of a call, alone or at its place in a range; None where there is none that is kept."""
+    if at >= 0:
+        is_it = frame["type"] == RANGE and frame["calls"].startswith(key, at * len(key))
+        return result(frame, at) if is_it and frame["codec"] != "none" else None
+    if frame["call"] != key or not _is_kept(frame):
+        return None
+    told: dict[str, Any] = frame["result"]
+    return told
 
 
 def _is_kept(frame: Mapping[str, Any]) -> bool:

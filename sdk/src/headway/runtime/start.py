@@ -3,11 +3,12 @@
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-PROTOCOL = 1
+# 2: frames.log may hold `calls.ended`. The logs of a journal that do say so, and their reader must know it.
+PROTOCOL = 2
 PROTOCOL_MIN = 1
 
 Faults = Callable[[str], None]
@@ -51,6 +52,11 @@ def check_start(start: object, run_dir: Path) -> dict[str, Any]:
 
 def without_faults(_start: dict[str, Any]) -> Faults:
     return no_faults
+
+
+def ranges(start: Mapping[str, Any]) -> bool:
+    """Whether the agent reads `calls.ended`."""
+    return start.get("ranges") is True
 
 
 def no_faults(_point: str) -> None:

@@ -31,7 +31,7 @@ from headway.runtime.output import LineSplitter
 from headway.runtime.redaction import Redactor
 from headway.runtime.secret_frames import kept_variables
 from headway.runtime.signals import Signals
-from headway.runtime.start import Faults
+from headway.runtime.start import Faults, ranges
 from headway.runtime.store import Store
 
 READ = 64 * 1024  # what a pipe holds; a larger buffer would be mapped and unmapped for each read
@@ -83,7 +83,8 @@ class Supervisor:
         self._child = child
         self._flow = flow
         self._store = store
-        self._intake = Intake(store, started_at_us, lasting.redactor if lasting else Redactor())
+        redactor = lasting.redactor if lasting else Redactor()
+        self._intake = Intake(store, started_at_us, redactor, ranges=ranges(start))
         for variable, name in kept_variables(start).items():
             self._intake.redactor.add(name, os.environ.get(variable, ""))  # noqa: TID251 - given for this attempt
         self._frames = FrameSplitter()
@@ -255,6 +256,7 @@ class Supervisor:
         return read
 
     def _save(self, now: float, *, ending: bool = False) -> bool:
+        self._intake.let_ranges_go()
         self._intake.save_at = None
         saved = self._store.save(now, clock.now_us(), ending=ending)
         if saved and self._intake.to_confirm:
@@ -323,6 +325,7 @@ class Supervisor:
         # Lines first: the last fact tells how many there are.
         self._store.output.write(clock.now_us(), room=True)
         self._store.output.sync()
+        self._intake.let_ranges_go()
         self._intake.let_all_starts_go()
         self._store.writer.append([_encode_last(self._exited(code))])
         while not self._save(clock.monotonic(), ending=True):

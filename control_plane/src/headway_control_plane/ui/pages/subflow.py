@@ -148,7 +148,8 @@ async def _task_values(
     )  # fmt: skip
     folded = ""
     if singly:
-        lanes = lanes_of_tasks(page.items, axis, now, base=base, unfolded=asked.unfolded)
+        drawn = await tasks.whole(connection, ws, run.id, found.fence, page.items)
+        lanes = lanes_of_tasks(drawn, axis, now, base=base, unfolded=asked.unfolded)
         if len(lanes) > MAX_LANES and not asked.unfolded:
             more = words.plural(len(lanes) - MAX_LANES, "more row")
             folded = f"{more} in the list of tasks below"

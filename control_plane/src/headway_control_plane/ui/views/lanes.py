@@ -90,7 +90,7 @@ def lane_key(path: Sequence[str]) -> str:
 def call_lane(task: Task, axis: Axis, now: datetime, base: str) -> Lane:
     """Return the row of one call."""
     end = task.ended_at or now
-    name = task.name or WITHHELD
+    name = task.title or WITHHELD
     note = duration(end - task.started_at)
     if task.retries:
         note += f" · {plural(len(task.retries), 'retry', 'retries')}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,16 +47,17 @@ def verb_choices(verb: Verb) -> list[Choice]:
 
 def call_choices(calls: Sequence[CallFacts], call: str) -> list[Choice]:
     """The calls that a verb can begin with. A name that occurs more than once bears its key."""
-    names = [each.name for each in calls]
+    names = Counter(each.name for each in calls)
+    chosen = [each for each in calls[SHOWN:] if each.call.hex() == call]
     return [
         Choice(
             each.call.hex(),
             _name(each)
-            + (f" {each.call.hex()[:8]}" if names.count(each.name) > 1 else "")
+            + (f" {each.call.hex()[:8]}" if names[each.name] > 1 else "")
             + f" ({each.status})",
             each.call.hex() == call,
         )
-        for each in calls[:SHOWN]
+        for each in (*calls[:SHOWN], *chosen)
     ]
 
 

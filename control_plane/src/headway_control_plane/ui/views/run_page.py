@@ -234,10 +234,14 @@ def log_lines(lines: Iterable[LogLine]) -> list[Line]:
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """A call as a line of the table."""
+    """A call, or a range, as a line of the table. `task`: what the call runs, where it has a name of its own; `rerun`: to the
+    preview of executing it and what followed it again.
+    """
 
     key: str
     name: str
+    task: str
+    calls: int
     kind: str
     status: str
     icon: str
@@ -247,14 +251,17 @@ class TaskRow:
     note: str
     href: str
     result: str
+    rerun: str = ""
 
 
-def task_rows(tasks: Iterable[Task], now: datetime, base: str) -> list[TaskRow]:
-    """Shape calls for the table that says what the timeline shows."""
+def task_rows(tasks: Iterable[Task], now: datetime, base: str, *, plan: str = "") -> list[TaskRow]:
+    """Shape calls for the table that says what the timeline shows. `plan`: the address of the run's preview."""
     return [
         TaskRow(
             key=task.call.hex(),
-            name=task.name or WITHHELD,
+            name=task.title or WITHHELD,
+            task=task.name if task.run_name else "",
+            calls=task.calls,
             kind=task.kind,
             status=task.status,
             icon=ICONS.get(task.status, task.status),
@@ -262,14 +269,27 @@ def task_rows(tasks: Iterable[Task], now: datetime, base: str) -> list[TaskRow]:
             took=duration((task.ended_at or now) - task.started_at),
             tries=str(task.tries) if task.tries != 1 else "",
             note=_task_note(task),
-            href=call_href(task, base),
+            href=_task_href(task, base),
             result=words.size(int(task.result["size_bytes"])) if task.result else "",
+            rerun=f"{plan}?verb=rerun&call={task.call.hex()}" if plan else "",
         )
         for task in tasks
     ]
 
 
+def _task_href(task: Task, base: str) -> str:
+    """To the lines of a call; of a range to its calls."""
+    if not task.is_range:
+        return call_href(task, base)
+    path, _, query = base.partition("?")
+    run = "/".join(path.split("/")[:3])  # base may be the page of the sub-flow around it
+    return f"{run}?{query}&range={task.first_offset}#tasks"
+
+
 def _task_note(task: Task) -> str:
+    if task.is_range:
+        parts = [("p50", task.median), ("max", task.longest)]
+        return ", ".join(f"{word} {duration(took)}" for word, took in parts if took is not None)
     if task.status == "skipped":
         return words.skipped(task.skipped_for)
     if task.status == "interrupted":

@@ -1,5 +1,6 @@
 """`headway runs resume | retry | rerun | plan`: runs made from runs, each with a preview of what will execute."""
 
+import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from headway.cli.waiting import stay
 
 F = TypeVar("F", bound=Callable[..., Any])
 SHOWN = 20
+_KEY = re.compile("[0-9a-f]{32}")
 
 
 def _options(function: F) -> F:
@@ -168,7 +170,9 @@ def _go_on(client: Client, run: Json, output: str) -> None:
 
 
 def _call(client: Client, run: str, step: str) -> str:
-    """The key of the call that a person means."""
+    """The key of the call that a person means. A whole key needs no list: that has the first calls of a run alone."""
+    if _KEY.fullmatch(step):
+        return step
     planned = client.get(f"/runs/{run}/plan", verb="resume", limit=1000)
     calls = [call for part in ("executes", "keeps") for call in planned[part]["calls"]]
     found = [call for call in calls if call["name"] == step] or [

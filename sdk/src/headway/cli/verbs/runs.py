@@ -1,4 +1,4 @@
-"""`headway runs ...`: list, show, follow, cancel, release, answer, resume, retry, rerun."""
+"""`headway runs ...`: list, show, list tasks, follow, cancel, release, answer, resume, retry, rerun."""
 
 import sys
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ from headway.cli.verbs.forks import plan, rerun, resume, retry
 from headway.cli.verbs.metrics import metrics
 from headway.cli.verbs.run import read_value
 from headway.cli.verbs.subflows import flows, show_flow
+from headway.cli.verbs.tasks import tasks
 from headway.cli.waiting import stay
 
 _STATES = (
@@ -228,7 +229,7 @@ def _ask(run: Json, output: str) -> None:
         click.echo(run_text.question(wait))
 
 
-for verb in (resume, retry, rerun, plan, flows, metrics):
+for verb in (resume, retry, rerun, plan, flows, metrics, tasks):
     runs.add_command(verb)
 
 

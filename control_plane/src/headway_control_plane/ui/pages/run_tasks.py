@@ -1,0 +1,218 @@
+"""The part of a run's page that shows its calls: the picture, and the list that says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from headway_control_plane.db.pool import Connection
+from headway_control_plane.projections import calls, tasks
+from headway_control_plane.projections.attempts import AttemptView
+from headway_control_plane.projections.run_view import RunView
+from headway_control_plane.projections.tasks import TaskCounts
+from headway_control_plane.ui import words
+from headway_control_plane.ui.pages.asked import FLOWS, TASK_TABS, Asked
+from headway_control_plane.ui.views import run_page as shape
+from headway_control_plane.ui.views.axis import Axis, percent
+from headway_control_plane.ui.views.chains import are_alike, chains
+from headway_control_plane.ui.views.lanes import (
+    COLUMNS,
+    MAX_LANES,
+    WITHHELD,
+    group_lane,
+    lane_key,
+    lanes_of_tasks,
+)
+from headway_control_plane.ui.views.parts import Tab, link
+from headway_control_plane.ui.views.timeline import (
+    Lane,
+    Picture,
+    attempt_lanes,
+    lead_words,
+    run_axis,
+)
+
+# Up to so many calls are read and drawn one by one; beyond, the database folds and bins them.
+DRAWN_SINGLY = 400
+TASKS_ON_PAGE = 25
+# So many rows are looked at for a page of lines: of ranges that follow each other many become one line.
+LOOKED_AT = 500
+CALLS_ON_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The lines of the list, where the rest is, and what range they are the calls of, in words; empty for all tasks."""
+
+    rows: list[shape.TaskRow]
+    next: str | None
+    within: str = ""
+
+
+async def task_values(
+    connection: Connection,
+    ws: int,
+    run: RunView,
+    attempts: Sequence[AttemptView],
+    counts: TaskCounts,
+    asked: Asked,
+    now: datetime,
+) -> dict[str, Any]:
+    """Return what the templates show of an attempt's calls."""
+    axis = run_axis(run, attempts, now)
+    base = f"/runs/{run.id}?attempt={asked.fence}"
+    lanes: list[Lane] = []
+    folded = ""
+    listed = Listed([], None)
+    if counts.total > DRAWN_SINGLY:
+        lanes, folded = await _binned_lanes(connection, ws, run, asked, axis, now, counts)
+    elif counts.total:
+        lanes, folded = await _drawn_lanes(connection, ws, run, asked, axis, now, base)
+    if counts.total:
+        listed = await _listed(connection, ws, run, asked, now, base)
+    picture = Picture(
+        ticks=axis.ticks(),
+        attempts=attempt_lanes(run, attempts, axis, now, asked.fence),
+        lanes=[replace(lane, selected=lane.key == asked.task) for lane in lanes],
+        now=None if run.is_terminal else percent(axis.place(now)),
+        head=axis.head(),
+        lead=lead_words(run, attempts, axis),
+        folded=folded,
+    )
+    return {
+        "picture": picture,
+        "counts": counts,
+        "tasks": listed.rows,
+        "tasks_next": listed.next,
+        "tasks_within": listed.within,
+        "task_tabs": _task_tabs(run, counts, asked),
+        "base": base,
+    }
+
+
+async def _drawn_lanes(
+    connection: Connection,
+    ws: int,
+    run: RunView,
+    asked: Asked,
+    axis: Axis,
+    now: datetime,
+    base: str,
+) -> tuple[list[Lane], str]:
+    """Each call as what it is, those of ranges too."""
+    page = await tasks.page(connection, ws, run.id, asked.fence, limit=DRAWN_SINGLY)
+    drawn = await tasks.whole(connection, ws, run.id, asked.fence, page.items)
+    lanes = lanes_of_tasks(drawn, axis, now, base=base, unfolded=asked.unfolded)
+    if len(lanes) <= MAX_LANES or asked.unfolded:
+        return lanes, ""
+    more = words.plural(len(lanes) - MAX_LANES, "more row")
+    return lanes[:MAX_LANES], f"{more} in the list of tasks below"
+
+
+async def _listed(
+    connection: Connection, ws: int, run: RunView, asked: Asked, now: datetime, base: str
+) -> Listed:
+    if asked.within:
+        return await _calls_of_range(connection, ws, run, asked, now, base)
+    after = asked.tasks_after
+    if asked.status == FLOWS:
+        page = await calls.flows(connection, ws, run.id, asked.fence, after=after, limit=LOOKED_AT)
+    else:
+        page = await tasks.page(
+            connection, ws, run.id, asked.fence,
+            after=after, limit=LOOKED_AT, statuses=TASK_TABS[asked.status][1],
+        )  # fmt: skip
+    found = chains(page.items)
+    shown = found[:TASKS_ON_PAGE]
+    more = bool(shown) and (len(found) > len(shown) or page.next is not None)
+    href = (
+        f"{base}&status={asked.status}&tasks_after={shown[-1].last_offset}#tasks" if more else None
+    )
+    return Listed(shape.task_rows([chain.task for chain in shown], now, base), href)
+
+
+async def _calls_of_range(
+    connection: Connection, ws: int, run: RunView, asked: Asked, now: datetime, base: str
+) -> Listed:
+    """A page of the calls of one range; behind its last one follow those of the next range that is like it."""
+    page = await tasks.page(
+        connection, ws, run.id, asked.fence, after=asked.within - 1, limit=LOOKED_AT
+    )
+    first, *others = page.items or (None,)
+    if first is None or first.first_offset != asked.within or not first.is_range:
+        return Listed([], None, "No calls stand at this place any more.")
+    inside = await tasks.whole(connection, ws, run.id, asked.fence, [first])
+    end = asked.calls_after + CALLS_ON_PAGE
+    following = next((task for task in others if task.is_range and are_alike(first, task)), None)
+    href = None
+    if end < len(inside):
+        href = f"{base}&range={asked.within}&calls_after={end}#tasks"
+    elif following is not None:
+        href = f"{base}&range={following.first_offset}#tasks"
+    shown = inside[asked.calls_after : end]
+    told = (
+        f"{asked.calls_after + 1:,} to {asked.calls_after + len(shown):,} of {first.calls:,} calls"
+    )
+    name = first.name or WITHHELD
+    plan = f"/runs/{run.id}/plan" if run.is_terminal else ""
+    return Listed(
+        shape.task_rows(shown, now, base, plan=plan),
+        href,
+        f"{name}: {told} that were reported together",
+    )
+
+
+async def _binned_lanes(
+    connection: Connection,
+    ws: int,
+    run: RunView,
+    asked: Asked,
+    axis: Axis,
+    now: datetime,
+    counts: TaskCounts,
+) -> tuple[list[Lane], str]:
+    found = await tasks.groups(connection, ws, run.id, asked.fence, now=now, limit=MAX_LANES)
+    binned = await tasks.bins(
+        connection,
+        ws,
+        run.id,
+        asked.fence,
+        found.shown,
+        start=axis.start,
+        end=axis.end,
+        columns=COLUMNS,
+    )
+    lanes = []
+    for group, bins in zip(found.shown, binned, strict=True):
+        key = lane_key((group.parent.hex(), group.name))
+        href = link(
+            "/runs/" + str(run.id),
+            {"attempt": str(asked.fence), "status": "failed" if group.failed else ""},
+        )
+        lanes.append(group_lane(group, bins, COLUMNS, key, f"{href}#tasks"))
+    folded = f"{counts.total:,} calls folded into {words.plural(found.total, 'group')}"
+    if found.total > len(lanes):
+        folded += f", the first {len(lanes)} of them shown"
+    return lanes, folded
+
+
+def _task_tabs(run: RunView, counts: TaskCounts, asked: Asked) -> list[Tab]:
+    numbers = {
+        "": counts.total,
+        "failed": counts.failed + counts.interrupted,
+        "open": counts.open,
+        "completed": counts.done,
+        "cancelled": counts.cancelled,
+    }
+    return [
+        Tab(
+            name,
+            f"/runs/{run.id}?attempt={asked.fence}&status={key}#tasks",
+            words.count(numbers[key]) if key in numbers else "",
+            current=key == asked.status,
+        )
+        for key, (name, _) in TASK_TABS.items()
+        if numbers.get(key, 1) or not key
+    ]
