@@ -39,7 +39,7 @@ class RunContext(NamedTuple):
     call_run_name: str = ""
     """What `task_run_name` or `flow_run_name` made for the present call; empty without one."""
     parameters: Mapping[str, Any] = MappingProxyType({})
-    """The run's parameters by name, as JSON has them; not to be changed."""
+    """The run's parameters by name, as JSON has them."""
     environment: str = ""
     """Name of the agent's environment that executes it."""
 
@@ -230,7 +230,7 @@ def context_of(call: Call) -> RunContext:
         call_name=call.name,
         try_number=call.try_number,
         call_run_name=call.run_name,
-        parameters=MappingProxyType(facts.get("parameters", {})),
+        parameters=dict(facts.get("parameters", {})),
         environment=facts.get("environment", ""),
     )
 
