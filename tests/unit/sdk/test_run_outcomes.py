@@ -203,7 +203,7 @@ import os, sys, time
 def main():
     print("to stdout", end="")
     context = run_context()
-    return [os.getcwd(), sys.path[0], os.environ["FROM_START"], time.tzname[0], list(context)]
+    return [os.getcwd(), sys.path[0], os.environ["FROM_START"], time.tzname[0], list(context)[:9]]
 """
     )
     outcome = project.run(env={"FROM_START": "here", "TZ": "XYZ-3"})

@@ -39,10 +39,13 @@ class Interrupts:
             self._leave(thread)
 
     def strike(self) -> None:
-        """Raises Cancelled in all user code of task threads, at its next step of Python; C code finishes first."""
+        """Raises Cancelled in all user code of task threads, at its next step of Python; C code finishes first.
+
+        Once in each: each call that ends by a cancel strikes, and a second blow would fall into what another cleans up.
+        """
         with self._lock:
             self._striking = True
-            for thread in self._depth:
+            for thread in self._depth.keys() - self._struck:
                 self._struck.add(thread)
                 raise_in(thread, Cancelled)
             for cancel in self._listeners:
@@ -68,7 +71,9 @@ class Interrupts:
                 with self._lock:
                     depth = self._depth.pop(thread, 1) - 1
                     if depth:
+                        # What this code was called from, in the same thread, has not been struck.
                         self._depth[thread] = depth
+                        self._struck.discard(thread)
                     elif thread in self._struck:
                         raise_in(thread, None)
                     left = True
