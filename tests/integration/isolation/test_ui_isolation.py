@@ -50,6 +50,9 @@ ASKED = {
     ("GET", "/runs/bulk"): ["action=cancel&run=RUN", "action=resume&run=RUN"],
     ("GET", "/deployments"): ["", "after=CURSOR"],
     ("GET", "/artifacts"): [""],
+    ("GET", "/variables"): ["", f"name={BAIT}"],
+    ("POST", "/variables"): [],
+    ("POST", "/variables/unset"): [],
     ("GET", "/agents"): ["", "pool=POOL"],
     ("GET", "/events"): [
         "",

@@ -12,6 +12,7 @@ LOG = {"event", "late_fact", "log_chunk", "payload", "segment_index", "workspace
 INLINE = {
     "agent",
     "attempt",
+    "child_run",
     "deployment",
     "pool",
     "run",
@@ -20,8 +21,16 @@ INLINE = {
     "session",
     "slot",
     "timer",
+    "variables",
 }
-PROJECTED = {"projection_checkpoint", "subflow", "task_counts", "task_timeline"}
+PROJECTED = {
+    "artifact",
+    "metric_batch",
+    "projection_checkpoint",
+    "subflow",
+    "task_counts",
+    "task_timeline",
+}
 CREDENTIALS = {"api_key", "enrolment_token"}
 EVERYTHING = LOG | INLINE | PROJECTED | CREDENTIALS | {"command_dedupe"}
 
@@ -44,7 +53,7 @@ READS = {
 # Of these a role may read some columns.
 READS_PARTLY = {
     Role.COMMITTER: {"event", "log_chunk", "payload"},
-    Role.DISPATCHER: {"run"},
+    Role.DISPATCHER: {"child_run", "run"},
 }
 # What a role may write as a whole; single columns beside it are listed below.
 WRITES = {
@@ -52,7 +61,7 @@ WRITES = {
     Role.AUDITOR: set(),
     Role.COMMITTER: {
         *((table, "INSERT") for table in LOG | INLINE | {"command_dedupe"}),
-        *((table, "UPDATE") for table in INLINE - {"run_tag"} | {"command_dedupe", "workspace_head"}),
+        *((table, "UPDATE") for table in INLINE - {"child_run", "run_tag"} | {"command_dedupe", "workspace_head"}),
         *((table, "DELETE") for table in ("slot", "timer", "run_wait", "run_tag", "command_dedupe")),
     },
     Role.PROJECTOR: {(table, verb) for table in PROJECTED for verb in ("INSERT", "UPDATE", "DELETE")},
