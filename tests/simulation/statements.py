@@ -312,12 +312,10 @@ class Statements:
                         dump_answers(run.answers),
                         self._db.now(),
                         False,  # nobody makes runs from runs here
+                        0,  # nor sets variables
                     )
                 )
         return rows
-
-    def variables_version(self, _p: dict[str, Any]) -> Rows:
-        return []
 
     def answers(self, p: dict[str, Any]) -> Rows:
         return [(digest, b'"yes"') for digest in p["digests"]]

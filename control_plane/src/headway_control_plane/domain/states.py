@@ -16,7 +16,7 @@ from headway_control_plane.domain.pool.events import PoolChanged, PoolCreated
 from headway_control_plane.domain.pool.state import PoolState
 from headway_control_plane.domain.run.events import RunCreated, RunEvent
 from headway_control_plane.domain.run.evolve import created, evolve_attempt, evolve_run
-from headway_control_plane.domain.run.state import AttemptState, RunState
+from headway_control_plane.domain.run.state import AttemptState, Deadline, RunState
 from headway_control_plane.domain.session.evolve import evolve_session
 from headway_control_plane.domain.session.state import SessionState
 from headway_control_plane.domain.streams import Decided, Stream, StreamKind
@@ -44,10 +44,17 @@ class States:
         self.shard_epoch = shard_epoch
         self._states: dict[Stream, State] = {}
         self._dirty: set[Stream] = set()
+        self._deadlines: dict[Stream, Deadline] = {}
 
     def put(self, stream: Stream, state: State) -> None:
         """Takes in a state as loaded."""
         self._states[stream] = state
+        if isinstance(state, RunState | SessionState) and state.deadline is not None:
+            self._deadlines[stream] = state.deadline
+
+    def loaded_deadline(self, stream: Stream) -> Deadline | None:
+        """The deadline that the stream had when it was loaded: what its timer says."""
+        return self._deadlines.get(stream)
 
     def run(self, run: UUID) -> RunState | None:
         state = self._states.get(Stream(StreamKind.RUN, run))

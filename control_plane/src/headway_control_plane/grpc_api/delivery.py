@@ -200,7 +200,7 @@ class Delivery:
 
     async def _assign_some(self, ws: int, runs: list[UUID]) -> None:
         found = await self._store.assignments(ws, runs)
-        await self._tell_variables(ws, {assignment.session for assignment in found})
+        await self._tell_variables(ws, found)
         for assignment in found:
             live = self._registry.get((ws, assignment.session))
             if live is not None:
@@ -208,16 +208,19 @@ class Delivery:
         for run in runs:
             self.broken_runs.works((ws, run))
 
-    async def _tell_variables(self, ws: int, sessions: Iterable[UUID]) -> None:
-        """Ahead of an Assign, if they changed since this stream's agent was told: they are read after the run was created, so that the
-        run gets whatever was set before it, through whichever replica.
+    async def _tell_variables(self, ws: int, found: Iterable[Assignment]) -> None:
+        """Ahead of an Assign, if they changed since this stream's agent was told. Their version was read with the run, after it was
+        created, so that the run gets whatever was set before it, through whichever replica.
         """
-        version = await self._store.variables_version(ws)
-        lives = [live for id_ in sessions if (live := self._registry.get((ws, id_))) is not None]
-        if all(live.ledger.variables == version for live in lives):
+        behind = [
+            live
+            for session, version in {a.session: a.variables for a in found}.items()
+            if (live := self._registry.get((ws, session))) and live.ledger.variables != version
+        ]
+        if not behind:
             return
         variables = await self._store.variables(ws)
-        for live in lives:
+        for live in behind:
             if live.ledger.variables != variables.version:
                 live.ledger.variables = variables.version
                 live.deliver(pb.SessionResponse(variables=variables))

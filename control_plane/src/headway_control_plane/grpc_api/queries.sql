@@ -70,11 +70,13 @@ WHERE run.status IN ('completed', 'failed', 'crashed', 'cancelled')
   AND attempt.outcome IN ('completed', 'failed', 'crashed', 'cancelled', 'refused')
 
 -- name: assignments
--- app: all that an agent needs to execute the newest attempts of these runs, as far as they are open.
+-- app: all that an agent needs to execute the newest attempts of these runs, as far as they are open, and the version of the
+-- workspace's variables: in one statement, so that a run gets whatever was set before it.
 SELECT run.run, attempt.fence, attempt.session, attempt.cancel, deployment.name, run.flow, run.name, run.environment, run.entrypoint,
        run.code_hash, payload.bytes, run.cancel_grace_ms, run.kill_grace_ms, run.isolation, run.max_runs_per_process, run.max_memory_mb,
        coalesce(event.traceparent, ''),
-       run.home IS NOT NULL AND run.home = attempt.agent, run.waits, run.answers, headway_now(), run.forked_from IS NOT NULL
+       run.home IS NOT NULL AND run.home = attempt.agent, run.waits, run.answers, headway_now(), run.forked_from IS NOT NULL,
+       coalesce((SELECT variables.version FROM variables WHERE variables.ws = %(ws)s), 0)
 FROM run
 JOIN attempt ON attempt.ws = run.ws AND attempt.run = run.run AND attempt.fence = run.fence AND attempt.status <> 'closed'
 JOIN deployment ON deployment.ws = run.ws AND deployment.deployment = run.deployment
@@ -95,10 +97,6 @@ WITH RECURSIVE line AS (
   WHERE run.forked_from IS NOT NULL
 )
 SELECT run, forked_from, fork FROM line ORDER BY run, depth DESC
-
--- name: variables_version
--- app: of the workspace's variables, as they are now.
-SELECT version FROM variables WHERE ws = %(ws)s
 
 -- name: variables
 -- app: all of them, without values.

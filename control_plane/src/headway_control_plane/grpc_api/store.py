@@ -69,13 +69,14 @@ class Assignment:
     given: tuple[tuple[bytes, bytes], ...]  # call of a wait -> digest of its answer
     now: datetime
     is_fork: bool
+    variables: int  # the version of the workspace's; 0: it never had any
     answers: Mapping[bytes, bytes] = field(default_factory=dict)  # contents by digest
     lineage: Sequence[Ancestor] = ()
 
     @classmethod
     def of_row(cls, row: Sequence[Any]) -> Assignment:
-        *plain, waits, given, now, is_fork = row
-        return cls(*plain, load_waits(waits), load_answers(given), now, is_fork)  # type: ignore[call-arg] # 18 + 4
+        *plain, waits, given, now, is_fork, variables = row
+        return cls(*plain, load_waits(waits), load_answers(given), now, is_fork, variables)  # type: ignore[call-arg] # 18 + 5
 
     def message(self) -> pb.SessionResponse:
         assign = pb.Assign(
@@ -180,13 +181,6 @@ class SessionStore:
         if not (lineages or answers):
             return found
         return [replace(a, lineage=lineages.get(a.run, ()), answers=answers) for a in found]
-
-    async def variables_version(self, ws: int) -> int:
-        """Return what the workspace's variables have as their version; 0: it never had any."""
-        async with self._database.transaction(Role.APP, ws=ws) as connection:
-            cursor = await connection.execute(_SQL["variables_version"], {"ws": ws})
-            row = await cursor.fetchone()
-            return int(row[0]) if row is not None else 0
 
     async def variables(self, ws: int) -> pb.Variables:
         """Return all variables with their values; one whose value was erased is left out."""

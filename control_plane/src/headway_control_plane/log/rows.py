@@ -221,13 +221,13 @@ class Moved:
                 case RunState():
                     self.runs.append(run_row(ws, shard, state))
                     self.tags.extend(tag_rows(ws, state))
-                    self._deadline(ws, shard, stream, state.deadline)
+                    self._deadline(ws, shard, stream, state.deadline, states)
                 case AttemptState():
                     self.attempts.append(attempt_row(ws, state))
                     self._slot(ws, state, states)
                 case SessionState():
                     self.sessions.append(session_row(ws, shard, state))
-                    self._deadline(ws, shard, stream, state.deadline)
+                    self._deadline(ws, shard, stream, state.deadline, states)
                 case PoolState():
                     self.pools.append(pool_row(ws, state))
                 case DeploymentState():
@@ -237,7 +237,11 @@ class Moved:
                 case VariablesState():
                     self.variables.append(variables_row(ws, state))
 
-    def _deadline(self, ws: int, shard: int, stream: Stream, deadline: Deadline | None) -> None:
+    def _deadline(
+        self, ws: int, shard: int, stream: Stream, deadline: Deadline | None, states: States
+    ) -> None:
+        if deadline == states.loaded_deadline(stream):
+            return  # its timer says so already
         if deadline is None:
             self.timers_cleared.append(timer_key(ws, stream))
         else:
