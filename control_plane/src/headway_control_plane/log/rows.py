@@ -23,7 +23,6 @@ from headway_control_plane.log.packed import pack_rows
 from headway_control_plane.log.rows_attempts import (
     ATTEMPTS,
     LOAD_ATTEMPTS,
-    LOAD_NEWEST_ATTEMPTS,
     SLOTS,
     attempt_row,
     read_attempt,
@@ -43,6 +42,7 @@ from headway_control_plane.log.rows_declared import (
     read_pool,
 )
 from headway_control_plane.log.rows_runs import (
+    BEHIND,
     LOAD_PARENTS,
     LOAD_RUNS,
     RUN_TAGS,
@@ -112,9 +112,8 @@ class Loader:
         runs, sessions = wanted.of(StreamKind.RUN), wanted.of(StreamKind.SESSION)
         deployments, agents = wanted.of(StreamKind.DEPLOYMENT), wanted.of(StreamKind.AGENT)
         pools = wanted.of(StreamKind.POOL)
-        await self._query(connection, LOAD_RUNS, _take_run, _KEY, runs)
+        await self._query(connection, LOAD_RUNS, _take_run_and_attempt, _KEY, runs)
         await self._query(connection, LOAD_PARENTS, _take_run, _KEY, sorted(wanted.ending))
-        await self._query(connection, LOAD_NEWEST_ATTEMPTS, _take_attempt, _KEY, runs)
         attempts = sorted(wanted.attempts)
         await self._query(connection, LOAD_ATTEMPTS, _take_attempt, _ATTEMPT_KEY, attempts)
         await self._query(connection, LOAD_SESSIONS, _take_session, _KEY, sessions)
@@ -166,11 +165,21 @@ def _take_run(loaded: Loaded, row: Row) -> None:
     loaded.states[row[0]].put(Stream(StreamKind.RUN, run.run), run)
 
 
+def _take_run_and_attempt(loaded: Loaded, row: Row) -> None:
+    _take_run(loaded, row)
+    newest = row[BEHIND:]
+    if newest[0] is not None:
+        _put_attempt(loaded, row[0], newest, newest_fence=newest[1])
+
+
 def _take_attempt(loaded: Loaded, row: Row) -> None:
-    attempt = read_attempt(row)
-    stream = Stream(StreamKind.ATTEMPT, attempt.run, attempt.fence)
-    loaded.states[row[0]].put(stream, attempt)
-    loaded.fences[row[0], attempt.run] = row[1]
+    _put_attempt(loaded, row[0], row[2:], newest_fence=row[1])
+
+
+def _put_attempt(loaded: Loaded, ws: int, columns: Row, *, newest_fence: int) -> None:
+    attempt = read_attempt(columns)
+    loaded.states[ws].put(Stream(StreamKind.ATTEMPT, attempt.run, attempt.fence), attempt)
+    loaded.fences[ws, attempt.run] = newest_fence
 
 
 def _take_session(loaded: Loaded, row: Row) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, LiteralString
 
 from headway_control_plane.domain.run.state import AttemptState, AttemptStatus
 from headway_control_plane.log.row_table import RowTable, unnest
@@ -32,22 +32,18 @@ SLOTS = RowTable(
     ("ws", "pool", "run"),
     {"ws": "int8", "pool": "uuid", "run": "uuid", "fence": "int8"},
 )
-_SELECT = f"SELECT a.ws, r.fence, {', '.join(f'a.{c}' for c in _COLUMNS)} "
+SELECTED: LiteralString = ", ".join(f"a.{c}" for c in _COLUMNS)
 # With each attempt comes the fence of its run: a newer one fences it.
 LOAD_ATTEMPTS = (
-    f"{_SELECT} FROM {unnest(('int8', 'uuid', 'int8'))} AS k (ws, run, fence) "
+    f"SELECT a.ws, r.fence, {SELECTED} FROM {unnest(('int8', 'uuid', 'int8'))} AS k (ws, run, fence) "  # noqa: S608 - constants
     "JOIN attempt a ON a.ws = k.ws AND a.run = k.run AND a.fence = k.fence "
     "JOIN run r ON r.ws = k.ws AND r.run = k.run"
-)
-LOAD_NEWEST_ATTEMPTS = (
-    f"{_SELECT} FROM {unnest(('int8', 'uuid'))} AS k (ws, run) JOIN run r ON r.ws = k.ws AND r.run = k.run "
-    "JOIN attempt a ON a.ws = k.ws AND a.run = k.run AND a.fence = r.fence"
 )
 
 
 def read_attempt(row: Sequence[Any]) -> AttemptState:
-    """Build the state from a row of LOAD_ATTEMPTS."""
-    _, _, run, fence, status, *rest = row
+    """Build the state from the columns that `SELECTED` names."""
+    run, fence, status, *rest = row
     return AttemptState(run, fence, AttemptStatus(status), *rest)
 
 

@@ -16,6 +16,7 @@ from headway_control_plane.db.run_json import (
 from headway_control_plane.domain.run.events import Isolation, OnLost
 from headway_control_plane.domain.run.state import RunState, RunStatus
 from headway_control_plane.log.row_table import RowTable, unnest
+from headway_control_plane.log.rows_attempts import SELECTED
 from headway_control_plane.log.rows_timers import read_deadline
 
 _COLUMNS = {
@@ -68,10 +69,13 @@ _FIXED = (
 )  # fmt: skip
 
 RUNS = RowTable("run", ("ws", "run"), {"ws": "int8", "shard": "int2"} | _COLUMNS, fixed=_FIXED)
+BEHIND = 3 + len(_COLUMNS)  # where the attempt begins in a row of LOAD_RUNS
 RUN_TAGS = RowTable("run_tag", ("ws", "tag", "run"), {"ws": "int8", "tag": "text", "run": "uuid"})
+# With its newest attempt, if there was one: whatever moves the run may close it.
 LOAD_RUNS = (
-    f"SELECT r.ws, d.kind, d.due_at, {', '.join(f'r.{c}' for c in _COLUMNS)} "  # noqa: S608 - constants
+    f"SELECT r.ws, d.kind, d.due_at, {', '.join(f'r.{c}' for c in _COLUMNS)}, {SELECTED} "  # noqa: S608 - constants
     f"FROM {unnest(('int8', 'uuid'))} AS k (ws, run) JOIN run r ON r.ws = k.ws AND r.run = k.run "
+    "LEFT JOIN attempt a ON a.ws = k.ws AND a.run = k.run AND a.fence = r.fence "
     "LEFT JOIN timer d ON d.ws = k.ws AND d.stream_kind = 6 AND d.stream_id = k.run"
 )
 # Of runs that may end: the runs that asked for them, which wait for that.
@@ -95,8 +99,8 @@ _WRITTEN: dict[str, Callable[[Any], bytes]] = {
 
 
 def read_run(row: Sequence[Any]) -> RunState:
-    """Build the state from a row of LOAD_RUNS."""
-    values = dict(zip(_COLUMNS, row[3:], strict=True))
+    """Build the state from a row of LOAD_RUNS or LOAD_PARENTS; what stands behind the run is not looked at."""
+    values = dict(zip(_COLUMNS, row[3:BEHIND], strict=True))
     values["status"] = RunStatus(values["status"])
     values["on_lost"] = OnLost(values["on_lost"])
     values["isolation"] = Isolation(values["isolation"]) if values["isolation"] else None
