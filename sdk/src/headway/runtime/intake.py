@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 from headway.runtime import clock
 from headway.runtime.decisions import HeldStarts
 from headway.runtime.framing import parse
 from headway.runtime.output import cut_text
-from headway.runtime.ranges import Folding
+from headway.runtime.ranges import FOLD_FROM, Folding
 from headway.runtime.redaction import Redactor
 from headway.runtime.secret_frames import announced
 from headway.runtime.store import Store
@@ -26,7 +27,8 @@ OUTCOMES = ("completed", "failed", "cancelled", "refused", "suspended")
 MOST_WORD = 255  # characters of what stands beside a line's text
 # Facts that others follow soon, in a short attempt its last one: together they are one sync, one hint, one batch.
 FOLLOWED = frozenset({"attempt.started", "attempt.ended"})
-# So long, too, ends of calls are held that follow others as closely, to become ranges. The first one after a pause is not.
+# So long, too, ends of calls are held to become ranges, once as many as make one have come within that time. A supervisor
+# that is killed takes what it holds with it: then each of those took a millisecond or so. Calls that come slower never wait.
 TOGETHER = 0.02
 MOST_TIMEOUT_US = 400 * 24 * 3600 * 1_000_000  # beyond, no timer of the system would take it
 
@@ -47,7 +49,7 @@ class Intake:
         self.redactor = redactor
         self._held = HeldStarts()
         self._folding = Folding() if ranges else None
-        self._quick_until = 0.0
+        self._last_ends: deque[float] = deque(maxlen=FOLD_FROM)
         self.started_at_us = started_at_us
         self.hooks: frozenset[str] = frozenset()
         self.ended: dict[str, Any] = {}
@@ -132,12 +134,16 @@ class Intake:
             self._store.writer.append(self._held.pass_on(now, frame, raw)[:-1])
             if self._folding.is_full:
                 self.let_ranges_go()
-            self._save_by(now + TOGETHER if now < self._quick_until else now)
-            self._quick_until = now + TOGETHER
+            self._save_by(now + TOGETHER if self._is_burst(now) else now)
             return True
         if not kind.startswith("call.") or self._folding.lies_in(call):
             self.let_ranges_go()
         return False
+
+    def _is_burst(self, now: float) -> bool:
+        """Whether quick calls come so fast that one range would tell of them."""
+        self._last_ends.append(now)
+        return len(self._last_ends) == FOLD_FROM and now - self._last_ends[0] <= TOGETHER
 
     def _append(self, kind: str, facts: list[bytes], now: float) -> None:
         self._store.writer.append(facts)
