@@ -51,11 +51,11 @@ def test_a_killed_flow_leaves_everything_once_and_its_event_answers_once(
     listened = headway.ended(listener)
     assert json.loads(listened["result"]["preview"]) == [{"parts": 2}, "again"]
 
+    eventually(lambda: saved(headway, run)["bar"]["percent"] == 80, what="the views have followed")
     after = saved(headway, run)
     assert {key: one["version"] for key, one in after.items()} == {
         key: one["version"] for key, one in before.items()
     }
-    assert after["bar"]["percent"] == 80
     series = {one["name"]: one for one in headway.api("GET", f"/runs/{run}/metrics")["items"]}
     assert (series["loss"]["recorded"], series["rows"]["recorded"]) == (1000, 4000)
     loss = headway.api("GET", f"/runs/{run}/metrics/loss?points=100")["points"]
