@@ -1,4 +1,4 @@
-"""Make the run that another run asks for: checked as `POST /runs` checks, under the id that its call gives it. See adr/0005."""
+"""Make the run that another run asks for: checked as `POST /runs` checks, under the id that its call gives it. See adr/0006."""
 
 from __future__ import annotations
 

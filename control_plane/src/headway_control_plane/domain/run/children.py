@@ -1,4 +1,4 @@
-"""Runs that runs asked for: which id such a run may have, and how its end answers the call that waits for it. See adr/0005."""
+"""Runs that runs asked for: which id such a run may have, and how its end answers the call that waits for it. See adr/0006."""
 
 from __future__ import annotations
 

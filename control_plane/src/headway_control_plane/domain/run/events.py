@@ -54,7 +54,7 @@ class RunCreated:
     isolation: Isolation | None = None  # None: a process of its own
     max_runs_per_process: int = 0
     max_memory_mb: int = 0
-    # What follows stands in runs that another run asked for: that run, and its call; see adr/0005.
+    # What follows stands in runs that another run asked for: that run, and its call; see adr/0006.
     parent_run: UUID | None = None
     parent_call: bytes = b""
 
