@@ -92,6 +92,7 @@ TOPICS = (
             "sleep",
             "sleep_until",
             "wait_for_input",
+            "pause",
             "wait_for_event",
             "emit_event",
             "suspend",

@@ -26,7 +26,7 @@ CLOSES = ENDS | {"RunRescheduled", "RunPaused", "RunSuspended"}
 _LEGAL = {
     "": {"RunCreated"},
     "scheduled": {"RunGranted", "RunReattached", "RunCancelRequested", "RunAnswered", "RunRescheduled", "RunPaused", "RunFailed"},
-    "open": {"RunStarted", "RunReattached", "RunRescheduled", "RunPaused", "RunSuspended", "RunAnswered", "RunCancelRequested", "RunCompleted", "RunFailed", "RunCrashed"},
+    "open": {"RunStarted", "RunReattached", "RunRescheduled", "RunPaused", "RunSuspended", "RunAsked", "RunAnswered", "RunCancelRequested", "RunCompleted", "RunFailed", "RunCrashed"},
     "paused": {"RunResumed", "RunReattached", "RunCancelRequested", "RunFailed"},
     "suspended": {"RunResumed", "RunAnswered", "RunCancelRequested"},
     "cancelling": {"RunStarted", "RunReattached", "RunCancelled", "RunCompleted"},

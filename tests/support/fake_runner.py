@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from headway_agent.runner.api import Assignment, AttemptKey, AttemptState, Fact, Held, Line
+from headway_agent.runner.api import (
+    Answer,
+    Assignment,
+    AttemptKey,
+    AttemptState,
+    Fact,
+    Held,
+    Line,
+)
 from headway_agent.spool.errors import SpoolFault
 
 
@@ -32,6 +40,7 @@ class FakeRunner:
         self.attempts: dict[AttemptKey, FakeAttempt] = {}
         self.started: list[Assignment] = []
         self.variables: dict[str, Any] = {}
+        self.answers: list[tuple[AttemptKey, Answer]] = []
         self.resumed: list[AttemptKey] = []
         self.cancelled: list[AttemptKey] = []
         self.killed: list[AttemptKey] = []
@@ -45,6 +54,9 @@ class FakeRunner:
 
     def keep_variables(self, values: dict[str, Any]) -> None:
         self.variables = values
+
+    def keep_answer(self, key: AttemptKey, answer: Answer) -> None:
+        self.answers.append((key, answer))
 
     # What a test does -----------------------------------------------------------------------------------
 

@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from headway.logs import get_run_logger
     from headway.payloads import register_codec
     from headway.target_kinds import FileTarget, TableTarget
-    from headway.waits import sleep, sleep_until, suspend, wait_for_event, wait_for_input
+    from headway.waits import pause, sleep, sleep_until, suspend, wait_for_event, wait_for_input
 
 __all__ = [
     "FLOW_PARAMETERS",
@@ -127,6 +127,7 @@ __all__ = [
     "exponential",
     "flow",
     "get_run_logger",
+    "pause",
     "redact",
     "register_codec",
     "run_context",
@@ -158,6 +159,7 @@ _LAZY = {
     "emit_event": "headway.events",
     "get_run_logger": "headway.logs",
     "register_codec": "headway.payloads",
+    "pause": "headway.waits",
     "sleep": "headway.waits",
     "sleep_until": "headway.waits",
     "suspend": "headway.waits",

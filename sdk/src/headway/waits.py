@@ -38,6 +38,8 @@ class WaitSpec(NamedTuple):
     request: Mapping[str, Any] | None = None
     in_process_s: float = 0.0
     """Up to so many seconds are waited here, in the process."""
+    holds: bool = False
+    """The process waits, however long it takes."""
     run: RunRequest | None = None
     """The run that is asked for, of the kind `run`."""
 
@@ -110,15 +112,70 @@ def wait_for_input(
         WaitTimedOut: Nobody answered in time.
         WrongInput: The answer fits the schema and yet makes no such value.
     """
+    return _ask(_needed("wait_for_input"), kind, title, name, timeout, holds=False)
+
+
+@overload
+def pause(
+    kind: type[T], *, title: str = "", name: str = "input", timeout: Duration | None = None
+) -> T: ...
+@overload
+def pause(
+    kind: Mapping[str, Any] | None = None,
+    *,
+    title: str = "",
+    name: str = "input",
+    timeout: Duration | None = None,
+) -> Any: ...
+def pause(
+    kind: type[Any] | Mapping[str, Any] | None = None,
+    *,
+    title: str = "",
+    name: str = "input",
+    timeout: Duration | None = None,
+) -> Any:
+    """Asks a person as `wait_for_input` does, and keeps the process and its slot meanwhile: what is in memory stays.
+
+    The run goes on running; its page shows the form. Tasks that were submitted go on. If the process dies, the next
+    attempt asks again, and has the answer if it was given meanwhile. In async code it blocks the event loop. Under an
+    agent that knows no pauses, and in `headway.testing`, the run is suspended, as by `wait_for_input`.
+
+    Args:
+        kind: What the answer must be, as for `wait_for_input`; None takes any JSON, also a bare word to go on
+            (`headway runs resume`).
+        title: The question, shown above the form.
+        name: Names the wait on pages and in commands.
+        timeout: Seconds until it gives up; without one it waits for as long as the flow may run.
+
+    Raises:
+        WaitTimedOut: Nobody answered in time.
+        WrongInput: The answer fits the schema and yet makes no such value.
+        NotInFlow: Called by a task.
+        NotInRun: Outside a run nobody could answer.
+    """
+    title = title if kind is not None else title or "Go on?"
+    return _ask(_needed("pause"), kind, title, name, timeout, holds=True)
+
+
+def _ask(
+    call: Call,
+    kind: type[Any] | Mapping[str, Any] | None,
+    title: str,
+    name: str,
+    timeout: Duration | None,
+    *,
+    holds: bool,
+) -> Any:
     from headway.parameters.single import schema_of  # noqa: PLC0415 - only those who ask need it
 
-    call = _needed("wait_for_input")
     schema = dict(kind) if isinstance(kind, Mapping) else schema_of(kind)
     seconds = None if timeout is None else seconds_of("timeout", timeout)
     request = {"title": _title(title), "schema": schema}
     if len(json.dumps(request)) > MOST_REQUEST:
         raise InvalidOption(f"title and schema must fit into {MOST_REQUEST} bytes of JSON")
-    spec = WaitSpec("input", checked_name(name), {"name": name}, seconds, request=request)
+    spec = WaitSpec(
+        "input", checked_name(name), {"name": name}, seconds, request=request, holds=holds
+    )
     over = call.engine.wait(call, spec)
     if not over.answered:
         raise WaitTimedOut(f"nobody answered {name!r} in time")

@@ -10,6 +10,7 @@ def headway(tmp_path_factory):
     with stack(tmp_path_factory.mktemp("h")) as running:
         running.deploy("waiting:asks", "asks")
         running.deploy("waiting:sleeps", "sleeps")
+        running.deploy("waiting:pauses", "pauses")
         running.deploy("forking:pipeline", "pipeline")
         running.deploy("mapping:mapped", "mapped")
         running.deploy("waiting:suspends", "suspends")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from headway import flow, sleep, suspend, task, wait_for_event, wait_for_input
+from headway import WaitTimedOut, flow, pause, sleep, suspend, task, wait_for_event, wait_for_input
 
 
 @dataclass
@@ -46,3 +46,16 @@ def suspends() -> None:
 @flow
 def listens(key: str) -> list[object]:
     return [wait_for_event("file arrived", key=key), wait_for_event("file arrived", key=key)]
+
+
+@flow
+def pauses(log: str, timeout: float = 600.0) -> str:
+    step(log, "figures")
+    in_memory = object()
+    try:
+        decision = pause(Decision, title="Publish the figures?", name="approve", timeout=timeout)
+    except WaitTimedOut:
+        return step(log, "nobody")
+    assert in_memory
+    step(log, "publish" if decision.approve else "drop")
+    return decision.comment

@@ -39,7 +39,7 @@ def said(encoded: Encoded) -> dict[str, Any]:
 
 
 def test_every_field_of_every_fact_has_a_source() -> None:
-    nested = {"error": ERROR, "result": RESULT, "waits": WAIT}
+    nested = {"error": ERROR, "result": RESULT, "waits": WAIT, "wait": WAIT}
     for message, fields in FACTS.values():
         names = {field.name for field in message.DESCRIPTOR.fields}
         beside = {name for name in names if name.endswith("_digest") or name == "request_digest"}

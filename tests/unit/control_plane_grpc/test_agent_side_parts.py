@@ -69,6 +69,23 @@ def test_rows_tell_what_is_still_to_be_said() -> None:
     assert ledger.compare(rows) == Differences((), (), ())
 
 
+def test_an_answer_is_told_once_to_the_attempt_that_is_open() -> None:
+    ledger = Ledger()
+    ledger.holds([(A, 1)], {A: 1})
+    yes, no = pb.Answer(call=b"1", value=b"true"), pb.Answer(call=b"2", value=b"false")
+    assert ledger.answer(A, 2, [yes]) == []
+    assert ledger.answer(A, 1, [yes]) == [yes]
+    assert ledger.answer(A, 1, [yes, no]) == [no]
+    asks = [OpenAttempt(A, 1, cancel=False, asked=7)]
+    assert ledger.compare(asks).answers == (A,)
+    ledger.looked(A, 7)
+    assert ledger.compare(asks).answers == ()
+    assert ledger.compare([OpenAttempt(A, 1, cancel=False, asked=8)]).answers == (A,)
+    assert ledger.compare([OpenAttempt(A, 1, cancel=False)]).answers == ()
+    ledger.assign(A, 2)
+    assert ledger.answer(A, 2, [yes]) == [yes]
+
+
 def renewed(number: int) -> pb.SessionResponse:
     return pb.SessionResponse(renewed=pb.Renewed(id=number))
 

@@ -311,6 +311,19 @@ class AttemptOver:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptAsked:
+    """From the fact WaitStarted: the attempt waits for a person and keeps its process."""
+
+    run: UUID
+    fence: int
+    wait: Waiting
+
+    @property
+    def needs(self) -> tuple[Stream, ...]:
+        return (Stream(StreamKind.RUN, self.run),)
+
+
+@dataclass(frozen=True, slots=True)
 class SetVariable:
     """`if_version`: only if the variable has this version now, 0 if it is not there; None: whatever it is."""
 
@@ -357,6 +370,7 @@ Command = (
     | FireDeadline
     | AttemptBegan
     | AttemptOver
+    | AttemptAsked
     | SetVariable
     | UnsetVariable
 )

@@ -7,6 +7,7 @@ from typing import assert_never
 from headway_control_plane.domain.agent.events import AgentEnrolled, AgentRevoked
 from headway_control_plane.domain.commands import (
     AnswerRun,
+    AttemptAsked,
     AttemptBegan,
     AttemptOver,
     CancelRun,
@@ -76,6 +77,8 @@ def _decide(command: Command, states: States, context: Context) -> list[Decided]
             return run.attempt_began(command, states)
         case AttemptOver():
             return run.attempt_over(command, states, context)
+        case AttemptAsked():
+            return waits.attempt_asked(command, states)
         case FireDeadline():
             return _fire(command, states, context)
         case OpenSession():

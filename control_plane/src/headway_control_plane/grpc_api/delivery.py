@@ -1,4 +1,4 @@
-"""Brings grants, cancels and ends to the agents whose streams end here: at once for what this process commits, by looking for the rest."""
+"""Brings grants, answers, cancels and ends to the agents whose streams end here: at once for what this process commits, by looking for the rest."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from headway_control_plane.clock import Clock
 from headway_control_plane.dispatch.quarantine import Quarantine, piecewise
 from headway_control_plane.domain.agent.events import AgentRevoked
 from headway_control_plane.domain.run.events import (
+    RunAnswered,
+    RunAsked,
     RunCancelled,
     RunCancelRequested,
     RunCompleted,
@@ -130,8 +132,8 @@ class Delivery:
                 if self._registry.get((ws, event.session)) is not None:
                     self._granted[ws].add(run)
                     self._wake()
-            case RunCancelRequested():
-                self._cancel(ws, run)
+            case RunCancelRequested() | RunAnswered() | RunAsked():
+                self._say(ws, run, cancel=isinstance(event, RunCancelRequested))
             case RunCompleted() | RunCrashed() | RunFailed() | RunCancelled():
                 live = self._registry.ended(ws, run)
                 if live is not None and _seen_to_end(event):
@@ -145,12 +147,13 @@ class Delivery:
             case _:
                 pass
 
-    def _cancel(self, ws: int, run: UUID) -> None:
+    def _say(self, ws: int, run: UUID, *, cancel: bool) -> None:
+        """A cancel, or that there may be answers for a flow that waits in its process: it may ask what was answered before."""
         live = self._registry.executing(ws, run)
-        if live is not None:
+        if live is not None and cancel:
             _tell_cancel(live, run)
-        elif (ws, run) in self._asked:
-            # Its Assign is being read at this moment, perhaps from before the cancel.
+        elif live is not None or (ws, run) in self._asked:
+            # Read for its answers; or its Assign is being read at this moment, perhaps from before the event.
             self._granted[ws].add(run)
             self._wake()
 
@@ -226,9 +229,17 @@ class Delivery:
                 live.deliver(pb.SessionResponse(variables=variables))
 
     def _tell_assign(self, live: LiveSession, assignment: Assignment) -> None:
-        if live.ledger.assign(assignment.run, assignment.fence):
+        attempt = (assignment.run, assignment.fence)
+        is_new = live.ledger.assign(*attempt)
+        answers = live.ledger.answer(*attempt, assignment.answers_given())
+        if is_new:
             self._registry.executes(live, assignment.run)
-            live.deliver(assignment.message())
+            live.deliver(assignment.message())  # with the answers
+        else:
+            for answer in answers:
+                told = pb.AttemptAnswer(attempt=attempt_ref(attempt), answer=answer)
+                live.deliver(pb.SessionResponse(answer=told))
+        live.ledger.looked(assignment.run, assignment.version)
         if assignment.cancel:
             _tell_cancel(live, assignment.run)
 
@@ -261,6 +272,8 @@ class Delivery:
         differences = live.ledger.compare(rows)
         if differences.assign:
             self._granted[live.key[0]].update(differences.assign)
+        if differences.answers:
+            self._granted[live.key[0]].update(differences.answers)
         for run in differences.cancel:
             _tell_cancel(live, run)
         for run, _ in differences.gone:

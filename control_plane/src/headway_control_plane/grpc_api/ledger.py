@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from headway_api.agent.v1 import agent_service_pb2 as pb
 from headway_control_plane.grpc_api.wire import Attempt
 
 ENDED_KNOWN = 10_000
@@ -20,21 +21,24 @@ class OpenAttempt:
     run: UUID
     fence: int
     cancel: bool
+    asked: int = 0  # the run's version, if the attempt asks a person
 
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """What the agent does not know yet. `gone` are attempts that were open here and are not any more."""
+    """What the agent does not know yet. `answers`: runs that may have some which it was not told. `gone` are attempts that were open here and are not any more."""
 
     assign: tuple[UUID, ...]
     cancel: tuple[UUID, ...]
     gone: tuple[Attempt, ...]
+    answers: tuple[UUID, ...] = ()
 
 
 @dataclass(slots=True)
 class Ledger:
     """`known` attempts may be reported on; `open` maps the runs that the agent is executing to their fences; `variables` is the version
-    of the workspace's variables that it was sent on this stream.
+    of the workspace's variables that it was sent on this stream. `answered` are the calls whose answers it was told, `seen` the versions
+    of the runs then.
     """
 
     known: set[Attempt] = field(default_factory=set)
@@ -42,6 +46,8 @@ class Ledger:
     cancelled: set[Attempt] = field(default_factory=set)
     ended: deque[UUID] = field(default_factory=deque)
     variables: int = 0
+    answered: dict[UUID, set[bytes]] = field(default_factory=dict)
+    seen: dict[UUID, int] = field(default_factory=dict)
 
     def holds(self, attempts: Iterable[Attempt], open_attempts: Mapping[UUID, int]) -> None:
         """The agent named these itself; the open ones need no Assign."""
@@ -52,9 +58,25 @@ class Ledger:
         """Note that an Assign is sent; False when it was before."""
         if self.open.get(run, 0) >= fence:
             return False
+        self.close(run)
         self.open[run] = fence
         self.known.add((run, fence))
         return True
+
+    def answer(self, run: UUID, fence: int, answers: Iterable[pb.Answer]) -> list[pb.Answer]:
+        """Return the answers that this attempt was not told, once."""
+        if self.open.get(run) != fence:
+            return []
+        known = self.answered.get(run, set())
+        fresh = [answer for answer in answers if answer.call not in known]
+        if fresh:
+            self.answered[run] = known.union(answer.call for answer in fresh)
+        return fresh
+
+    def looked(self, run: UUID, version: int) -> None:
+        """Whatever the run's row held in this version was told."""
+        if run in self.open:
+            self.seen[run] = version
 
     def cancel(self, run: UUID) -> Attempt | None:
         """Return the attempt to cancel, once; None when the agent does not execute the run or was told."""
@@ -70,6 +92,8 @@ class Ledger:
         if fence is None:
             return False
         self.cancelled.discard((run, fence))
+        self.answered.pop(run, None)
+        self.seen.pop(run, None)
         return True
 
     def forget(self, run: UUID) -> None:
@@ -93,6 +117,11 @@ class Ledger:
                 if row.cancel
                 and self.open.get(row.run) == row.fence
                 and (row.run, row.fence) not in self.cancelled
+            ),
+            answers=tuple(
+                row.run
+                for row in present.values()
+                if row.asked > self.seen.get(row.run, 0) and self.open.get(row.run) == row.fence
             ),
             gone=tuple((run, fence) for run, fence in self.open.items() if run not in present),
         )

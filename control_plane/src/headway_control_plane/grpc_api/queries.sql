@@ -56,10 +56,13 @@ RETURNING session.ws, session.session, session.status, session.replica
 
 -- name: session_attempts
 -- dispatcher: what is open on the named sessions. A session without open attempts gives one row of nulls.
-SELECT session.ws, session.session, session.status, session.replica, attempt.run, attempt.fence, attempt.status, attempt.cancel
+SELECT session.ws, session.session, session.status, session.replica, attempt.run, attempt.fence, attempt.status, attempt.cancel,
+       -- Its attempt asks a person: the version says whether an answer may have come since.
+       CASE WHEN run.reason = 'input' THEN run.version ELSE 0 END
 FROM unnest(%(workspaces)s::bigint[], %(sessions)s::uuid[]) AS here (ws, id)
 JOIN session ON session.ws = here.ws AND session.session = here.id
 LEFT JOIN attempt ON attempt.ws = here.ws AND attempt.session = here.id AND attempt.status <> 'closed'
+LEFT JOIN run ON run.ws = attempt.ws AND run.run = attempt.run
 
 -- name: ended_runs
 -- dispatcher: which of these attempts ended under the eyes of their agent, in a run that has ended with them.
@@ -76,7 +79,7 @@ SELECT run.run, attempt.fence, attempt.session, attempt.cancel, deployment.name,
        run.code_hash, payload.bytes, run.cancel_grace_ms, run.kill_grace_ms, run.isolation, run.max_runs_per_process, run.max_memory_mb,
        coalesce(event.traceparent, ''),
        run.home IS NOT NULL AND run.home = attempt.agent, run.waits, run.answers, headway_now(), run.forked_from IS NOT NULL,
-       coalesce((SELECT variables.version FROM variables WHERE variables.ws = %(ws)s), 0)
+       coalesce((SELECT variables.version FROM variables WHERE variables.ws = %(ws)s), 0), run.version
 FROM run
 JOIN attempt ON attempt.ws = run.ws AND attempt.run = run.run AND attempt.fence = run.fence AND attempt.status <> 'closed'
 JOIN deployment ON deployment.ws = run.ws AND deployment.deployment = run.deployment

@@ -70,13 +70,15 @@ class Assignment:
     now: datetime
     is_fork: bool
     variables: int  # the version of the workspace's; 0: it never had any
+    version: int  # of the run
     answers: Mapping[bytes, bytes] = field(default_factory=dict)  # contents by digest
     lineage: Sequence[Ancestor] = ()
 
     @classmethod
     def of_row(cls, row: Sequence[Any]) -> Assignment:
-        *plain, waits, given, now, is_fork, variables = row
-        return cls(*plain, load_waits(waits), load_answers(given), now, is_fork, variables)  # type: ignore[call-arg] # 18 + 5
+        *plain, waits, given, now, is_fork, variables, version = row
+        read = load_waits(waits), load_answers(given)
+        return cls(*plain, *read, now, is_fork, variables, version)  # type: ignore[call-arg] # 18 + 6
 
     def message(self) -> pb.SessionResponse:
         assign = pb.Assign(
@@ -100,15 +102,17 @@ class Assignment:
         )
         return pb.SessionResponse(assign=assign)
 
+    def answers_given(self) -> list[pb.Answer]:
+        """What was answered. One that was erased answers as if nothing had been said."""
+        return [
+            pb.Answer(call=call, value=self.answers.get(digest, b"null"))
+            for call, digest in self.given
+        ]
+
     def _answers(self) -> list[pb.Answer]:
         given = dict(self.given)
-        told = [
-            # One that was erased answers as if nothing had been said.
-            pb.Answer(call=call, value=self.answers.get(digest, b"null"))
-            for call, digest in given.items()
-        ]
         over = [wait for wait in self.waits if wait.call not in given and is_over(wait, self.now)]
-        return told + [pb.Answer(call=wait.call, over=True) for wait in over]
+        return self.answers_given() + [pb.Answer(call=wait.call, over=True) for wait in over]
 
 
 @dataclass(slots=True)
@@ -225,10 +229,20 @@ class SessionStore:
         views: dict[SessionKey, SessionView] = {}
         async with self._database.statements(Role.DISPATCHER) as connection:
             cursor = await connection.execute(_SQL["session_attempts"], _columns(keys))
-            for ws, session, status, replica, run, fence, _, cancel in await cursor.fetchall():
+            for (
+                ws,
+                session,
+                status,
+                replica,
+                run,
+                fence,
+                _,
+                cancel,
+                asked,
+            ) in await cursor.fetchall():
                 view = views.setdefault((ws, session), SessionView(status, replica))
                 if run is not None:
-                    view.attempts.append(OpenAttempt(run, fence, cancel))
+                    view.attempts.append(OpenAttempt(run, fence, cancel, asked))
         return views
 
     async def ended_runs(

@@ -214,7 +214,7 @@ async def show_whole(
         error=await read_error(services.reader, ws, view.error_class, view.error_text),
         result=result,
         waits=await open_waits(services.reader, ws, view.waits, view.answered)
-        if view.state is RunStatus.PAUSED
+        if view.waits_for_others
         else (),
         forks=forks,
         cursor=str(cursor),

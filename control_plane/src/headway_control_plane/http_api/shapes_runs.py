@@ -156,7 +156,9 @@ class RunShape(RunItem):
     home: Reference | None = Field(
         description="The one agent that may go on with it: it has its journal."
     )
-    waits: list[WaitingShape] = Field(description="Of its newest suspension.")
+    waits: list[WaitingShape] = Field(
+        description="Of its newest suspension, or what its process asks now."
+    )
     forked_from: ForkShape | None = Field(description="The run that it was made from.")
     forks: list[ForkShape] = Field(description="The newest runs that were made from it.")
     cursor: Cursor = Field(

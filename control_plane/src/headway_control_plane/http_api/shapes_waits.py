@@ -60,7 +60,7 @@ class EventReached(Shape):
 
 
 class WaitingShape(Shape):
-    """What a suspended run waits for."""
+    """What a run waits for: a suspended one, or one whose process asks a person."""
 
     call: str
     kind: str = Field(description="sleep, input, event or run.")

@@ -12,7 +12,13 @@ from uuid import UUID
 
 from headway_api.event.v1 import attempt_pb2
 from headway_control_plane.application.ports import AttemptFacts, Fact
-from headway_control_plane.domain.commands import AttemptBegan, AttemptOver, Command, DeliverEvent
+from headway_control_plane.domain.commands import (
+    AttemptAsked,
+    AttemptBegan,
+    AttemptOver,
+    Command,
+    DeliverEvent,
+)
 from headway_control_plane.domain.run.children import is_child_id
 from headway_control_plane.domain.run.events import Waiting
 from headway_control_plane.domain.streams import NO_BLOB, Blob
@@ -224,6 +230,8 @@ def _named_digests(message: Any) -> Sequence[bytes]:
     digests += [getattr(message, name) for name in _DIGESTS if name in fields]
     if "waits" in fields:
         digests += [wait.request_digest for wait in message.waits]
+    if "wait" in fields:
+        digests.append(message.wait.request_digest)
     if "parameters_digest" in fields:
         digests += [message.parameters_digest, message.labels_digest]
     return digests
@@ -235,6 +243,10 @@ def _derive(facts: PreparedFacts, n: int, message: Any) -> None:
         facts.commands[n] = AttemptBegan(facts.run, facts.fence)
     elif isinstance(message, attempt_pb2.AttemptExited):
         facts.commands[n] = _over(facts, message)
+    elif isinstance(message, attempt_pb2.WaitStarted):
+        if message.wait.kind == "input" and message.wait.call:  # else nobody could answer it
+            asked = _waiting(facts.run, message.wait)
+            facts.commands[n] = AttemptAsked(facts.run, facts.fence, asked)
     elif isinstance(message, attempt_pb2.EventEmitted):
         value = _value(facts, message)
         if value is not None and message.topic:
@@ -305,7 +317,7 @@ def _child(named: bytes, parent: UUID, call: bytes) -> UUID | None:
 
 def _waiting(run: UUID, wait: attempt_pb2.Wait) -> Waiting:
     if wait.kind not in _WAITS:
-        raise Poison("AttemptExited names a wait of a kind that there is not")
+        raise Poison("the fact names a wait of a kind that there is not")
     if not 0 <= wait.until_us < END_OF_TIME_US:
         raise Poison("a wait ends at no instant between 1970 and 8999")
     if max(len(wait.call), len(wait.topic), len(wait.request_digest)) > CALL_BYTES_MAX:

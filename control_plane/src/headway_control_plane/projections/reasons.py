@@ -5,6 +5,7 @@ from datetime import datetime
 
 from headway_control_plane.domain.run.events import Waiting
 from headway_control_plane.domain.run.state import RunStatus
+from headway_control_plane.domain.run.waits import is_over
 from headway_control_plane.domain.session.state import SessionStatus
 
 
@@ -23,6 +24,7 @@ class Circumstances:
     error_class: str = ""
     home: str = ""
     waits: tuple[Waiting, ...] = ()
+    answered: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ def reason_of(at: Circumstances, now: datetime) -> Reason:
         case RunStatus.SCHEDULED:
             return _waiting(at, now)
         case RunStatus.PENDING | RunStatus.RUNNING:
-            return _held(at)
+            return _held(at, now)
         case RunStatus.PAUSED:
             return _paused(at)
         case RunStatus.CANCELLING:
@@ -93,13 +95,26 @@ def _waiting(at: Circumstances, now: datetime) -> Reason:
 _AGAIN = {"retry": "retry", "lost": "its agent was lost, runs again"}
 
 
-def _held(at: Circumstances) -> Reason:
+def _held(at: Circumstances, now: datetime) -> Reason:
     if at.session is SessionStatus.LOST:
         text = f'agent "{at.agent}" is out of reach; the run goes on there if it can'
         return Reason("disconnected", at.agent, text)
     if at.status is RunStatus.PENDING:
         return Reason("starting", at.agent, f'starting on agent "{at.agent}"')
+    if at.reason == "input" and (asked := _asked(at, now)):
+        names = ", ".join(dict.fromkeys(wait.name for wait in asked if wait.name))
+        told = f"asks a person: {names}" if names else "asks a person"
+        return Reason("input", names, f'{told}; its process waits on agent "{at.agent}"')
     return Reason("executing", at.agent, f'on agent "{at.agent}"')
+
+
+def _asked(at: Circumstances, now: datetime) -> list[Waiting]:
+    """What can be answered now."""
+    return [
+        wait
+        for wait in at.waits
+        if wait.kind == "input" and wait.call not in at.answered and not is_over(wait, now)
+    ]
 
 
 def _paused(at: Circumstances) -> Reason:

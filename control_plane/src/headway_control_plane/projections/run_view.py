@@ -102,6 +102,11 @@ class RunView:
     def is_terminal(self) -> bool:
         return self.ended_at is not None
 
+    @property
+    def waits_for_others(self) -> bool:
+        """Whether `waits` are what it waits for now: without a process, or with one that asks a person."""
+        return self.state is RunStatus.PAUSED or self.reason.code == "input"
+
 
 async def load_runs(
     connection: Connection, ws: int, ids: Sequence[UUID], *, now: datetime
@@ -280,4 +285,5 @@ def _circumstances(row: Mapping[str, Any]) -> Circumstances:
         error_class=row["error_class"],
         home=row["home_name"] or "",
         waits=load_waits(row["waits"]),
+        answered=frozenset(call for call, _ in load_answers(row["answers"])),
     )

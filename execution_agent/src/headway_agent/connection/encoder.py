@@ -172,6 +172,7 @@ FACTS: Mapping[str, tuple[type[Message], Mapping[str, Getter]]] = {
     ),
     **OUTPUTS,
     **WISHES,
+    "wait.started": (facts.WaitStarted, {}),
     "attempt.ended": (facts.AttemptEnded, {"outcome": _ATTEMPT_OUTCOME}),
     "attempt.exited": (
         facts.AttemptExited,
@@ -203,7 +204,7 @@ WAIT: Mapping[str, Getter] = {
     "since_us": integer_of("since_us"),
 }
 MOST_WAITS = 1000
-_KNOWN = re.compile(r"(?:attempt|calls?|artifact|metrics|event|run)\.[a-z_]{1,32}")
+_KNOWN = re.compile(r"(?:attempt|calls?|artifact|metrics|event|run|wait)\.[a-z_]{1,32}")
 _NESTED = ("error", "result")
 
 
@@ -275,9 +276,7 @@ class Encoder:
                     inner = referred(inner, self._store, of_run=kind != "call.ended")
                 encode = self._encode_error if part == "error" else self._encode_result
                 values[part] = encode(inner, blobs)
-        if kind == "attempt.exited" and type(waits := frame.get("waits")) is list:
-            found = [wait for wait in waits[:MOST_WAITS] if type(wait) is dict]
-            values["waits"] = [self._encode_wait(wait, blobs) for wait in found]
+        values |= self._waits(kind, frame, blobs)
         for field, content_of in self._contents.get(str(kind), ()):
             if content := content_of(frame):
                 values[field] = _blob(content, blobs)
@@ -329,6 +328,14 @@ class Encoder:
         if self._preview and result.get("codec") == "json" and type(data) is str:
             message.preview_digest = _blob(cut(sanitised(data), PREVIEW_BYTES).encode(), blobs)
         return message
+
+    def _waits(self, kind: Any, frame: Frame, blobs: list[tuple[bytes, bytes]]) -> dict[str, Any]:
+        if kind == "attempt.exited" and type(waits := frame.get("waits")) is list:
+            found = [wait for wait in waits[:MOST_WAITS] if type(wait) is dict]
+            return {"waits": [self._encode_wait(wait, blobs) for wait in found]}
+        if kind == "wait.started" and type(wait := frame.get("wait")) is dict:
+            return {"wait": self._encode_wait(wait, blobs)}
+        return {}
 
     def _encode_wait(self, wait: Frame, blobs: list[tuple[bytes, bytes]]) -> Message:
         message = facts.Wait(

@@ -25,7 +25,7 @@ def assignment_of(assign: wire.Assign) -> Assignment:
         traceparent=assign.traceparent,
         cancel_grace_us=(assign.cancel_grace_ms or DEFAULT_GRACE_MS) * 1_000,
         kill_grace_us=(assign.kill_grace_ms or DEFAULT_GRACE_MS) * 1_000,
-        answers=tuple(map(_answer, assign.answers)),
+        answers=tuple(map(answer_of, assign.answers)),
         lineage=tuple(map(_ancestor, assign.lineage)),
         at_home=assign.at_home,
         isolation="reuse" if assign.isolation == "reuse" else "process",
@@ -34,7 +34,7 @@ def assignment_of(assign: wire.Assign) -> Assignment:
     )
 
 
-def _answer(answer: wire.Answer) -> Answer:
+def answer_of(answer: wire.Answer) -> Answer:
     value = json.loads(answer.value) if answer.value else None
     return Answer(answer.call.hex(), answer.over, value)
 

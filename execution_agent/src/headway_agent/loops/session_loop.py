@@ -17,7 +17,7 @@ from headway_agent.connection.messages import Held
 from headway_agent.connection.permits import permits_of
 from headway_agent.connection.stream import Stream
 from headway_agent.core import lines, resume, session
-from headway_agent.loops.assignments import assignment_of
+from headway_agent.loops.assignments import answer_of, assignment_of
 from headway_agent.loops.faults import patiently
 from headway_agent.loops.hub import Forget, Hub, Resume
 from headway_agent.loops.outbox import Outbox
@@ -187,7 +187,7 @@ class SessionLoop:
                 hub.tell_session(
                     session.Renewed(said.id, said.ttl_ms / 1_000, said.renew_interval_ms / 1_000)
                 )
-            case "assign" | "variables":
+            case "assign" | "variables" | "answer":
                 self._given(message)
             case "ack":
                 self._acked(message.ack)
@@ -209,6 +209,9 @@ class SessionLoop:
         if message.HasField("variables"):
             self._keep_variables(message.variables)
             return
+        if message.HasField("answer"):
+            self._keep_answer(message.answer)
+            return
         try:
             assignment = assignment_of(message.assign)
         except ValueError as error:
@@ -225,6 +228,14 @@ class SessionLoop:
             # What is assigned behind them would begin with older ones. On another stream both come again.
             text = "the workspace's variables can't be written down"
             raise Failure(Reaction.RETRY, text, str(error)) from error
+
+    def _keep_answer(self, told: wire.AttemptAnswer) -> None:
+        key = AttemptKey(*messages.attempt_of(told.attempt))
+        try:
+            self._hub.attempts.keep_answer(key, answer_of(told.answer))
+        except OSError as error:
+            # Its flow waits for it. On another stream it comes again.
+            raise Failure(Reaction.RETRY, "an answer can't be written down", str(error)) from error
 
     def _welcomed(self, welcome: wire.Welcome, sent_at: float) -> None:
         hub = self._hub

@@ -97,6 +97,9 @@ class Attempts(Protocol):
     def keep_variables(self, values: Mapping[str, Any]) -> None:
         """The workspace's variables, all of them: attempts that start from now on get them."""
 
+    def keep_answer(self, key: AttemptKey, answer: Answer) -> None:
+        """The answer to a wait for which the attempt keeps its process: on disk when this returns. Raises OSError."""
+
     async def start(self, assignment: Assignment) -> None:
         """Records the assignment durably, then starts it. What can't be started is refused by a fact of its own
         (`attempt.exited`, outcome `refused`), so this raises for faults of the agent's own disk alone.

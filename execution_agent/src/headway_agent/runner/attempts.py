@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from headway_agent.clock import Clock
-from headway_agent.runner import start_file, variables
-from headway_agent.runner.api import Assignment, AttemptKey, Fact, Held, Line
+from headway_agent.runner import answers, start_file, variables
+from headway_agent.runner.api import Answer, Assignment, AttemptKey, Fact, Held, Line
 from headway_agent.runner.attempt import Attempt
 from headway_agent.runner.launch import Launcher, LaunchOptions
 from headway_agent.runner.settle import Settler
@@ -105,6 +105,11 @@ class Runner:
 
     def keep_variables(self, values: Mapping[str, Any]) -> None:
         variables.keep(self._dir.variables, values)
+
+    def keep_answer(self, key: AttemptKey, answer: Answer) -> None:
+        attempt = self._attempts.get(key)
+        if attempt is not None and attempt.is_open:
+            answers.keep(attempt.run_dir, answer)
 
     async def start(self, assignment: Assignment) -> None:
         key = assignment.key

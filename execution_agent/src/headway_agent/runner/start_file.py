@@ -96,7 +96,7 @@ def content(
         "cuts": list(journal.cuts),
         "answers": [asdict(answer) for answer in assignment.answers],
         "store": str(store),
-        "knows": ["runs"],
+        "knows": ["runs", "pauses"],
         "salt": salt,
         "secrets": secrets.for_start(environment.secrets, kept),
         "wake": str(wake),

@@ -159,6 +159,7 @@ class SessionResponse(google.protobuf.message.Message):
     CANCEL_FIELD_NUMBER: builtins.int
     DRAIN_FIELD_NUMBER: builtins.int
     FORGET_FIELD_NUMBER: builtins.int
+    ANSWER_FIELD_NUMBER: builtins.int
     VARIABLES_FIELD_NUMBER: builtins.int
     @property
     def welcome(self) -> global___Welcome: ...
@@ -177,6 +178,8 @@ class SessionResponse(google.protobuf.message.Message):
     @property
     def forget(self) -> global___Forget: ...
     @property
+    def answer(self) -> global___AttemptAnswer: ...
+    @property
     def variables(self) -> global___Variables: ...
     def __init__(
         self,
@@ -189,11 +192,12 @@ class SessionResponse(google.protobuf.message.Message):
         cancel: global___Cancel | None = ...,
         drain: global___Drain | None = ...,
         forget: global___Forget | None = ...,
+        answer: global___AttemptAnswer | None = ...,
         variables: global___Variables | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["ack", b"ack", "assign", b"assign", "cancel", b"cancel", "drain", b"drain", "forget", b"forget", "log_ack", b"log_ack", "message", b"message", "renewed", b"renewed", "variables", b"variables", "welcome", b"welcome"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["ack", b"ack", "assign", b"assign", "cancel", b"cancel", "drain", b"drain", "forget", b"forget", "log_ack", b"log_ack", "message", b"message", "renewed", b"renewed", "variables", b"variables", "welcome", b"welcome"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["welcome", "renewed", "assign", "ack", "log_ack", "cancel", "drain", "forget", "variables"] | None: ...
+    def HasField(self, field_name: typing.Literal["ack", b"ack", "answer", b"answer", "assign", b"assign", "cancel", b"cancel", "drain", b"drain", "forget", b"forget", "log_ack", b"log_ack", "message", b"message", "renewed", b"renewed", "variables", b"variables", "welcome", b"welcome"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["ack", b"ack", "answer", b"answer", "assign", b"assign", "cancel", b"cancel", "drain", b"drain", "forget", b"forget", "log_ack", b"log_ack", "message", b"message", "renewed", b"renewed", "variables", b"variables", "welcome", b"welcome"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["welcome", "renewed", "assign", "ack", "log_ack", "cancel", "drain", "forget", "answer", "variables"] | None: ...
 
 global___SessionResponse = SessionResponse
 
@@ -842,6 +846,31 @@ class Answer(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["call", b"call", "over", b"over", "value", b"value"]) -> None: ...
 
 global___Answer = Answer
+
+@typing.final
+class AttemptAnswer(google.protobuf.message.Message):
+    """The answer to a wait of an attempt that keeps its process meanwhile (WaitStarted). Sent until the attempt is over, once on each stream:
+    the agent keeps it for the attempt, and hears it again on the next one.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ATTEMPT_FIELD_NUMBER: builtins.int
+    ANSWER_FIELD_NUMBER: builtins.int
+    @property
+    def attempt(self) -> global___AttemptRef: ...
+    @property
+    def answer(self) -> global___Answer: ...
+    def __init__(
+        self,
+        *,
+        attempt: global___AttemptRef | None = ...,
+        answer: global___Answer | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["answer", b"answer", "attempt", b"attempt"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["answer", b"answer", "attempt", b"attempt"]) -> None: ...
+
+global___AttemptAnswer = AttemptAnswer
 
 @typing.final
 class Ancestor(google.protobuf.message.Message):

@@ -685,6 +685,27 @@ class RunRequested(google.protobuf.message.Message):
 global___RunRequested = RunRequested
 
 @typing.final
+class WaitStarted(google.protobuf.message.Message):
+    """The flow waits for a person and keeps its process and its slot meanwhile. The wait's end is the end of its call."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WAIT_FIELD_NUMBER: builtins.int
+    @property
+    def wait(self) -> global___Wait:
+        """Of the kind input."""
+
+    def __init__(
+        self,
+        *,
+        wait: global___Wait | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["wait", b"wait"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["wait", b"wait"]) -> None: ...
+
+global___WaitStarted = WaitStarted
+
+@typing.final
 class FactDropped(google.protobuf.message.Message):
     """Stands in the place of a fact that the control plane answered with POISON, so that no seq is missing."""
 

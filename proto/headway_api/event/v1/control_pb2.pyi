@@ -549,6 +549,27 @@ class RunSuspended(google.protobuf.message.Message):
 global___RunSuspended = RunSuspended
 
 @typing.final
+class RunAsked(google.protobuf.message.Message):
+    """The flow waits for a person and keeps its process: the run stays as it is, and its waits can be answered."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FENCE_FIELD_NUMBER: builtins.int
+    WAITS_FIELD_NUMBER: builtins.int
+    fence: builtins.int
+    @property
+    def waits(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Waiting]: ...
+    def __init__(
+        self,
+        *,
+        fence: builtins.int = ...,
+        waits: collections.abc.Iterable[global___Waiting] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["fence", b"fence", "waits", b"waits"]) -> None: ...
+
+global___RunAsked = RunAsked
+
+@typing.final
 class RunAnswered(google.protobuf.message.Message):
     """A wait got its answer; the actor is who gave it. A suspended run is scheduled by it, or at `due_at` where it waits for several runs."""
 

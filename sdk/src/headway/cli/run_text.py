@@ -115,7 +115,7 @@ def next_step(run: Mapping[str, Any]) -> str:
             return f"put that right, deploy again if it moved, then: headway run {run['deployment']['name']}"
         case "failed" | "crashed":
             return f"headway runs logs {run['id']}, then: headway runs resume {run['id']}"
-        case "paused" if run["reason"] == "input":
+        case "paused" | "running" if run["reason"] == "input":
             return f"headway runs input {run['id']}"
         case "paused" if run["reason"] in {"sleeping", "event"}:
             return ""

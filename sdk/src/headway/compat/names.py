@@ -67,8 +67,8 @@ IMPORTS: Final[Mapping[str, Mapped]] = {
     "PrefectFuture": _same("headway.Future"),
     "PrefectFutureList": _same("headway.Futures"),
     "pause_flow_run": _differs(
-        "headway.wait_for_input",
-        "the run is suspended and holds no process; in the shim `wait_for_input=` and `timeout=` alone",
+        "headway.pause",
+        "of the present run alone; in the shim `wait_for_input=` and `timeout=`; `headway.wait_for_input` holds no process",
     ),
     "suspend_flow_run": _differs(
         "headway.suspend", "of the present run alone; in the shim `wait_for_input=` and `timeout=`"

@@ -346,16 +346,20 @@ def get_run_logger(*_context: Any, **_extra: str) -> Any:
 
 
 def pause_flow_run(wait_for_input: Any = None, timeout: float | None = 3600) -> Any:
-    """Suspends the run until somebody answers, at most `timeout` seconds; gives the answer.
+    """Keeps the process until somebody answers, at most `timeout` seconds; gives the answer.
 
     `wait_for_input`: the answer's type; None asks for a word to go on. Raises headway.WaitTimedOut.
     """
     if wait_for_input is None:
+        return headway.pause(name="go on", timeout=timeout)
+    return headway.pause(wait_for_input, timeout=timeout)
+
+
+def suspend_flow_run(wait_for_input: Any = None, timeout: float | None = 3600) -> Any:
+    """As `pause_flow_run`, and the run is suspended meanwhile: it holds no process and no slot."""
+    if wait_for_input is None:
         return headway.suspend(timeout=timeout)
     return headway.wait_for_input(wait_for_input, timeout=timeout)
-
-
-suspend_flow_run = pause_flow_run
 
 
 class _Facts:

@@ -20,6 +20,7 @@ from headway.runtime.cache import Cache, Hit, Lookup
 from headway.runtime.cancellation import Cancellation
 from headway.runtime.changed_code import CodeChanges
 from headway.runtime.child_results import ChildResult, nowhere
+from headway.runtime.inbox import Inbox
 from headway.runtime.interrupts import Interrupts
 from headway.runtime.journal import Journal
 from headway.runtime.limits import Limits, OutOfTime
@@ -43,7 +44,7 @@ class BaseCalls:
     """State and decisions of an attempt's calls.
 
     `origin` stands for the flow in the keys of its calls. The agent gives a secret one a run, so that nobody can find a
-    call's arguments by trying which give its key. `child_result` None: the agent passes on no wishes for runs.
+    call's arguments by trying which give its key. `child_result` None: the agent passes on no wishes for runs. `inbox` None: it brings no answers to a process that waits.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class BaseCalls:
         *,
         answers: Answers | None = None,
         child_result: ChildResult | None = None,
+        inbox: Inbox | None = None,
         on_code_change: str = "trust",
         cache: Cache | None = None,
         pace: Pace = REAL,
@@ -79,7 +81,12 @@ class BaseCalls:
         self._hears_prints = False
         self.limits = Limits(pace)
         self._waits = Waits(
-            str(facts["run"]), journal, answers, reporter, may_ask=child_result is not None
+            str(facts["run"]),
+            journal,
+            answers,
+            reporter,
+            may_ask=child_result is not None,
+            inbox=inbox,
         )
         self._child_result = child_result or nowhere
         self._on_code_change = on_code_change

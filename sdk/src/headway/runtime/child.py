@@ -43,6 +43,7 @@ from headway.runtime.channel import Channel
 from headway.runtime.child_results import ChildResult, beside
 from headway.runtime.engine import JournalEngine
 from headway.runtime.failures import ErrorDescriber
+from headway.runtime.inbox import Inbox
 from headway.runtime.journal import Journal
 from headway.runtime.limits import timed_out
 from headway.runtime.loghook import FrameHandler
@@ -245,9 +246,14 @@ class Attempt:
             self._start.get("salt") or ROOT,
             answers=self._start.get("answers"),
             child_result=self._child_result(),
+            inbox=self._inbox(),
             on_code_change=flow.on_code_change,
             cache=self._cache(),
         )
+
+    def _inbox(self) -> Inbox | None:
+        start = self._start
+        return Inbox(Path(start["run_dir"])) if "pauses" in start.get("knows", ()) else None
 
     def _child_result(self) -> ChildResult | None:
         start = self._start

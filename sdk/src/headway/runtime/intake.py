@@ -21,6 +21,7 @@ FACTS = OUTPUTS | {
     "call.retrying",
     "call.ended",
     "run.requested",
+    "wait.started",
     "attempt.ended",
 }
 OUTCOMES = ("completed", "failed", "cancelled", "refused", "suspended")

@@ -24,6 +24,7 @@ _NOT_KEPT = re.compile(rb'"codec": ?"none"')
 _OUTPUTS = ("artifact.saved", "metrics.recorded", "event.emitted")
 _OUTPUT = re.compile(rb'"(?:artifact\.saved|metrics\.recorded|event\.emitted)"')
 _ASKED = re.compile(rb'\{"type": ?"run\.requested"')
+_PAUSED = re.compile(rb'\{"type": ?"wait\.started"')
 _SMALL = 2048
 """Bytes of a fact that are held in memory; of larger ones only the place, so that a long journal stays small."""
 
@@ -83,7 +84,7 @@ class Cut(NamedTuple):
 
 
 class Journal:
-    """Completed calls by key; of two attempts the later one counts. Waits that a suspended attempt left, by key."""
+    """Completed calls by key; of two attempts the later one counts. Waits that they began, by key."""
 
     def __init__(
         self,
@@ -207,6 +208,8 @@ class _Loading:
             self._calls(raw, fact)
         elif _ASKED.match(raw):
             self._ask(parse(raw) or {})
+        elif _PAUSED.match(raw):
+            self._attempt({"waits": [(parse(raw) or {}).get("wait")]})
         elif _OUTPUT.search(raw):
             self._output(parse(raw) or {})
         elif b'"call.' in raw:

@@ -127,6 +127,11 @@ class Reporter:
         frame["result"] = self._result(over, call.name, "the next attempt waits again")
         self._send(frame)
 
+    def asked(self, call: Call, wait: Mapping[str, Any]) -> None:
+        """The flow waits for a person, here."""
+        self.started(call, wait["since_us"])
+        self._send({"type": "wait.started", "at_us": self.clock(), "wait": dict(wait)})
+
     def run_requested(self, call: Call, request: RunRequest, run: str) -> None:
         """The call asks for a run of this id."""
         frame = _frame("run.requested", self.clock(), call)

@@ -12,12 +12,14 @@ from headway.context import Call
 from headway.digests import stable_digest
 from headway.errors import HeadwayError, Suspended
 from headway.runtime.child_results import child_id, is_child_id
+from headway.runtime.inbox import Inbox
 from headway.runtime.journal import Journal, Kept
 from headway.runtime.reporter import Reporter
 from headway.waits import Over, WaitSpec
 
 Answers = Sequence[Mapping[str, Any]]
 SitOut = Callable[[float], None]
+LOOK_EVERY_S = 0.2
 MOST_WAITS = 100
 MOST_RUNS = 1000
 MOST_BYTES = 900 * 1024
@@ -34,7 +36,7 @@ def digest_of(spec: WaitSpec) -> str:
 class Waits:
     """Decides what becomes of each wait. `pending` are those that the attempt ends for.
 
-    `answers` None: the agent knows nothing of suspended attempts.
+    `answers` None: the agent knows nothing of suspended attempts. `inbox` None: a flow that would keep its process is suspended.
     """
 
     def __init__(
@@ -45,10 +47,12 @@ class Waits:
         report: Reporter,
         *,
         may_ask: bool = False,
+        inbox: Inbox | None = None,
     ) -> None:
         self.pending: list[dict[str, Any]] = []
         self._run = run
         self._may_ask = may_ask
+        self._inbox = inbox
         self._bytes = 0
         self._counts = {True: 0, False: 0}
         self._journal = journal
@@ -72,6 +76,9 @@ class Waits:
             return self._end(call, wait, Over(answered=True, value=_unwaited(spec.run, wait)))
         if answer is not None or (left_s is not None and left_s <= 0):
             return self._end(call, wait, Over(answered=False))
+        if spec.holds and self._inbox is not None:
+            self._report.asked(call, wait)
+            return self._end(call, wait, self._hold(self._inbox, call.key, wait, sit_out))
         if left_s is not None and left_s <= spec.in_process_s:
             self._report.started(call, wait["since_us"])
             sit_out(left_s)
@@ -80,6 +87,15 @@ class Waits:
             self._ask(call, spec.run, wait)
         self._suspend(wait)
         raise Suspended
+
+    def _hold(self, inbox: Inbox, key: str, wait: Mapping[str, Any], sit_out: SitOut) -> Over:
+        """Until the answer is there, or the time is up: an answer that came by then counts."""
+        while (answer := inbox.find(key)) is None:
+            left_s = _left(wait, self._report.clock())
+            if left_s is not None and left_s <= 0:
+                return Over(answered=False)
+            sit_out(LOOK_EVERY_S if left_s is None else min(LOOK_EVERY_S, left_s))
+        return Over(answered=True, value=answer.get("value"))
 
     def reach_once(self, call: Call, spec: WaitSpec, kept: Kept | None) -> Over:
         """The end of a wait that many calls come to, from any thread: it is told, and asked, once."""

@@ -106,7 +106,7 @@ class RunPaused:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One thing that a suspended flow waits for. `kind`: sleep, input, event, run; `until` None: no end of its own."""
+    """One thing that a flow waits for. `kind`: sleep, input, event, run; `until` None: no end of its own."""
 
     call: bytes
     kind: str
@@ -124,6 +124,14 @@ class RunSuspended:
     fence: int
     reason: str
     home: UUID
+    waits: tuple[Waiting, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunAsked:
+    """The flow asks a person and keeps its process: the run stays as it is, and these waits can be answered."""
+
+    fence: int
     waits: tuple[Waiting, ...]
 
 
@@ -194,6 +202,7 @@ RunEvent = (
     | RunRescheduled
     | RunPaused
     | RunSuspended
+    | RunAsked
     | RunAnswered
     | RunResumed
     | RunCancelRequested

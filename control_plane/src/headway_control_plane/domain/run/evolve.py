@@ -11,6 +11,7 @@ from uuid import UUID
 from headway_control_plane.domain.policy import Policy
 from headway_control_plane.domain.run.events import (
     RunAnswered,
+    RunAsked,
     RunCancelled,
     RunCancelRequested,
     RunCompleted,
@@ -49,6 +50,16 @@ RESCHEDULED_REASONS = {
 }
 # After these the run may go to any agent: nobody waits for the one that has its journal.
 LEAVES_HOME = frozenset({"lost", "start deadline", "home away", "released"})
+
+
+MOST_ASKED = 100  # questions of a run, as of one that is suspended
+ASKS = "input"
+"""The reason of a run that a process executes, when its attempt has asked a person something."""
+
+
+def asks(state: RunState) -> bool:
+    """Whether it may have asked: its process looks for the answers."""
+    return any(wait.kind == "input" for wait in state.waits)
 
 
 def created(run: UUID, event: RunCreated, at: datetime, policy: Policy) -> RunState:
@@ -134,6 +145,7 @@ def evolve_run(
         case RunReattached():
             return replace(
                 moved,
+                reason=ASKS if asks(state) else "",
                 session=event.session,
                 deadline=_reattached_deadline(state, status, at, policy),
             )
@@ -159,6 +171,8 @@ def evolve_run(
             return replace(moved, reason=event.reason, session=None, deadline=hold)
         case RunSuspended():
             return _suspended(replace(moved, session=None), event, at, policy)
+        case RunAsked():
+            return _asked(state, event, at)
         case RunAnswered():
             return _answered(state, moved, event, at, policy)
         case RunResumed():
@@ -183,6 +197,23 @@ def _suspended(state: RunState, event: RunSuspended, at: datetime, policy: Polic
         waits=event.waits,
         answers=tuple(answer for answer in state.answers if answer[0] in calls),
         deadline=_wake(event.waits, at, policy),
+    )
+
+
+def _asked(state: RunState, event: RunAsked, at: datetime) -> RunState:
+    """Nothing changes but what can be answered. Of what was asked before, the oldest go: a flow may ask for ever."""
+    fresh = {wait.call for wait in event.waits}
+    before = [w for w in state.waits if w.call not in fresh and not (w.until and w.until <= at)]
+    asked = [wait.call for wait in before if wait.kind == "input"]
+    gone = set(asked[: max(0, len(asked) + len(fresh) - MOST_ASKED)])
+    waits = (*(wait for wait in before if wait.call not in gone), *event.waits)
+    calls = {wait.call for wait in waits}
+    return replace(
+        state,
+        version=state.version + 1,
+        reason=ASKS,
+        waits=waits,
+        answers=tuple(answer for answer in state.answers if answer[0] in calls),
     )
 
 

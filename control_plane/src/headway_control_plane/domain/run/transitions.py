@@ -5,6 +5,7 @@ from __future__ import annotations
 from headway_control_plane.domain.errors import IllegalTransition
 from headway_control_plane.domain.run.events import (
     RunAnswered,
+    RunAsked,
     RunCancelled,
     RunCancelRequested,
     RunCompleted,
@@ -41,6 +42,7 @@ TRANSITIONS: dict[S | None, dict[type, S | None]] = {
         RunRescheduled: S.SCHEDULED,
         RunPaused: S.PAUSED,
         RunSuspended: S.PAUSED,
+        RunAsked: S.PENDING,
         RunAnswered: S.PENDING,
         RunCancelRequested: S.CANCELLING,
         RunFailed: S.FAILED,
@@ -51,6 +53,7 @@ TRANSITIONS: dict[S | None, dict[type, S | None]] = {
         RunRescheduled: S.SCHEDULED,
         RunPaused: S.PAUSED,
         RunSuspended: S.PAUSED,
+        RunAsked: S.RUNNING,
         RunAnswered: S.RUNNING,
         RunCancelRequested: S.CANCELLING,
         RunCompleted: S.COMPLETED,

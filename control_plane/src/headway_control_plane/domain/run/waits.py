@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from headway_control_plane.domain.commands import AnswerRun, DeliverEvent
+from headway_control_plane.domain.commands import AnswerRun, AttemptAsked, DeliverEvent
 from headway_control_plane.domain.errors import InvalidState, NotFound
 from headway_control_plane.domain.run import children
-from headway_control_plane.domain.run.events import RunAnswered, RunResumed, RunSuspended, Waiting
+from headway_control_plane.domain.run.events import (
+    RunAnswered,
+    RunAsked,
+    RunResumed,
+    RunSuspended,
+    Waiting,
+)
 from headway_control_plane.domain.run.state import AttemptState, RunState, RunStatus
 from headway_control_plane.domain.states import States
 from headway_control_plane.domain.streams import Context, Decided, Stream, StreamKind
@@ -70,6 +76,17 @@ def answer_run(command: AnswerRun, states: States, context: Context) -> list[Dec
     if is_over(wait, context.now):
         raise InvalidState("The time for an answer is over.", status=run.status)
     event = RunAnswered(command.call, command.value, context.now)
+    return [Decided(Stream(StreamKind.RUN, run.run), event)]
+
+
+def attempt_asked(command: AttemptAsked, states: States) -> list[Decided]:
+    """The newest attempt asks and goes on waiting in its process. Who asks what was answered before gets that answer."""
+    run, attempt = states.run(command.run), states.attempt(command.run, command.fence)
+    if run is None or attempt is None or not attempt.is_open or run.fence != command.fence:
+        return []
+    if run.status not in {RunStatus.PENDING, RunStatus.RUNNING}:
+        return []  # it is being ended: nothing is asked any more
+    event = RunAsked(run.fence, (command.wait,))
     return [Decided(Stream(StreamKind.RUN, run.run), event)]
 
 

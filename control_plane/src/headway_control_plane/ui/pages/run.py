@@ -96,7 +96,7 @@ async def run_page(
 async def _questions(
     site: Site, viewer: Viewer, run: RunView, now: datetime, refused: Refused | None
 ) -> list[Question]:
-    if run.state is not RunStatus.PAUSED:
+    if not run.waits_for_others:
         return []
     waits = await open_waits(site.services.reader, viewer.ws, run.waits, run.answered)
     return questions_of(waits, now, refused)

@@ -42,7 +42,7 @@ def questions_of(
     """Return a form for each question that is still open."""
     shown = []
     for wait in waits:
-        if wait.kind != "input" or wait.answered:
+        if wait.kind != "input" or wait.answered or (wait.until and wait.until <= now):
             continue
         again = refused if refused is not None and refused.call == wait.call.hex() else None
         posted = again.posted if again else None

@@ -68,7 +68,7 @@ def resume(run_id: str | None, matching: str | None, **options: Any) -> None:
     assert run_id is not None
     found = client.find_run(run_id)
     run = client.get(f"/runs/{found}")
-    if run["state"] == "paused":
+    if run["state"] == "paused" or run["reason"] == "input":
         _go_on(client, run, options["output"])
         return
     _fork(client, found, "resume", "", options)
