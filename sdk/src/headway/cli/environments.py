@@ -6,6 +6,7 @@ The agent reads it at each start of an attempt; whoever writes takes the lock be
 import fcntl
 import os
 import tomllib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def record(path: Path, name: str, environment: Environment, *, replace: bool) ->
             return False
         if known is not None and not replace:
             raise CommandError(
-                f"The environment {name!r} stands for {known.get('python')} in {known.get('root')} on this machine.",
+                f"The environment {name!r} stands for {_told(known)} on this machine, and not for {_told(ours)}.",
                 hint="Give this one a name of its own: --environment NAME; or change that one: --replace-environment",
                 code=Exit.REFUSED,
             )
@@ -53,6 +54,12 @@ def record(path: Path, name: str, environment: Environment, *, replace: bool) ->
         fresh.write_text(tomli_w.dumps(content), encoding="utf-8")
         fresh.replace(path)
     return True
+
+
+def _told(entry: Mapping[str, Any]) -> str:
+    """An entry in words."""
+    beside = f", with {entry['env_file']}" if entry.get("env_file") else ", without an env file"
+    return f"{entry.get('python')} in {entry.get('root')}{beside}"
 
 
 def _read(path: Path) -> dict[str, Any]:
