@@ -12,10 +12,10 @@ from headway.errors import NotInRun
 
 if TYPE_CHECKING:
     from headway.artifacts import ArtifactSpec
+    from headway.definitions import Definition
     from headway.events import EventSpec
     from headway.futures import Future
     from headway.runtime.transactions import Scope, Step
-    from headway.targets import Target
     from headway.transactions import Transaction
     from headway.waits import Over, WaitSpec
 
@@ -50,7 +50,7 @@ class Engine(Protocol):
     facts: Mapping[str, Any]
 
     def call(
-        self, parent: Call, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, parent: Call, definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """The call's value, or for an async function the coroutine that gives it."""
 
@@ -92,7 +92,7 @@ class Engine(Protocol):
     def submit(
         self,
         parent: Call,
-        target: Target,
+        definition: Definition,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         after: Sequence[Any] = (),

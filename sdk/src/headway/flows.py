@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
+from headway.definitions import Definition, Kind
 from headway.options import (
     FLOW_DEFAULTS,
     FlowOptions,
@@ -15,7 +16,6 @@ from headway.options import (
     positive,
 )
 from headway.runners import check_runner
-from headway.targets import Kind, Target
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -27,7 +27,7 @@ R_co = TypeVar("R_co", covariant=True)
 _NO_RETRIES = Retries(0)
 
 
-class Flow(Target, Generic[P, R_co]):
+class Flow(Definition, Generic[P, R_co]):
     """A function under `@flow`. Called directly, it is the function."""
 
     kind: Kind = "flow"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from headway.caching import clean_cache
+from headway.definitions import Definition, Kind
 from headway.errors import InvalidOption
 from headway.futures import Future, Futures, allow_failure, unmapped
 from headway.options import (
@@ -17,7 +18,6 @@ from headway.options import (
     clean_flag,
     merged,
 )
-from headway.targets import Kind, Target
 from headway.transactions import clean_transaction_hooks
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
 
-class Task(Target, Generic[P, R_co]):
+class Task(Definition, Generic[P, R_co]):
     """A function under `@task`. Called, it is the function; in a run, the call is recorded too."""
 
     kind: Kind = "task"

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from headway.context import run_context
+from headway.definitions import is_async
 from headway.hooks import StateChange
-from headway.targets import is_async
 
 
 class State(NamedTuple):

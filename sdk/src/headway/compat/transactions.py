@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any, Final
 
 from headway.compat.errors import NoSuchOption, NotInHeadway
-from headway.targets import is_async
+from headway.definitions import is_async
 from headway.transactions import Transaction as OurTransaction
 from headway.transactions import TransactionHook, TransactionStep
 

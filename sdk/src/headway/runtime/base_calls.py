@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from headway.completion import Exists, target_of
 from headway.context import Call
+from headway.definitions import Definition
 from headway.digests import ROOT
 from headway.errors import Cancelled, ResultTooLarge, Suspended
 from headway.pool import Pool
@@ -32,7 +33,6 @@ from headway.runtime.reporter import CallFailure, Reporter
 from headway.runtime.told import name_call
 from headway.runtime.transactions import Transactions
 from headway.runtime.waiting import Answers, Waits
-from headway.targets import Target
 
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
@@ -132,17 +132,19 @@ class BaseCalls:
 
     # Outcomes
 
-    def _begin(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> int:
+    def _begin(self, call: Call, definition: Definition, args: Args, kwargs: Kwargs) -> int:
         """When it began, in microseconds; and its name is made, now that its arguments are there."""
-        if target.run_name is not None:
-            call.run_name = name_call(call, target, bind(target, args, kwargs))
+        if definition.run_name is not None:
+            call.run_name = name_call(call, definition, bind(definition, args, kwargs))
         return self._report.clock()
 
-    def _made(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Exists | None:
+    def _made(
+        self, call: Call, definition: Definition, args: Args, kwargs: Kwargs
+    ) -> Exists | None:
         """What the call makes, if it says so; the call is marked where that is there already."""
-        if target.makes is None:
+        if definition.makes is None:
             return None
-        made = target_of(target.name, target.makes, bind(target, args, kwargs))
+        made = target_of(definition.name, definition.makes, bind(definition, args, kwargs))
         call.is_found = made.exists()
         return made
 
@@ -152,13 +154,13 @@ class BaseCalls:
             self._report.started(call, started_us)
 
     def _judge(
-        self, call: Call, target: Target, started_us: int, error: BaseException
+        self, call: Call, definition: Definition, started_us: int, error: BaseException
     ) -> int | CallFailure | Literal["suspended"]:
         """Reports a failed try. Microseconds until the next one, or that it was the last, and what the call is then."""
         if isinstance(error, Suspended):
             return "suspended"
         self.outputs.settle(call)
-        delay_us = self._retry_delay(call, target, error)
+        delay_us = self._retry_delay(call, definition, error)
         if delay_us is not None:
             self._report.retrying(call, error, delay_us)
             return delay_us
@@ -167,23 +169,23 @@ class BaseCalls:
         self._report.failed(call, outcome, started_us, error, call.try_number)
         return outcome
 
-    def _retry_delay(self, call: Call, target: Target, error: BaseException) -> int | None:
+    def _retry_delay(self, call: Call, definition: Definition, error: BaseException) -> int | None:
         """None: no more tries."""
         if (
-            call.try_number > target.retries.limit
+            call.try_number > definition.retries.limit
             or not isinstance(error, Exception)
             or self._cancellation.requested
         ):
             return None
         try:
-            if target.retries.wants(target, error):
-                return target.retries.delay_us(call.try_number, self._random.random)
+            if definition.retries.wants(definition, error):
+                return definition.retries.delay_us(call.try_number, self._random.random)
         except Exception:  # noqa: BLE001 - a condition or delay function of the user's; it is logged
             _log.exception("%s is not tried again: its retry option failed", call.name)
         return None
 
     def _completed(
-        self, call: Call, target: Target, started_us: int, value: Any, lookup: Lookup | None
+        self, call: Call, definition: Definition, started_us: int, value: Any, lookup: Lookup | None
     ) -> None:
         if call.is_found:
             self._report.found(call, value)
@@ -191,25 +193,25 @@ class BaseCalls:
         told = None if lookup is None else lookup.told()
         self.outputs.settle(call)
         if call.step is None:
-            result = self._report_completed(call, target, started_us, value, told)
+            result = self._report_completed(call, definition, started_us, value, told)
             if lookup is not None:
                 lookup.keep(result)
             return
         # Told and remembered in one: a cancel between the two would leave a step that is not undone.
         with self._cancellation.held:
-            result = self._report_completed(call, target, started_us, value, told)
+            result = self._report_completed(call, definition, started_us, value, told)
             call.step.complete(value, lookup, result)
 
     def _report_completed(
         self,
         call: Call,
-        target: Target,
+        definition: Definition,
         started_us: int,
         value: Any,
         told: Mapping[str, Any] | None,
     ) -> dict[str, Any]:
         try:
-            result = self._report.completed(call, target, started_us, value, told)
+            result = self._report.completed(call, definition, started_us, value, told)
         except ResultTooLarge as error:
             self._report.failed(call, "failed", started_us, error, call.try_number)
             raise
@@ -219,9 +221,9 @@ class BaseCalls:
 
     # The cache
 
-    def _lookup(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Lookup:
-        arguments = bind(target, args, kwargs)
-        return self.cache.lookup(call, target, arguments, anew=self._journal.had(call.key))
+    def _lookup(self, call: Call, definition: Definition, args: Args, kwargs: Kwargs) -> Lookup:
+        arguments = bind(definition, args, kwargs)
+        return self.cache.lookup(call, definition, arguments, anew=self._journal.had(call.key))
 
     def _from_cache(self, call: Call, lookup: Lookup, hit: Hit) -> Any:
         result = self._report.cached(call, hit, lookup.told())

@@ -6,21 +6,21 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from headway.targets import Target
+from headway.definitions import Definition
 
 Binding = Callable[[tuple[Any, ...], dict[str, Any]], dict[str, Any]]
 
 
-def bind(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def bind(definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Every parameter with its value, defaults included. TypeError when the arguments do not fit."""
-    binding: Binding | None = target.binding
+    binding: Binding | None = definition.binding
     if binding is None:
-        binding = target.binding = _binding(target)
+        binding = definition.binding = _binding(definition)
     return binding(args, kwargs)
 
 
-def _binding(target: Target) -> Binding:
-    signature = inspect.signature(target.fn)
+def _binding(definition: Definition) -> Binding:
+    signature = inspect.signature(definition.fn)
     parameters = signature.parameters.values()
     names = tuple(parameter.name for parameter in parameters)
     plain = all(parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters)
@@ -32,7 +32,7 @@ def _binding(target: Target) -> Binding:
         try:
             arguments = signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise TypeError(f"{target.name}(): {error}") from None
+            raise TypeError(f"{definition.name}(): {error}") from None
         arguments.apply_defaults()
         return arguments.arguments
 

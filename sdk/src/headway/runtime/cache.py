@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 from headway import payloads
 from headway.caching import CacheKey
 from headway.context import Call
+from headway.definitions import Definition
 from headway.digests import explicit_digest, stable_digest
 from headway.futures import worker
 from headway.payloads import Payload
 from headway.runtime.cache_store import FOLDER, CacheStore, Entry, Lock
 from headway.runtime.changed_code import code_of
 from headway.runtime.results import ResultReader
-from headway.targets import Target
 
 PATIENCE_S = 10.0
 """How long a call waits for another one's result where the two might wait for each other."""
@@ -36,33 +36,33 @@ class NoKey(Exception):
     """The call has no key in the cache. Its message says why, and what would help."""
 
 
-def scope_of(target: Target, root: str) -> str:
+def scope_of(definition: Definition, root: str) -> str:
     """Digest of which task it is."""
-    where = f"{Path(root).resolve()}\0{task_path(target)}\0{target.name}"
+    where = f"{Path(root).resolve()}\0{task_path(definition)}\0{definition.name}"
     return sha256(where.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def task_path(target: Target) -> str:
-    return f"{target.__module__}:{getattr(target, '__qualname__', target.name)}"
+def task_path(definition: Definition) -> str:
+    return f"{definition.__module__}:{getattr(definition, '__qualname__', definition.name)}"
 
 
 def parts_of(
-    target: Target, arguments: Mapping[str, Any], root: str, parameters: Mapping[str, Any]
+    definition: Definition, arguments: Mapping[str, Any], root: str, parameters: Mapping[str, Any]
 ) -> dict[str, str]:
     """What a call's key is made of: digests by name. Raises NoKey.
 
     `arguments` are bound, and hold no futures; `parameters` are those of the run.
     """
-    policy = target.cache
+    policy = definition.cache
     assert policy is not None
-    parts = {"task": scope_of(target, root)}
+    parts = {"task": scope_of(definition, root)}
     if unknown := policy.omitted - arguments.keys():
         raise NoKey(f"the policy takes away {min(unknown)!r}, which is none of its arguments")
     if "inputs" in policy.parts:
         for name in arguments.keys() - policy.omitted:
             parts[f"inputs.{name}"] = _digest(f"its argument {name!r}", {name: arguments[name]})
     if "source" in policy.parts:
-        parts["source"] = _source(target)
+        parts["source"] = _source(definition)
     if "flow_parameters" in policy.parts:
         parts["flow_parameters"] = _digest("a parameter of the run", dict(parameters))
     for number, function in enumerate(policy.functions):
@@ -84,12 +84,12 @@ def _digest(what: str, value: dict[str, Any]) -> str:
     return digest
 
 
-def _source(target: Target) -> str:
-    if target.version:
-        return code_of(target)
-    if getattr(target.fn, "__code__", None) is None:
+def _source(definition: Definition) -> str:
+    if definition.version:
+        return code_of(definition)
+    if getattr(definition.fn, "__code__", None) is None:
         raise NoKey("its function is not written in Python: give it a version")
-    return f"{code_of(target)} {sys.implementation.cache_tag}"
+    return f"{code_of(definition)} {sys.implementation.cache_tag}"
 
 
 def _by_function(function: CacheKey, arguments: Mapping[str, Any]) -> str:
@@ -134,23 +134,23 @@ class Cache:
         self._warned: set[str] = set()
 
     def lookup(
-        self, call: Call, target: Target, arguments: Mapping[str, Any], *, anew: bool
+        self, call: Call, definition: Definition, arguments: Mapping[str, Any], *, anew: bool
     ) -> Lookup:
         """A call's way to its result; the arguments hold no futures. `anew`: a person, or changed code, wants it made again."""
-        lookup = Lookup(self, call, target)
+        lookup = Lookup(self, call, definition)
         if self.store is None:
             lookup.reason = "this agent keeps no cache"
             return lookup
         try:
-            lookup.parts = parts_of(target, arguments, self.root, self.parameters)
+            lookup.parts = parts_of(definition, arguments, self.root, self.parameters)
         except NoKey as error:
             lookup.reason = str(error)
-            self.warn(f"{target.name} does not use the cache: {error}")
+            self.warn(f"{definition.name} does not use the cache: {error}")
             return lookup
         lookup.key = key_of(lookup.parts)
-        if target.refresh_cache:
+        if definition.refresh_cache:
             lookup.refreshing = "refresh_cache is set"
-        elif call.step is not None and target.transaction_hooks:
+        elif call.step is not None and definition.transaction_hooks:
             lookup.refreshing = "its hooks belong to this transaction, and so does what it does"
         elif anew:
             lookup.refreshing = "it is to be executed again in this run"
@@ -169,7 +169,7 @@ class Lookup:
     `close` in any case.
     """
 
-    def __init__(self, cache: Cache, call: Call, target: Target) -> None:
+    def __init__(self, cache: Cache, call: Call, definition: Definition) -> None:
         self.key = ""
         self.parts: Mapping[str, str] = {}
         self.reason = ""
@@ -178,7 +178,7 @@ class Lookup:
         self.hit: Hit | None = None
         self._cache = cache
         self._call = call
-        self._target = target
+        self._target = definition
         self._lock: Lock | None = None
         self._pause = 0.0
         self._give_up = float("inf")

@@ -13,10 +13,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from headway.definitions import Definition
 from headway.entrypoints import use_root
 from headway.runtime.binding import bind
 from headway.runtime.cache import NoKey, key_of, parts_of, scope_of
-from headway.targets import Target
 
 FAILED = 1
 
@@ -28,7 +28,7 @@ def describe(task: str, root: str, given: dict[str, Any]) -> dict[str, Any]:
     found: Any = importlib.import_module(module)
     for part in name.split("."):
         found = getattr(found, part)
-    if not isinstance(found, Target) or found.kind != "task":
+    if not isinstance(found, Definition) or found.kind != "task":
         raise TypeError(f"{task} is no task: name a function that has @task")
     if found.cache is None:
         raise NoKey(f"{task} does not use the cache: it has no option cache")

@@ -11,7 +11,7 @@ import logging
 from types import CodeType
 from typing import Any
 
-from headway.targets import Target
+from headway.definitions import Definition
 
 TRUST, RERUN = "use the kept results", "execute it again"
 ANSWER = {"type": "string", "enum": [TRUST, RERUN]}
@@ -19,18 +19,18 @@ ANSWER = {"type": "string", "enum": [TRUST, RERUN]}
 _log = logging.getLogger("headway")
 
 
-def code_of(target: Target) -> str:
+def code_of(definition: Definition) -> str:
     """16 hex digits; equal in another process of the same Python for the same code."""
-    if not target.code:
-        target.code = _digest(target)
-    return target.code
+    if not definition.code:
+        definition.code = _digest(definition)
+    return definition.code
 
 
-def _digest(target: Target) -> str:
-    if target.version:
-        text = f"version {target.version}"
+def _digest(definition: Definition) -> str:
+    if definition.version:
+        text = f"version {definition.version}"
     else:
-        code = getattr(target.fn, "__code__", None)
+        code = getattr(definition.fn, "__code__", None)
         text = _text(code) if isinstance(code, CodeType) else ""
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from headway import pool
 from headway.context import Call, current_call, enter, leave
+from headway.definitions import Definition
 from headway.digests import ROOT, call_key, explicit_digest, stable_digest
 from headway.futures import Future, resolve, running_loop
 from headway.runners import Session
@@ -30,7 +31,6 @@ from headway.runtime.loops import LoopThread
 from headway.runtime.output_calls import OutputCalls
 from headway.runtime.told import listen_to_prints
 from headway.runtime.waiting import digest_of
-from headway.targets import Target
 from headway.waits import Over, WaitSpec
 
 T = TypeVar("T")
@@ -40,66 +40,70 @@ _RANDOM = "random:"
 class JournalEngine(OutputCalls):
     """The engine of one attempt (headway.context.Engine)."""
 
-    def call(self, parent: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
+    def call(self, parent: Call, definition: Definition, args: Args, kwargs: Kwargs) -> Any:
         if parent.deadline is None:
-            return self._execute(parent, target, args, kwargs)
-        return self._shielded(parent.deadline, lambda: self._execute(parent, target, args, kwargs))
+            return self._execute(parent, definition, args, kwargs)
+        return self._shielded(
+            parent.deadline, lambda: self._execute(parent, definition, args, kwargs)
+        )
 
     def submit(
         self,
         parent: Call,
-        target: Target,
+        definition: Definition,
         args: Args,
         kwargs: Kwargs,
         after: Sequence[Any] = (),
     ) -> Future[Any]:
         if parent.deadline is None:
-            return self._submit(parent, target, args, kwargs, after)
+            return self._submit(parent, definition, args, kwargs, after)
         return self._shielded(
-            parent.deadline, lambda: self._submit(parent, target, args, kwargs, after)
+            parent.deadline, lambda: self._submit(parent, definition, args, kwargs, after)
         )
 
-    def _execute(self, parent: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
-        call = self._identify(parent, target, args, kwargs)
-        kept = self._skip_in(parent, call, target)
-        if target.is_async:
-            return _given(kept.value) if kept else self._perform_async(call, target, args, kwargs)
-        return kept.value if kept else self._perform(call, target, args, kwargs)
+    def _execute(self, parent: Call, definition: Definition, args: Args, kwargs: Kwargs) -> Any:
+        call = self._identify(parent, definition, args, kwargs)
+        kept = self._skip_in(parent, call, definition)
+        if definition.is_async:
+            return (
+                _given(kept.value) if kept else self._perform_async(call, definition, args, kwargs)
+            )
+        return kept.value if kept else self._perform(call, definition, args, kwargs)
 
     def _submit(
-        self, parent: Call, target: Target, args: Args, kwargs: Kwargs, after: Sequence[Any]
+        self, parent: Call, definition: Definition, args: Args, kwargs: Kwargs, after: Sequence[Any]
     ) -> Future[Any]:
-        call = self._identify(parent, target, args, kwargs)
-        kept = self._skip_in(parent, call, target)
+        call = self._identify(parent, definition, args, kwargs)
+        kept = self._skip_in(parent, call, definition)
         future: Future[Any] = Future(call.ref)
         if kept:
             future.complete(kept.value)
             return future
         loop = running_loop()
-        if target.is_async and loop is not None and parent.on_loop:
-            performed = self._bounded(self._perform_async(call, target, args, kwargs, after))
+        if definition.is_async and loop is not None and parent.on_loop:
+            performed = self._bounded(self._perform_async(call, definition, args, kwargs, after))
             future.follow(loop.create_task(performed))
             parent.adopt(future)
             return future
-        if target.is_async and self._loop is not None:
-            inputs = (call, target, args, kwargs, after)
+        if definition.is_async and self._loop is not None:
+            inputs = (call, definition, args, kwargs, after)
             parent.adopt(future)
             self._loop.submit(future, lambda: self._on_shared_loop(*inputs))
             return future
         pool.bind_loops(future, (args, kwargs, after))
-        call.remote = self._session is not None and not target.is_async
-        future.assign(_Submitted(self, future, call, target, args, kwargs, after))
+        call.remote = self._session is not None and not definition.is_async
+        future.assign(_Submitted(self, future, call, definition, args, kwargs, after))
         parent.adopt(future)
         self._pool.submit(future)
         return future
 
-    def run_root(self, root: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
+    def run_root(self, root: Call, definition: Definition, args: Args, kwargs: Kwargs) -> Any:
         """The flow itself, from its first line until all that it submitted has ended."""
         token = enter(root)
         try:
-            if target.is_async:
-                return self._pace.run(self._root_on_loop(root, target, args, kwargs))
-            return self._body(root, target, args, kwargs)
+            if definition.is_async:
+                return self._pace.run(self._root_on_loop(root, definition, args, kwargs))
+            return self._body(root, definition, args, kwargs)
         finally:
             leave(token)
 
@@ -163,25 +167,29 @@ class JournalEngine(OutputCalls):
         self.limits.install()
         self._cancellation.install()
 
-    def execute_body(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
+    def execute_body(self, call: Call, definition: Definition, args: Args, kwargs: Kwargs) -> Any:
         """In a worker: one try of a call, whose facts the flow's process tells."""
         try:
-            return self._body(call, target, args, kwargs)
+            return self._body(call, definition, args, kwargs)
         finally:
             self.outputs.flush()
 
     # Identity
 
-    def _identify(self, parent: Call, target: Target, args: Args, kwargs: Kwargs) -> Call:
+    def _identify(self, parent: Call, definition: Definition, args: Args, kwargs: Kwargs) -> Call:
         self._cancellation.check()
-        digest = self._digest(target, args, kwargs)
-        ordinal = 0 if digest.startswith(_RANDOM) else parent.next_ordinal(target.name, digest)
+        digest = self._digest(definition, args, kwargs)
+        ordinal = 0 if digest.startswith(_RANDOM) else parent.next_ordinal(definition.name, digest)
         above = self._origin if parent.key == ROOT else parent.key
-        key = call_key(above, target.name, digest, ordinal)
-        call = Call(self, key, parent.key, target.kind, target.name, on_loop=target.is_async)
+        key = call_key(above, definition.name, digest, ordinal)
+        call = Call(
+            self, key, parent.key, definition.kind, definition.name, on_loop=definition.is_async
+        )
         call.deadline = parent.deadline
         call.held = parent.held
-        call.log_prints = parent.log_prints if target.log_prints is None else target.log_prints
+        call.log_prints = (
+            parent.log_prints if definition.log_prints is None else definition.log_prints
+        )
         if call.log_prints:
             self.hear_prints()
         return call
@@ -192,20 +200,20 @@ class JournalEngine(OutputCalls):
             self._hears_prints = True
             listen_to_prints(_logs_prints)
 
-    def _digest(self, target: Target, args: Args, kwargs: Kwargs) -> str:
-        arguments = bind(target, args, kwargs)
-        if target.key is not None:
-            return explicit_digest(str(target.key(resolve(arguments))))
+    def _digest(self, definition: Definition, args: Args, kwargs: Kwargs) -> str:
+        arguments = bind(definition, args, kwargs)
+        if definition.key is not None:
+            return explicit_digest(str(definition.key(resolve(arguments))))
         # Without a stable digest the call gets a key of its own, which no other attempt can have.
         return (
             stable_digest(arguments, self._opaque.key_of)
             or f"{_RANDOM}{self._random.getrandbits(128):032x}"
         )
 
-    def _skip(self, call: Call, target: Target | None = None) -> Kept | None:
+    def _skip(self, call: Call, definition: Definition | None = None) -> Kept | None:
         kept = self._journal.find(call.key)
-        if kept and target is not None and kept.code and kept.code != code_of(target):
-            kept = self._made_by_other_code(target, kept)
+        if kept and definition is not None and kept.code and kept.code != code_of(definition):
+            kept = self._made_by_other_code(definition, kept)
         if kept:
             call.ref = kept.ref
             self._report.skipped(call, kept)
@@ -216,31 +224,31 @@ class JournalEngine(OutputCalls):
             call.ref = call_key(call.key, self.facts["run"], str(self.facts["fence"]), 0)
         return kept
 
-    def _skip_in(self, parent: Call, call: Call, target: Target) -> Kept | None:
+    def _skip_in(self, parent: Call, call: Call, definition: Definition) -> Kept | None:
         """As `_skip`, for a call that may be a step of a transaction."""
         if parent.scope is not None:
-            parent.scope.add(call, target)
-        kept = self._skip(call, target)
+            parent.scope.add(call, definition)
+        kept = self._skip(call, definition)
         if kept and call.step is not None:
             call.step.complete(kept.value)
         elif not kept and parent.scope is not None:
             parent.scope.check()
         return kept
 
-    def _made_by_other_code(self, target: Target, kept: Kept) -> Kept | None:
+    def _made_by_other_code(self, definition: Definition, kept: Kept) -> Kept | None:
         """The result, or None: it is to be made again. Raises Suspended until a person has said which."""
         policy = self._on_code_change
         if policy == "ask":
-            asked = stable_digest({"from": kept.code, "to": code_of(target)}) or ""
-            key = call_key(self._origin, f"code changed {target.name}", asked, 0)
-            wait = Call(self, key, ROOT, "wait", f"code changed: {target.name}", on_loop=False)
-            request = question(target.name)
+            asked = stable_digest({"from": kept.code, "to": code_of(definition)}) or ""
+            key = call_key(self._origin, f"code changed {definition.name}", asked, 0)
+            wait = Call(self, key, ROOT, "wait", f"code changed: {definition.name}", on_loop=False)
+            request = question(definition.name)
             spec = WaitSpec("input", wait.name, {}, None, request=request)
             answer = self._waits.reach_once(wait, spec, self._journal.find(key))
             policy = "rerun" if answer.value == RERUN else "trust"
         again = policy == "rerun"
         self._code_changes.tell(
-            target.name, "they are made again" if again else "they are used all the same"
+            definition.name, "they are made again" if again else "they are used all the same"
         )
         return None if again else kept
 
@@ -283,16 +291,16 @@ class JournalEngine(OutputCalls):
     # Sync
 
     def in_thread(
-        self, call: Call, target: Target, args: Args, kwargs: Kwargs, after: Sequence[Any]
+        self, call: Call, definition: Definition, args: Args, kwargs: Kwargs, after: Sequence[Any]
     ) -> Any:
         """A submitted call, in a thread of the pool."""
         self._cancellation.check()
-        if target.is_async:
-            return self._pace.run(self._on_own_loop(call, target, args, kwargs, after))
+        if definition.is_async:
+            return self._pace.run(self._on_own_loop(call, definition, args, kwargs, after))
         if call.deadline is None or call.remote:
-            return self._perform(call, target, args, kwargs, after)
+            return self._perform(call, definition, args, kwargs, after)
         return self.limits.run(
-            call.deadline, lambda: self._perform(call, target, args, kwargs, after)
+            call.deadline, lambda: self._perform(call, definition, args, kwargs, after)
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from headway import payloads
 from headway.child_runs import RunRequest
 from headway.context import Call
+from headway.definitions import Definition
 from headway.errors import ResultTooLarge, UnserializableResult
 from headway.runtime.cache import Hit
 from headway.runtime.changed_code import code_of
@@ -17,7 +18,6 @@ from headway.runtime.failures import ErrorDescriber
 from headway.runtime.journal import Kept
 from headway.runtime.results import ResultWriter
 from headway.runtime.secret_keeper import SecretKeeper
-from headway.targets import Target
 
 Clock = Callable[[], int]
 AttemptFailure = Literal["failed", "cancelled", "refused"]
@@ -90,7 +90,7 @@ class Reporter:
     def completed(
         self,
         call: Call,
-        target: Target,
+        definition: Definition,
         started_us: int,
         value: Any,
         cache: Mapping[str, Any] | None = None,
@@ -98,19 +98,19 @@ class Reporter:
         """Gives the `result` it has sent; under `durable="sync"` once it is on disk."""
         result = self._result(
             value,
-            target.name,
+            definition.name,
             "the next attempt executes it again",
-            pickled=target.result == "pickle",
+            pickled=definition.result == "pickle",
         )
         frame = self._ended(call, started_us, "completed", call.try_number)
         frame["result"] = result
-        frame["code"] = code_of(target)
+        frame["code"] = code_of(definition)
         if cache is not None:
             frame["cache"] = cache
-        if target.durable == "sync":
+        if definition.durable == "sync":
             frame["durable"] = "sync"
         self._send(frame)
-        if target.durable == "sync":
+        if definition.durable == "sync":
             self._wait_durable(call.key)
         return result
 

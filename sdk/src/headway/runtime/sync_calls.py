@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from headway.completion import confirmed
 from headway.context import Call, enter, leave
+from headway.definitions import Definition
 from headway.errors import Cancelled, ResultTooLarge
 from headway.futures import resolve, settled_after, worker
 from headway.runners import Work
@@ -14,33 +15,39 @@ from headway.runtime.base_calls import Args, BaseCalls, Kwargs, raise_unseen
 from headway.runtime.cache import Lookup
 from headway.runtime.limits import OutOfTime, timed_out
 from headway.runtime.told import run_hooks
-from headway.targets import Target
 
 
 class SyncCalls(BaseCalls):
     """The way of a sync call: its arguments, the cache, tries, the function, what it submitted."""
 
     def _perform(
-        self, call: Call, target: Target, args: Args, kwargs: Kwargs, after: Sequence[Any] = ()
+        self,
+        call: Call,
+        definition: Definition,
+        args: Args,
+        kwargs: Kwargs,
+        after: Sequence[Any] = (),
     ) -> Any:
         try:
             settled_after(after)
             args, kwargs = resolve(args), resolve(kwargs)
-            lookup = None if target.cache is None else self._look_up(call, target, args, kwargs)
+            lookup = (
+                None if definition.cache is None else self._look_up(call, definition, args, kwargs)
+            )
         except BaseException as error:
             self._never_began(call, error)
             raise
         if lookup is None:
-            return self._run(call, target, args, kwargs)
+            return self._run(call, definition, args, kwargs)
         try:
             if lookup.hit is not None:
                 return self._from_cache(call, lookup, lookup.hit)
-            return self._run(call, target, args, kwargs, lookup)
+            return self._run(call, definition, args, kwargs, lookup)
         finally:
             lookup.close()
 
-    def _look_up(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Lookup:
-        lookup = self._lookup(call, target, args, kwargs)
+    def _look_up(self, call: Call, definition: Definition, args: Args, kwargs: Kwargs) -> Lookup:
+        lookup = self._lookup(call, definition, args, kwargs)
         try:
             while (pause := lookup.step()) is not None:
                 self._cancellation.wait(self._until(call.deadline, round(pause * 1e6)))
@@ -53,54 +60,54 @@ class SyncCalls(BaseCalls):
     def _run(
         self,
         call: Call,
-        target: Target,
+        definition: Definition,
         args: Args,
         kwargs: Kwargs,
         lookup: Lookup | None = None,
     ) -> Any:
-        started_us = self._begin(call, target, args, kwargs)
+        started_us = self._begin(call, definition, args, kwargs)
         token = enter(call)
         try:
-            value = self._tries(call, target, args, kwargs, started_us)
+            value = self._tries(call, definition, args, kwargs, started_us)
             try:
-                self._completed(call, target, started_us, value, lookup)
+                self._completed(call, definition, started_us, value, lookup)
             except ResultTooLarge as error:
-                if target.hooks:
-                    run_hooks(call, target, "failed", error=error)
+                if definition.hooks:
+                    run_hooks(call, definition, "failed", error=error)
                 raise
-            if target.hooks and not call.is_found:
-                run_hooks(call, target, "completed", value)
+            if definition.hooks and not call.is_found:
+                run_hooks(call, definition, "completed", value)
             return value
         finally:
             leave(token)
 
     def _tries(
-        self, call: Call, target: Target, args: Args, kwargs: Kwargs, started_us: int
+        self, call: Call, definition: Definition, args: Args, kwargs: Kwargs, started_us: int
     ) -> Any:
         while True:
             try:
-                made = self._made(call, target, args, kwargs)
+                made = self._made(call, definition, args, kwargs)
                 if call.is_found:
                     return made
                 self._began(call, started_us)
-                if target.hooks:
-                    run_hooks(call, target, "running")
-                if target.timeout is None:
-                    value = self._body(call, target, args, kwargs)
+                if definition.hooks:
+                    run_hooks(call, definition, "running")
+                if definition.timeout is None:
+                    value = self._body(call, definition, args, kwargs)
                 else:
-                    value = self._limited(call, target, target.timeout, args, kwargs)
-                return value if made is None else confirmed(target.name, made, value)
+                    value = self._limited(call, definition, definition.timeout, args, kwargs)
+                return value if made is None else confirmed(definition.name, made, value)
             except BaseException as error:
-                verdict = self._judge(call, target, started_us, error)
+                verdict = self._judge(call, definition, started_us, error)
                 if isinstance(verdict, str):
-                    if target.hooks and verdict != "suspended":
-                        run_hooks(call, target, verdict, error=error)
+                    if definition.hooks and verdict != "suspended":
+                        run_hooks(call, definition, verdict, error=error)
                     raise
             self._cancellable_wait(call, started_us, verdict)
             call.try_number += 1
 
     def _limited(
-        self, call: Call, target: Target, timeout: float, args: Args, kwargs: Kwargs
+        self, call: Call, definition: Definition, timeout: float, args: Args, kwargs: Kwargs
     ) -> Any:
         """One try under a time limit."""
         around = call.deadline
@@ -108,19 +115,21 @@ class SyncCalls(BaseCalls):
         call.deadline = own if around is None else min(own, around)
         try:
             if call.remote:
-                return self._body(call, target, args, kwargs)
-            return self.limits.run(call.deadline, lambda: self._body(call, target, args, kwargs))
+                return self._body(call, definition, args, kwargs)
+            return self.limits.run(
+                call.deadline, lambda: self._body(call, definition, args, kwargs)
+            )
         except OutOfTime:
             if self._is_others(own, around):
                 raise
-            raise timed_out(target.name, timeout) from None
+            raise timed_out(definition.name, timeout) from None
         finally:
             call.deadline = around
 
-    def _body(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
+    def _body(self, call: Call, definition: Definition, args: Args, kwargs: Kwargs) -> Any:
         """One try: the function, then the calls it submitted and left behind."""
         try:
-            value = self._user_code(call, target, args, kwargs)
+            value = self._user_code(call, definition, args, kwargs)
             wait_for(call)
         except BaseException as error:
             self._give_up(call, error)
@@ -129,24 +138,24 @@ class SyncCalls(BaseCalls):
         raise_unseen(call)
         return value
 
-    def _user_code(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
+    def _user_code(self, call: Call, definition: Definition, args: Args, kwargs: Kwargs) -> Any:
         if call.remote:
-            return self._hand_over(call, target, args, kwargs)
+            return self._hand_over(call, definition, args, kwargs)
         zone = None if call.deadline is None else self.limits.zone()
         if zone is not None:
-            return zone.user_code(lambda: self._own_code(target.fn, args, kwargs))
-        return self._own_code(target.fn, args, kwargs)
+            return zone.user_code(lambda: self._own_code(definition.fn, args, kwargs))
+        return self._own_code(definition.fn, args, kwargs)
 
     def _own_code(self, fn: Callable[..., Any], args: Args, kwargs: Kwargs) -> Any:
         if getattr(worker, "active", False):
             return self._interrupts.run(fn, args, kwargs)
         return fn(*args, **kwargs)  # in the main thread the signal itself interrupts
 
-    def _hand_over(self, call: Call, target: Target, args: Args, kwargs: Kwargs) -> Any:
+    def _hand_over(self, call: Call, definition: Definition, args: Args, kwargs: Kwargs) -> Any:
         """Has the task runner execute it. Raises OutOfTime once the time is up, when the work is dead."""
         assert self._session is not None
         work = Work(
-            cast("Callable[..., Any]", target),
+            cast("Callable[..., Any]", definition),
             args,
             kwargs,
             call.key,

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from headway.context import Call, context_of
+from headway.definitions import Definition
 from headway.hooks import Hook, State, StateChange
 from headway.runtime.channel import clean
-from headway.targets import Target
 
 NAME_MAX = 200
 _log = logging.getLogger("headway")
@@ -17,15 +17,15 @@ _log = logging.getLogger("headway")
 
 def run_hooks(
     call: Call,
-    target: Target,
+    definition: Definition,
     state: State,
     value: Any = None,
     error: BaseException | None = None,
     message: str = "",
 ) -> None:
     """Runs the hooks for this state in order. What one raises is logged and changes nothing."""
-    change = _change(call, target, state, value, error, message)
-    for hook in target.hooks.get(state, ()):
+    change = _change(call, definition, state, value, error, message)
+    for hook in definition.hooks.get(state, ()):
         try:
             hook(change)
         except Exception:  # noqa: BLE001 - code of the user's; it is logged
@@ -34,15 +34,15 @@ def run_hooks(
 
 async def run_hooks_async(
     call: Call,
-    target: Target,
+    definition: Definition,
     state: State,
     value: Any = None,
     error: BaseException | None = None,
     message: str = "",
 ) -> None:
     """As `run_hooks`, for hooks of async functions, which may be async themselves."""
-    change = _change(call, target, state, value, error, message)
-    for hook in target.hooks.get(state, ()):
+    change = _change(call, definition, state, value, error, message)
+    for hook in definition.hooks.get(state, ()):
         try:
             answer: Any = hook(change)
             if hasattr(answer, "__await__"):
@@ -53,13 +53,15 @@ async def run_hooks_async(
 
 def _change(
     call: Call,
-    target: Target,
+    definition: Definition,
     state: State,
     value: Any,
     error: BaseException | None,
     message: str,
 ) -> StateChange:
-    return StateChange(state, target.kind, target.name, context_of(call), value, error, message)
+    return StateChange(
+        state, definition.kind, definition.name, context_of(call), value, error, message
+    )
 
 
 def _log_failure(hook: Hook, change: StateChange) -> None:
@@ -67,10 +69,10 @@ def _log_failure(hook: Hook, change: StateChange) -> None:
     _log.exception("the hook %s failed when %s was %s", name, change.name, change.state)
 
 
-def name_call(call: Call, target: Target, arguments: dict[str, Any]) -> str:
+def name_call(call: Call, definition: Definition, arguments: dict[str, Any]) -> str:
     """What the option `task_run_name` or `flow_run_name` makes of the arguments; empty when it fails, which is logged."""
     try:
-        made = target.run_name
+        made = definition.run_name
         text = made.format_map(arguments) if isinstance(made, str) else str(made(arguments))  # type: ignore[misc] # the caller has looked that there is one
     except Exception as error:  # noqa: BLE001 - names are for people: a wrong one fails no call
         _log.warning("the run name of %s could not be made: %r", call.name, error)

@@ -19,13 +19,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from headway.context import Call, enter, leave
+from headway.definitions import Definition
 from headway.digests import call_key, explicit_digest
 from headway.errors import RolledBack
 from headway.runtime.cache import Lookup
 from headway.runtime.cancellation import Cancellation
 from headway.runtime.journal import Journal
 from headway.runtime.reporter import Reporter
-from headway.targets import Target
 from headway.transactions import Transaction, TransactionHook, TransactionStep
 
 _log = logging.getLogger("headway")
@@ -34,9 +34,9 @@ _log = logging.getLogger("headway")
 class Step:
     """A task called in a transaction. It counts once it has completed."""
 
-    def __init__(self, call: Call, target: Target, transaction: Transaction) -> None:
+    def __init__(self, call: Call, definition: Definition, transaction: Transaction) -> None:
         self.call = call
-        self.target = target
+        self.definition = definition
         self.transaction = transaction
         """That it was called in, which may be inside the one that it is committed with."""
         self.completed = False
@@ -78,10 +78,10 @@ class Scope:
         """It is this one that is to be rolled back."""
         self.token: Any = None
 
-    def add(self, call: Call, target: Target) -> None:
+    def add(self, call: Call, definition: Definition) -> None:
         """In the order in which tasks are called."""
-        if target.transaction_hooks or target.cache is not None:
-            call.step = Step(call, target, self.transaction)
+        if definition.transaction_hooks or definition.cache is not None:
+            call.step = Step(call, definition, self.transaction)
             self.steps.append(call.step)
 
     def check(self) -> None:
@@ -176,11 +176,13 @@ class Transactions:
     ) -> None:
         if not step.completed:
             return
-        hooks = step.target.transaction_hooks.get(option, ())
+        hooks = step.definition.transaction_hooks.get(option, ())
         ordered = hooks if option == "on_commit" else reversed(hooks)
-        told = TransactionStep(step.transaction, step.target.name, step.call.key, step.value, error)
+        told = TransactionStep(
+            step.transaction, step.definition.name, step.call.key, step.value, error
+        )
         for hook in ordered:
-            name = f"{option} {step.target.name}"
+            name = f"{option} {step.definition.name}"
             made_of = explicit_digest(f"{step.call.ref} {getattr(hook, '__qualname__', '')}")
             ordinal = scope.call.next_ordinal(name, made_of)
             key = call_key(scope.call.key, name, made_of, ordinal)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from headway import clock as wall_clock
 from headway import context, variables
 from headway.context import Call
+from headway.definitions import Definition
 from headway.digests import ROOT
 from headway.errors import Cancelled, Suspended
 from headway.flows import Flow
@@ -40,7 +41,6 @@ from headway.runtime.secret_keeper import SecretKeeper
 from headway.runtime.secret_sources import Source
 from headway.runtime.told import listen_to_prints
 from headway.secrets import install
-from headway.targets import Target
 from headway.testing.stepped import SteppedCancellation, SteppedLimits, SteppedPool
 from headway.testing.time import Clock, SteppedPace
 
@@ -149,10 +149,10 @@ class MemoryEngine(JournalEngine):
     stepped: SteppedPool
 
     def _submit(
-        self, parent: Call, target: Target, args: Args, kwargs: Kwargs, after: Sequence[Any]
+        self, parent: Call, definition: Definition, args: Args, kwargs: Kwargs, after: Sequence[Any]
     ) -> Future[Any]:
         with self.stepped.after(futures_in((args, kwargs, after))):
-            return super()._submit(parent, target, args, kwargs, after)
+            return super()._submit(parent, definition, args, kwargs, after)
 
     def hear_prints(self) -> None:
         if not self._hears_prints:

@@ -35,7 +35,7 @@ _CO_GENERATORS = 0x20 | 0x200  # inspect.CO_GENERATOR, CO_ASYNC_GENERATOR
 Kind = Literal["task", "flow"]
 
 
-class Target:
+class Definition:
     """A callable that the engine can execute as a call."""
 
     kind: Kind
@@ -128,9 +128,9 @@ def is_async(fn: Callable[..., Any]) -> bool:
     return code is not None and bool(code.co_flags & _CO_COROUTINE)
 
 
-def adopt_identity(target: Target, fn: Callable[..., Any]) -> None:
+def adopt_identity(definition: Definition, fn: Callable[..., Any]) -> None:
     """Lets help(), documentation tools and type inspection see the function behind the decorator."""
-    target.__doc__ = fn.__doc__
-    target.__module__ = fn.__module__
+    definition.__doc__ = fn.__doc__
+    definition.__module__ = fn.__module__
     for name in ("__name__", "__qualname__", "__wrapped__"):
-        setattr(target, name, fn if name == "__wrapped__" else getattr(fn, name))
+        setattr(definition, name, fn if name == "__wrapped__" else getattr(fn, name))
