@@ -123,7 +123,7 @@ def test_the_run_shows_what_it_saved(window, left):
     expect(saved).to_contain_text("800 more rows")
     expect(saved).to_contain_text("Withheld by the pool")
     expect(saved.get_by_alt_text("A plot")).to_be_visible()
-    assert page.evaluate("document.querySelector('img.shot').naturalWidth") == 1
+    page.wait_for_function("document.querySelector('img.shot').naturalWidth === 1")
     charts = page.locator("#metrics figure")
     expect(charts).to_have_count(3)
     expect(charts.nth(1).locator("svg")).to_have_attribute(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.json_format import MessageToDict
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headway_agent.connection import permits
@@ -176,6 +176,7 @@ def test_text_is_made_fit_and_cut() -> None:
     assert encoded.size < 64 * 1024
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 @given(
     st.dictionaries(
         st.sampled_from(["at_us", "call", "parent", "kind", "name", "try", "tries", "outcome", "error",

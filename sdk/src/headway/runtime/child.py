@@ -11,7 +11,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from random import Random
@@ -52,6 +51,7 @@ from headway.runtime.redaction import Redactor
 from headway.runtime.reporter import AttemptFailure, Reporter
 from headway.runtime.results import ResultWriter
 from headway.runtime.secret_keeper import SecretKeeper
+from headway.runtime.streams import flush_output
 from headway.runtime.told import run_hooks, run_hooks_async
 from headway.runtime.warnings import log_chain, warn_of_other_code, warn_of_threads
 from headway.secrets import install
@@ -110,7 +110,7 @@ def execute(
             attempt.run()
     finally:
         set_root(None)
-        _flush()
+        flush_output()
     return attempt
 
 
@@ -175,13 +175,6 @@ class _Variables(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._values)
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        # User code may have closed it or put anything in its place; that is no other end of the flow.
-        with suppress(Exception):
-            stream.flush()
 
 
 class Attempt:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, NoReturn, TextIO
 
 from headway.runtime import processes
 from headway.runtime.secret_frames import kept_variables
+from headway.runtime.streams import flush_output
 
 Child = Callable[[dict[str, Any], socket.socket], int]
 """What runs in the flow process: takes start.json and the socket, gives the exit code."""
@@ -116,9 +117,5 @@ def _run_and_exit(flow: Callable[[], int]) -> NoReturn:
     except BaseException:  # noqa: BLE001 (the last frame of the process: report and leave)
         traceback.print_exc()
     finally:
-        with contextlib.suppress(
-            Exception
-        ):  # a closed or broken stream must not change the exit code
-            sys.stdout.flush()
-            sys.stderr.flush()
+        flush_output()
         os._exit(code)

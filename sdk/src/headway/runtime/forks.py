@@ -10,11 +10,11 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from typing import NoReturn
 
 from headway.errors import WorkerDied
 from headway.runtime import processes
+from headway.runtime.streams import flush_output
 
 _ANSWER = struct.Struct(">q")
 _NEW, _EXIT_CODE = b"N", b"C"
@@ -117,7 +117,5 @@ def _and_exit(run: Callable[[], None]) -> NoReturn:
     except BaseException:  # noqa: BLE001 (the last frame of the process: leave a trace and go)
         traceback.print_exc()
     finally:
-        with suppress(Exception):  # a closed or broken stream must not change the exit code
-            sys.stdout.flush()
-            sys.stderr.flush()
+        flush_output()
         os._exit(code)

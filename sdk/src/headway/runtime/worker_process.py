@@ -13,6 +13,7 @@ from headway.errors import Cancelled, HeadwayError
 from headway.runners import Work
 from headway.runtime.engine import JournalEngine
 from headway.runtime.messages import Message, MessageReader, send_message
+from headway.runtime.streams import flush_output
 
 _READ = 64 * 1024
 ORDINALS_A_TRY = 1 << 32
@@ -53,7 +54,9 @@ def work_on(sock: socket.socket) -> None:
     with suppress(Cancelled):  # between two calls
         while data := sock.recv(_READ):
             for _, body in messages.feed(data):
-                wire.send(*_outcome(engine, body))
+                outcome = _outcome(engine, body)
+                flush_output()  # what the call printed is told before its end
+                wire.send(*outcome)
 
 
 def _outcome(engine: JournalEngine, body: bytes) -> tuple[Message, bytes]:
