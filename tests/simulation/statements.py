@@ -264,8 +264,9 @@ class Statements:
                 continue
             mine = [a for a in row.open_attempts() if a.session == id_]
             head = (ws, id_, state.status.value, state.replica)
-            rows += [(*head, a.run, a.fence, a.status.value, a.cancel) for a in mine] or [
-                (*head, None, None, None, None)
+            # Nobody pauses here, so no attempt asks while it runs.
+            rows += [(*head, a.run, a.fence, a.status.value, a.cancel, 0) for a in mine] or [
+                (*head, None, None, None, None, 0)
             ]
         return rows
 
@@ -313,6 +314,7 @@ class Statements:
                         self._db.now(),
                         False,  # nobody makes runs from runs here
                         0,  # nor sets variables
+                        run.version,
                     )
                 )
         return rows
