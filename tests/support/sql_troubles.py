@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import LiteralString
 
 import psycopg
 
@@ -28,6 +29,15 @@ def locked_head(url: str, ws: int) -> Iterator[int]:
     with psycopg.connect(url, options=_PATIENT) as connection:
         connection.execute("SELECT 1 FROM headway.workspace_head WHERE ws = %s FOR UPDATE", [ws])
         yield connection.info.backend_pid
+        connection.rollback()
+
+
+@contextmanager
+def locked_table(url: str, table: LiteralString) -> Iterator[None]:
+    """Nobody writes into the table until the block ends; it can be read."""
+    with psycopg.connect(url, options=_PATIENT) as connection:
+        connection.execute(f"LOCK TABLE headway.{table} IN SHARE MODE")
+        yield
         connection.rollback()
 
 

@@ -21,4 +21,5 @@ def headway(tmp_path_factory):
         for name in ("part", "breaks", "parent", "many", "gathers", "starts", "deeper"):
             running.deploy(f"children:{name}", name)
         running.deploy("children:asks_first", "asks_first")
+        running.deploy("children:asks_and_works", "asks_and_works")
         yield running

@@ -87,3 +87,13 @@ def asks_first(log: str) -> int:
     future = submit_deployment("part", {"log": log, "n": 7})
     wait_for_input(bool, title="Go on?", name="go on")
     return int(future.result().result()["n"])
+
+
+@flow
+def asks_and_works(log: str, hold: str) -> int:
+    """Has asked for its child, and still has its process; with `hold` there it begins to wait."""
+    future = submit_deployment("part", {"log": log, "n": 5}, tags=["made"])
+    step(log, "asked")
+    while not Path(hold).exists():
+        time.sleep(0.02)
+    return int(future.result().result()["n"])

@@ -20,6 +20,7 @@ from headway_control_plane.domain.commands import (
     FireDeadline,
     GrantRun,
     LoseAttempt,
+    OpenSession,
 )
 from headway_control_plane.domain.run.children import is_child_id
 from headway_control_plane.domain.run.events import (
@@ -33,7 +34,7 @@ from headway_control_plane.domain.run.events import (
 )
 from headway_control_plane.domain.run.state import DeadlineKind
 from headway_control_plane.domain.streams import Blob, Stream, StreamKind
-from support.domain import RUN, SESSION, Workspace
+from support.domain import OTHER_AGENT, OTHER_SESSION, REPLICA, RUN, SESSION, Workspace
 
 CALLS = [hashlib.sha256(b"%d" % n).digest()[:16] for n in range(3)]
 CHILDREN = [UUID(sdk_child_id(str(RUN), call.hex(), 1_790_000_000_000_000)) for call in CALLS]
@@ -100,6 +101,40 @@ def test_an_end_before_the_parent_waits_is_found_when_it_does():
     assert [type(event) for event in happened] == [RunSuspended, RunAnswered]
     assert told(happened[1])["state"] == "completed"
     assert ws.run.status == "scheduled"
+
+
+def moved_to_another_agent(ws: Workspace) -> Waiting:
+    """The parent's first attempt is lost, the second executes where its journal is not: what it waits for has a later name."""
+    ws.when(OpenSession(OTHER_SESSION, OTHER_AGENT, REPLICA, "another", "1", 4))
+    ws.when(LoseAttempt(RUN, 1))
+    ws.later(minutes=2)
+    ws.renewed(OTHER_SESSION)
+    ws.when(GrantRun(RUN, OTHER_SESSION, 1))
+    ws.when(AttemptBegan(RUN, 2))
+    later = UUID(sdk_child_id(str(RUN), CALLS[0].hex(), 1_790_000_099_000_000))
+    assert later != CHILDREN[0]
+    return replace(waits(0)[0], run=later)
+
+
+def test_an_end_before_the_parent_waits_is_found_from_another_agent():
+    ws = Workspace().running()
+    made(ws, 0)
+    ended(ws, 0)
+    wait = moved_to_another_agent(ws)
+    suspended, answered = ws.when(AttemptOver(RUN, 2, "suspended", waits=(wait,)))
+    assert told(answered)["run"] == str(CHILDREN[0])
+    assert suspended.waits == waits(0)
+    assert ws.run.status == "scheduled"
+
+
+def test_a_wait_names_the_run_that_was_made():
+    ws = Workspace().running()
+    made(ws, 0)
+    wait = moved_to_another_agent(ws)
+    ws.when(AttemptOver(RUN, 2, "suspended", waits=(wait,)))
+    assert ws.run.waits == waits(0)
+    _, answered = ended(ws, 0)
+    assert told(answered)["state"] == "completed"
 
 
 def test_an_answer_that_comes_while_the_parent_runs_again_is_kept():

@@ -306,8 +306,12 @@ class AttemptOver:
 
     @property
     def needs(self) -> tuple[Stream, ...]:
-        asked = [wait.run for wait in self.waits if wait.run is not None]
-        return tuple(Stream(StreamKind.RUN, run) for run in (self.run, *asked))
+        return (Stream(StreamKind.RUN, self.run),)
+
+    @property
+    def asked(self) -> tuple[bytes, ...]:
+        """The calls whose runs it waits for: what was made for them is needed too."""
+        return tuple(wait.call for wait in self.waits if wait.kind == "run")
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,7 @@ class FactsItem(Waiting[FactsResult]):
             for command in facts.commands.values():
                 wanted.add(self.ws, command.needs)
                 _want_parents(wanted, self.ws, command)
+                _want_children(wanted, self.ws, command)
 
 
 Item = CommandItem | FactsItem
@@ -143,6 +144,11 @@ def _want_parents(wanted: Wanted, ws: int, command: Command) -> None:
     if isinstance(command, _ENDS_RUN):
         runs = (stream for stream in command.needs[:1] if stream.kind is StreamKind.RUN)
         wanted.ending.update((ws, run.id) for run in runs)
+
+
+def _want_children(wanted: Wanted, ws: int, command: Command) -> None:
+    if isinstance(command, AttemptOver):
+        wanted.asked.update((ws, command.run, call) for call in command.asked)
 
 
 def _bytes_of_contents(command: Command) -> int:

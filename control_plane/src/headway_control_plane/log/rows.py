@@ -43,6 +43,7 @@ from headway_control_plane.log.rows_declared import (
 )
 from headway_control_plane.log.rows_runs import (
     BEHIND,
+    LOAD_CHILDREN,
     LOAD_PARENTS,
     LOAD_RUNS,
     RUN_TAGS,
@@ -80,6 +81,8 @@ class Wanted:
     topics: set[tuple[int, bytes]] = field(default_factory=set)
     """Of events: the runs that wait for them are wanted too."""
     ending: set[Key] = field(default_factory=set)  # runs whose end others may wait for
+    asked: set[tuple[int, UUID, bytes]] = field(default_factory=set)
+    """Calls of runs that begin to wait: the runs that were made for them are wanted too."""
 
     def add(self, ws: int, streams: Iterable[Stream]) -> None:
         for stream in streams:
@@ -114,6 +117,7 @@ class Loader:
         pools = wanted.of(StreamKind.POOL)
         await self._query(connection, LOAD_RUNS, _take_run_and_attempt, _KEY, runs)
         await self._query(connection, LOAD_PARENTS, _take_run, _KEY, sorted(wanted.ending))
+        await self._query(connection, LOAD_CHILDREN, _take_run, _CALL_KEY, sorted(wanted.asked))
         attempts = sorted(wanted.attempts)
         await self._query(connection, LOAD_ATTEMPTS, _take_attempt, _ATTEMPT_KEY, attempts)
         await self._query(connection, LOAD_SESSIONS, _take_session, _KEY, sessions)
@@ -152,6 +156,7 @@ class Loader:
 
 
 _KEY = ("int8", "uuid")
+_CALL_KEY = ("int8", "uuid", "bytes")
 _ATTEMPT_KEY = ("int8", "uuid", "int8")
 
 

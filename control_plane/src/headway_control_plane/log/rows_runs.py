@@ -86,6 +86,14 @@ LOAD_PARENTS = (
     "JOIN run r ON r.ws = c.ws AND r.run = c.parent_run "
     "LEFT JOIN timer d ON d.ws = r.ws AND d.stream_kind = 6 AND d.stream_id = r.run"
 )
+# By parent and call: what the call's newest attempt would name need not be what its first one asked for.
+LOAD_CHILDREN = (
+    f"SELECT r.ws, d.kind, d.due_at, {', '.join(f'r.{c}' for c in _COLUMNS)} "  # noqa: S608 - constants
+    f"FROM {unnest(('int8', 'uuid', 'bytes'))} AS k (ws, parent, call) "
+    "JOIN child_run c ON c.ws = k.ws AND c.parent = k.parent AND c.call = k.call "
+    "JOIN run r ON r.ws = c.ws AND r.run = c.run "
+    "LEFT JOIN timer d ON d.ws = r.ws AND d.stream_kind = 6 AND d.stream_id = r.run"
+)
 _READ: dict[str, Callable[[bytes], Any]] = {
     "waits": load_waits,
     "answers": load_answers,
@@ -99,7 +107,7 @@ _WRITTEN: dict[str, Callable[[Any], bytes]] = {
 
 
 def read_run(row: Sequence[Any]) -> RunState:
-    """Build the state from a row of LOAD_RUNS or LOAD_PARENTS; what stands behind the run is not looked at."""
+    """Build the state from a row of LOAD_RUNS, LOAD_PARENTS or LOAD_CHILDREN; what stands behind the run is not looked at."""
     values = dict(zip(_COLUMNS, row[3:BEHIND], strict=True))
     values["status"] = RunStatus(values["status"])
     values["on_lost"] = OnLost(values["on_lost"])

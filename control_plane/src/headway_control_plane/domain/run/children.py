@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -61,6 +62,18 @@ def answers_to_parents(
         event = RunAnswered(child.parent_call, told, due_at)
         answers.append(Decided(Stream(StreamKind.RUN, parent.run), event))
     return answers
+
+
+def naming_made(parent: UUID, waits: Iterable[Waiting], states: States) -> tuple[Waiting, ...]:
+    """The waits, naming the runs that were made for their calls.
+
+    An attempt names what its journal knows. One on another agent than the first has none of it, and a later time in the id.
+    """
+    made = {child.parent_call: child.run for child in states.runs() if child.parent_run == parent}
+    return tuple(
+        replace(wait, run=made[wait.call]) if wait.kind == "run" and wait.call in made else wait
+        for wait in waits
+    )
 
 
 def answers_of_ended(

@@ -33,7 +33,8 @@ def suspend(
 ) -> list[RunSuspended | RunResumed | RunAnswered]:
     """The attempt has ended so that the run may wait. What was answered, ended or ran out meanwhile lets it go on at once."""
     now = context.now
-    suspended = RunSuspended(run.fence, reason_of(waits), attempt.agent, tuple(waits))
+    waits = children.naming_made(run.run, waits, states)
+    suspended = RunSuspended(run.fence, reason_of(waits), attempt.agent, waits)
     answered = {call for call, _ in run.answers}
     ended = children.answers_of_ended(waits, answered, states, context)
     if any(wait.call in answered or is_over(wait, now) for wait in waits):

@@ -1,0 +1,52 @@
+"""Runs that runs ask for, through the log: what a run waits for is found by its call, whatever its attempt names."""
+
+import hashlib
+from uuid import UUID
+
+import pytest
+
+from headway.runtime.child_results import child_id
+from headway_api.event.v1 import attempt_pb2
+from headway_control_plane.domain.commands import LoseAttempt
+from headway_control_plane.domain.streams import Stream, StreamKind
+from headway_control_plane.log.reader import Reader
+from support.log_fixtures import NOW_US, exited, fact, started
+
+pytestmark = pytest.mark.postgres
+
+CALL = hashlib.sha256(b"call").digest()[:16]
+SUSPENDED = attempt_pb2.ATTEMPT_OUTCOME_SUSPENDED
+
+
+def named(parent: UUID, at_us: int) -> UUID:
+    return UUID(child_id(str(parent), CALL.hex(), at_us))
+
+
+def asked(child: UUID):
+    return fact(
+        attempt_pb2.RunRequested(call=CALL, deployment="inventory", run=child.bytes, waited=True)
+    )
+
+
+def waiting_for(child: UUID):
+    wait = attempt_pb2.Wait(call=CALL, kind="run", name="inventory", run=child.bytes)
+    return exited(SUSPENDED, waits=[wait])
+
+
+async def test_a_child_that_has_ended_answers_a_parent_that_another_agent_suspends(fleet, database):
+    """That agent has no journal of the first attempt, and names the run by the time at which it came to the call."""
+    run = await fleet.granted_run()
+    first, later = named(run, NOW_US), named(run, NOW_US + 60_000_000)
+    await fleet.report(run, 1, 1, [started(), asked(first)])
+    await fleet.execute(fleet.create_command(first, parent_run=run, parent_call=CALL))
+    await fleet.grant(first)
+    await fleet.report(first, 1, 1, [started(), exited()])
+    await fleet.execute(LoseAttempt(run, 1))
+    await fleet.grant(run)
+    await fleet.report(run, 2, 1, [started(), asked(later), waiting_for(later)])
+    events = await Reader(fleet.log.database).read_stream(fleet.ws, Stream(StreamKind.RUN, run))
+    assert [event.type for event in events][-2:] == ["RunSuspended", "RunAnswered"]
+    with database.connect() as connection:
+        [wanted] = connection.execute("SELECT run FROM child_run").fetchall()
+        status = connection.execute("SELECT status FROM run WHERE run = %s", [run]).fetchone()
+    assert (wanted, status) == ((first,), ("scheduled",))
