@@ -60,11 +60,14 @@ def run_completed(made: Made) -> None:
 
 def tasks_equal_the_inventory(made: Made) -> None:
     counted = json.loads((made.folder / "inventory.json").read_text(encoding="utf-8"))["tasks"]
-    shown = [
-        task for task in made.tasks() if task["kind"] == "task" and task["status"] == "completed"
-    ]
-    if len(shown) != counted:
-        raise CheckFailed(f"the inventory counts {counted}, the log shows {len(shown)}")
+    # Quick calls of one name stand in one item, which says how many they are.
+    shown = sum(
+        task["calls"]
+        for task in made.tasks()
+        if task["kind"] == "task" and task["status"] == "completed"
+    )
+    if shown != counted:
+        raise CheckFailed(f"the inventory counts {counted}, the log shows {shown}")
 
 
 def one_task_was_retried(made: Made) -> None:
