@@ -41,6 +41,9 @@ def record(path: Path, name: str, environment: Environment, *, replace: bool) ->
         kept = (
             known if isinstance(known, dict) else {}
         )  # what operators add, such as where secrets are, stays
+        if not environment.env_file and not replace:
+            # Not named is not taken away: the second deployment of an environment need not repeat it.
+            ours["env_file"] = kept.get("env_file", "")
         if {**kept, **ours} == known:
             return False
         if known is not None and not replace:

@@ -24,12 +24,23 @@ _TURNS = {
     "AttemptStarted": "started (attempt {fence})",
     "RunRescheduled": "runs again: {cause}",
     "RunPaused": "paused: {reason}",
-    "RunResumed": "released",
+    "RunSuspended": "suspended: {reason}",
+    "RunAsked": "asks, and keeps its process",
+    "RunAnswered": "has what it waited for",
+    "RunResumed": "goes on",
     "RunCancelRequested": "cancel requested",
     "RunCompleted": "completed",
     "RunFailed": "failed: {cause}",
     "RunCrashed": "crashed: {cause}",
     "RunCancelled": "cancelled: {evidence}",
+}
+
+# What a suspended run waits for; a reason that is not here is shown as it is.
+_WAITS = {
+    "sleeping": "sleeps",
+    "input": "waits for an answer",
+    "event": "waits for an event",
+    "run": "waits for a run",
 }
 
 
@@ -141,6 +152,8 @@ def _turns(events: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
             given = _Given(event["data"], fence=event["stream"].rpartition("/")[2])
             if given.get("cause") == "error" and given.get("error_class"):
                 given["cause"] = given["error_class"]
+            if event["type"] == "RunSuspended":
+                given["reason"] = _WAITS.get(given["reason"], given["reason"])
             yield _at(event, words.format_map(given))
 
 

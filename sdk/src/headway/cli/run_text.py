@@ -117,6 +117,8 @@ def next_step(run: Mapping[str, Any]) -> str:
             return f"headway runs logs {run['id']}, then: headway runs resume {run['id']}"
         case "paused" | "running" if run["reason"] == "input":
             return f"headway runs input {run['id']}"
+        case "paused" if run["reason"] == "run":
+            return f"headway runs ls --parent {run['id']}"
         case "paused" if run["reason"] in {"sleeping", "event"}:
             return ""
         case "paused":
@@ -167,11 +169,11 @@ def call_lines(calls: Sequence[Mapping[str, Any]], now: datetime) -> list[tuple[
 
 
 def _line(run: Mapping[str, Any]) -> list[tuple[str, Cell]]:
-    """The runs that it was made from and that were made from it."""
-    made = run.get("forked_from")
-    fields: list[tuple[str, Cell]] = (
-        [("made from", f"{made['run']} ({made['verb']})")] if made else []
-    )
+    """The run that started it, those that it was made from and that were made from it."""
+    made, parent = run.get("forked_from"), run.get("parent_run")
+    fields: list[tuple[str, Cell]] = [("parent", parent)] if parent else []
+    if made:
+        fields.append(("made from", f"{made['run']} ({made['verb']})"))
     forks = [f"{fork['run']} ({fork['verb']})" for fork in run.get("forks", ())]
     return [*fields, ("continued by", ", ".join(forks))] if forks else fields
 

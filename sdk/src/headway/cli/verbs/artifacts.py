@@ -1,11 +1,12 @@
 """`headway artifacts ...`: what runs left for people to look at."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from headway.cli import text
+from headway.cli import run_text, text
 from headway.cli.client import Client, Json
 from headway.cli.errors import CommandError
 from headway.cli.moments import now
@@ -41,7 +42,7 @@ def list_artifacts(run_id: str, kind: str | None, prefix: str, limit: int, outpu
         return
     print_table(
         _RUN_HEADS if run else _HEADS,
-        [_of_run(one) if run else _of_key(one) for one in found],
+        map(_of_run, found) if run else _of_keys(found),
         empty="There is no artifact. A flow saves one with: headway.artifacts.markdown(text, key=...)",
     )
 
@@ -56,7 +57,7 @@ def history(key: str, limit: int, output: str) -> None:
     if output == "json":
         print_json(found)
         return
-    print_table(_HEADS, map(_of_key, found), empty="")
+    print_table(_HEADS, _of_keys(found), empty="")
 
 
 @artifacts.command()
@@ -124,8 +125,12 @@ def _cell(value: Any) -> str:
     return "" if value is None else text.printable(" ".join(str(value).split()))
 
 
-def _of_key(one: Json) -> list[Cell]:
-    return [one["key"], str(one["version"]), one["kind"], _saved(one), one["run"][:8], _what(one)]
+def _of_keys(found: Sequence[Json]) -> list[list[Cell]]:
+    runs = run_text.shorten([one["run"] for one in found])
+    return [
+        [one["key"], str(one["version"]), one["kind"], _saved(one), run, _what(one)]
+        for one, run in zip(found, runs, strict=True)
+    ]
 
 
 def _of_run(one: Json) -> list[Cell]:

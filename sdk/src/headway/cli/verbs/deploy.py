@@ -46,7 +46,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--env-file",
     type=_FILE,
-    help="KEY=VALUE lines for the flow's environment; they stay on this machine.",
+    help="KEY=VALUE lines for the flow's environment; they stay on this machine. Left out, the environment keeps the one that it has.",
 )
 @click.option(
     "--isolation",

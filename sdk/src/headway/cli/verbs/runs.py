@@ -44,6 +44,7 @@ def runs() -> None:
 @click.option("-q", "--search", help="Text in the name or the flow.")
 @click.option("--since", help="Made at or after: 2026-11-22T08:00Z, or 30m, 24h, 7d ago.")
 @click.option("--until", help="Made before, written like --since.")
+@click.option("--parent", help="Started by this run: its id or a beginning.")
 @click.option("--subflows", is_flag=True, help="Also sub-flows, the first 100 of each run.")
 @click.option("-n", "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 @json_option
@@ -69,6 +70,7 @@ def list_runs(
             q=filters["search"],
             since=instant(filters["since"]),
             until=instant(filters["until"]),
+            parent=client.find_run(filters["parent"]) if filters["parent"] else None,
             subflows="true" if subflows else None,
         )
     )
