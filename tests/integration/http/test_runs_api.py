@@ -22,7 +22,7 @@ async def test_a_run_is_created_with_the_defaults_merged(api: Api) -> None:
     run = answer.json()
     assert run["state"] == "scheduled"
     assert run["parameters"] == {"limit": 10, "region": "eu"}
-    assert run["tags"] == ["a", "b"]
+    assert run["tags"] == ["etl", "a", "b"]  # the deployment's first
     assert run["name"].startswith("run-")
     assert run["deployment"]["name"] == "nightly"
     assert run["reason"] == "ready"

@@ -1,5 +1,6 @@
 """What use cases look up by id or name before they decide: deployments and pools of a workspace."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -17,6 +18,7 @@ class DeployedFlow:
     pool_name: str
     parameter_schema: bytes
     defaults: bytes
+    tags: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ _LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """`deployment` is its id or name; no `due_at` means now; a name is made up when there is none."""
+    """`deployment` is its id or name; no `due_at` means now; a name is made up when there is none; `tags` come besides the deployment's."""
 
     deployment: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -97,15 +97,14 @@ async def create_run(
     parent: ParentCall | None = None,
 ) -> RunAccepted:
     """Accept a run, or the same run again for the same idempotency key; `fork`: made from another, `parent`: asked for by another."""
-    require_none(_problems(request, idempotency_key))
+    require_none(_problems(request, idempotency_key, is_fork=fork is not None))
     run = ids()
-    labels = Blob.of(encode({"name": request.name or _name_of(run), "tags": _unique(request.tags)}))
     dedupe = _dedupe(request, idempotency_key, run)
     tries = 0
     while True:
         tries += 1
         deployment, parameters = await _check(catalogue, ws, request, remembered=tries == 1)
-        command = _command(run, deployment, parameters, labels, request)
+        command = _command(run, deployment, parameters, request)
         if fork is not None:
             command = replace(command, forked_from=fork.run, fork=fork.cut)
         if parent is not None:
@@ -145,8 +144,10 @@ async def _check(
 
 
 def _command(
-    run: UUID, deployment: DeployedFlow, parameters: bytes, labels: Blob, request: RunRequest
+    run: UUID, deployment: DeployedFlow, parameters: bytes, request: RunRequest
 ) -> CreateRun:
+    tags = list(dict.fromkeys([*deployment.tags, *request.tags]))
+    labels = Blob.of(encode({"name": request.name or _name_of(run), "tags": tags}))
     return CreateRun(
         run=run,
         deployment=deployment.deployment,
@@ -177,12 +178,10 @@ def _name_of(run: UUID) -> str:
     return f"run-{run.hex[-8:]}"
 
 
-def _unique(tags: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(tags))
-
-
-def _problems(request: RunRequest, idempotency_key: str | None) -> list[Problem]:
-    problems = [*text_problems("name", request.name), *tag_problems("tags", request.tags)]
+def _problems(request: RunRequest, idempotency_key: str | None, *, is_fork: bool) -> list[Problem]:
+    problems = [*text_problems("name", request.name)]
+    if not is_fork:  # it has those of its source, which with those of a deployment may be more than one may ask for
+        problems += tag_problems("tags", request.tags)
     if not 1 <= request.priority <= 5:
         problems.append(Problem("priority", "must be 1 (first) to 5 (last)"))
     if request.due_at is not None:

@@ -112,6 +112,7 @@ def _found(key: ColumnElement[bool]) -> Prepared:
             pool.c.name.label("pool_name"),
             func.coalesce(schema.c.bytes, nothing).label("parameter_schema"),
             func.coalesce(defaults.c.bytes, nothing).label("defaults"),
+            deployment.c.tags,
         )
         .select_from(
             deployment.join(
