@@ -151,6 +151,20 @@ class Script:
             self.add(at, facts.AttemptEnded(outcome=OUTCOMES[outcome], **told))
         return self.add(at, facts.AttemptExited(outcome=OUTCOMES[outcome], **(told | values)))
 
+    def suspend(self, at: float, kind: str = "input", **values) -> "Script":
+        """End the attempt with a wait; of a question, `asks` is what the form is made from."""
+        asks = values.pop("asks", None)
+        if asks is not None:
+            blob = Blob.of(json.dumps(asks).encode())
+            self.blobs.append(blob)
+            values["request_digest"] = blob.digest
+        since = microseconds(self.start + timedelta(seconds=at))
+        told = {"call": call_key("wait"), "kind": kind, "name": "approve", "since_us": since}
+        wait = facts.Wait(**(told | values))
+        return self.add(
+            at, facts.AttemptExited(outcome=facts.ATTEMPT_OUTCOME_SUSPENDED, waits=[wait])
+        )
+
     def say(
         self, at: float, text: str, level: str = "INFO", source: str = "log", call: bytes = b""
     ) -> "Script":

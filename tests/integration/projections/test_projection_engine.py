@@ -8,13 +8,17 @@ import pytest
 
 from headway_api.event.v1 import attempt_pb2
 from headway_control_plane.application.ports import Cursor, EpochChanged
+from headway_control_plane.clock import SystemClock
 from headway_control_plane.db.roles import Role
+from headway_control_plane.domain.commands import CancelRun
 from headway_control_plane.log.reader import Reader
 from headway_control_plane.projections import checkpoints, tasks
 from headway_control_plane.projections.engine import ProjectionEngine
 from headway_control_plane.projections.read_model import BrokenEvent
+from headway_control_plane.projections.runs import get_run
 from headway_control_plane.projections.task_timeline import TaskTimeline
-from support.log_fixtures import calls, exited, fact, new_fleet, started
+from headway_control_plane.projections.verify import verify
+from support.log_fixtures import NOW_US, calls, exited, fact, new_fleet, started
 
 pytestmark = pytest.mark.postgres
 
@@ -74,6 +78,30 @@ async def test_small_steps_and_one_large_step_show_the_same(log, fleet):
     await caught_up(engine, fleet.ws)
     sums = await counts_of(log, fleet.ws, run)
     assert (sums.completed, sums.interrupted) == (40, 1)
+
+
+async def test_a_suspended_runs_calls_are_paused_until_it_ends(engine, log, fleet):
+    run = await fleet.granted_run()
+    wait = attempt_pb2.Wait(call=b"w" * 16, kind="input", name="ok?", since_us=NOW_US)
+    asleep = exited(attempt_pb2.ATTEMPT_OUTCOME_SUSPENDED, waits=[wait])
+    await fleet.report(run, 1, 1, [started(), *calls(1, 3), running("ask"), asleep])
+    await caught_up(engine, fleet.ws)
+    sums = await counts_of(log, fleet.ws, run)
+    assert (sums.completed, sums.paused, sums.interrupted, sums.total) == (3, 1, 0, 4)
+    paused = await page_of(log, fleet.ws, run, statuses=["paused"])
+    assert [(task.name, task.ended_at) for task in paused.items] == [("ask", None)]
+    async with log.database.transaction(Role.APP, ws=fleet.ws) as connection:
+        view = await get_run(connection, fleet.ws, run, now=SystemClock().now())
+        found = await tasks.groups(connection, fleet.ws, run, 1, now=SystemClock().now())
+    assert (view.tasks.paused, view.tasks.interrupted) == (1, 0)
+    assert {group.name: group.paused for group in found.shown}["ask"] == 1
+
+    await fleet.execute(CancelRun(run, ""))
+    await caught_up(engine, fleet.ws)
+    sums = await counts_of(log, fleet.ws, run)
+    assert (sums.completed, sums.paused, sums.cancelled, sums.total) == (3, 0, 1, 4)
+    reader = Reader(log.database, role=Role.PROJECTOR)
+    assert (await verify(log.database, reader, TaskTimeline(), fleet.ws)).holds
 
 
 async def test_two_engines_at_once_project_each_event_once(log, fleet):

@@ -121,7 +121,7 @@ async def of_page(log, fleet, run: UUID, name: str) -> str:
     async with Reads(log.database).workspace(fleet.ws) as connection:
         view = await get_run(connection, fleet.ws, run, now=SystemClock().now())
         found = await find_subflow(connection, fleet.ws, view, key_of(name).hex()[:10])
-    return found.status
+    return found.task.status
 
 
 async def test_one_batch_or_many_tell_the_same(log, fleet, database):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from headway_api.event.v1 import attempt_pb2 as facts
 from headway_control_plane.application.ports import Cursor, Recorded
-from headway_control_plane.domain.run.events import RunCrashed
+from headway_control_plane.domain.run.events import RunCancelled, RunCrashed, RunFailed
 from headway_control_plane.domain.streams import Stream, StreamKind
 from headway_control_plane.projections.read_model import BrokenEvent
 from headway_control_plane.projections.task_fold import (
@@ -130,6 +130,29 @@ def test_a_runs_own_event_ends_the_attempt_that_it_names():
     other = recorded(6, RunCrashed(fence=2, cause="lost"), kind=StreamKind.RUN, at=4)
     assert only_row(started(), lost).status == "interrupted"
     assert only_row(started(), other).status == "running"
+
+
+def test_a_suspended_attempt_leaves_its_calls_waiting_with_the_run():
+    asleep = recorded(5, facts.AttemptExited(outcome=facts.ATTEMPT_OUTCOME_SUSPENDED), at=4)
+    row = only_row(started(), asleep)
+    assert (row.status, row.ended_at) == ("paused", None)
+    assert only_row(started(), retrying(1), asleep, asleep).status == "paused"
+
+
+def test_what_waited_with_its_run_ends_with_it():
+    asleep = recorded(5, facts.AttemptExited(outcome=facts.ATTEMPT_OUTCOME_SUSPENDED), at=4)
+    for ends, status in (
+        (RunCancelled(fence=1, evidence="no attempt open"), "cancelled"),
+        (RunFailed(fence=1, cause="held too long"), "interrupted"),
+    ):
+        over = recorded(6, ends, kind=StreamKind.RUN, at=9)
+        row = only_row(started(), asleep, over)
+        assert (row.status, row.ended_at) == (status, START + timedelta(seconds=9))
+
+
+def test_a_cancelled_attempt_cancels_what_is_open():
+    over = recorded(5, facts.AttemptExited(outcome=facts.ATTEMPT_OUTCOME_CANCELLED), at=4)
+    assert only_row(started(), over).status == "cancelled"
 
 
 def test_what_has_ended_stays_so_when_its_attempt_ends():

@@ -18,6 +18,7 @@ from headway_control_plane.ui.views.lanes import (
     lanes_of_tasks,
 )
 from headway_control_plane.ui.views.timeline import attempt_state, call_shapes
+from headway_control_plane.ui.views.until import Until
 
 START = datetime(2026, 11, 22, 16, tzinfo=UTC)
 
@@ -37,8 +38,9 @@ def task(name: str, begin: float = 0, end: float | None = 10, *, number: int = 0
     )  # fmt: skip
 
 
-def lanes(*tasks: Task, unfolded=frozenset()):
-    return lanes_of_tasks(tasks, AXIS, after(100), base="/runs/x?attempt=1", unfolded=unfolded)
+def lanes(*tasks: Task, unfolded=frozenset(), attempt_ended=None):
+    until = Until(after(100), attempt_ended)
+    return lanes_of_tasks(tasks, AXIS, until, base="/runs/x?attempt=1", unfolded=unfolded)
 
 
 # Rows -------------------------------------------------------------------------------------------
@@ -50,6 +52,27 @@ def test_few_calls_of_a_name_have_a_row_each():
         "a",
         "b",
     ]
+
+
+def test_a_paused_call_is_drawn_up_to_its_suspension_and_waits_from_there():
+    [lane] = lanes(task("ask", 10, None, status="paused"), attempt_ended=after(30))
+    assert (lane.state, lane.icon) == ("paused", "paused")
+    assert lane.note == "20.0 s · suspended with its run"
+    worked, waited = lane.shapes
+    assert (worked.css, worked.title) == ("bar is-paused", "paused 20.0 s")
+    assert (waited.css, waited.title) == ("wait", "waited with its run 1 m 10 s")
+
+
+def test_a_row_of_many_says_how_most_of_them_stand():
+    def state(*statuses: str) -> str:
+        calls = [task("a", number=n, status=status) for n, status in enumerate(statuses)]
+        [lane] = lanes(*calls)
+        return lane.state
+
+    assert state("completed", "completed", "paused", "paused") == "paused"
+    assert state("interrupted", "paused", "failed", "running") == "failed"
+    assert state("cancelled", "completed", "completed", "completed") == "cancelled"
+    assert state("skipped", "skipped", "skipped", "skipped") == "skipped"
 
 
 def test_many_calls_of_a_name_share_a_row():
@@ -130,7 +153,7 @@ def test_nothing_is_too_short_to_see_or_beyond_the_picture():
 
 
 def test_an_area_shows_how_many_ran_at_once():
-    group = TaskGroup(b"", "task", "a", 3, 0, 3, 0, 0, 0, 0, 0, START, after(10), None, None)
+    group = TaskGroup(b"", "task", "a", 3, 0, 3, 0, 0, 0, 0, 0, 0, START, after(10), None, None)
     lane = group_lane(group, [Bin(0, 2, 0, 0), Bin(5, 1, 1, 0), Bin(9, 0, 2, 0)], 10, "k", "")
     # Two from the start, three in the column where one more began, two until the end.
     assert lane.area.path == "M0 16H0V5.333H5V0H6V5.333H10V16Z"

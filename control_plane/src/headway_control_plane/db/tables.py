@@ -371,6 +371,6 @@ task_counts = _table(
     integer version
     uuid run
     bigint fence
-    integer running retrying completed failed cancelled skipped interrupted
+    integer running retrying completed failed cancelled skipped interrupted paused
     """,
 )

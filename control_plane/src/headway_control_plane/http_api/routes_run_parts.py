@@ -42,14 +42,14 @@ from headway_control_plane.projections.reading import fetch
 
 router = APIRouter(prefix="/runs/{run_id}", tags=["runs"])
 
+CallStatus = Literal[
+    "running", "retrying", "paused", "completed", "failed", "cancelled", "skipped", "interrupted"
+]
 Attempt = Annotated[
     int | None, Query(ge=1, le=2**62, description="Number of the attempt; the newest if left out.")
 ]
 Status = Annotated[
-    list[
-        Literal["running", "retrying", "completed", "failed", "cancelled", "skipped", "interrupted"]
-    ]
-    | None,
+    list[CallStatus] | None,
     Query(description="Any of these."),
 ]
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]

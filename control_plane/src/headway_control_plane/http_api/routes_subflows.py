@@ -111,7 +111,6 @@ async def show_flow(
         run_id,
         found.fence,
         task,
-        found.status,
         within=inner.counts,
         capped=inner.capped,
         error=await read_error(reader, caller.ws, task.error_class, task.error_text),

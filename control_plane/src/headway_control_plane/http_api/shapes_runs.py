@@ -55,7 +55,8 @@ class TaskSums(Shape):
     retrying: int
     skipped: int = Field(description="Kept from an earlier attempt, not executed again.")
     cancelled: int
-    interrupted: int
+    interrupted: int = Field(description="Their attempt was lost or killed before they ended.")
+    paused: int = Field(description="Their attempt was suspended: they wait with their run.")
 
     @classmethod
     def of(cls, counts: TaskCounts | None) -> TaskSums:
@@ -69,6 +70,7 @@ class TaskSums(Shape):
             skipped=held.skipped,
             cancelled=held.cancelled,
             interrupted=held.interrupted,
+            paused=held.paused,
         )
 
 

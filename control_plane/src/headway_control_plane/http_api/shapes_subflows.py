@@ -15,12 +15,10 @@ from headway_control_plane.http_api.shapes_runs import (
     TaskSums,
     microseconds,
 )
-from headway_control_plane.http_api.shapes_tasks import RetryShape, TaskShape
+from headway_control_plane.http_api.shapes_tasks import STATUS, RetryShape, TaskShape
 from headway_control_plane.projections.attempts import ErrorView, ResultView
 from headway_control_plane.projections.subflows import SubflowView
 from headway_control_plane.projections.tasks import Task, TaskCounts
-
-STATUS = "running, retrying, paused (with its run), completed, failed, cancelled, skipped (completed by an earlier attempt) or interrupted."
 
 
 class SubflowItem(Shape):
@@ -91,7 +89,6 @@ class SubflowShape(Shape):
         run: UUID,
         attempt: int,
         task: Task,
-        status: str,
         *,
         within: TaskCounts,
         capped: bool,
@@ -102,13 +99,13 @@ class SubflowShape(Shape):
         base: dict[str, Any] = TaskShape.of(task).model_dump(
             include={"call", "parent", "started_at", "ended_at", "tries"}
         )
-        end = task.ended_at or (now if status != "paused" else None)
+        end = task.ended_at or (now if task.status != "paused" else None)
         return cls(
             **base,
             run=run,
             attempt=attempt,
             flow=task.name,
-            status=status,
+            status=task.status,
             duration_us=microseconds(end - task.started_at) if end else None,
             retries=TaskShape.of(task).retries,
             error=ErrorShape.of(error) if error else None,

@@ -12,6 +12,11 @@ from headway_control_plane.http_api.shapes_runs import TaskSums
 from headway_control_plane.projections.packed_calls import Member
 from headway_control_plane.projections.tasks import Task
 
+STATUS = (
+    "running, retrying, paused (its attempt was suspended: it waits with its run), completed, failed, cancelled, "
+    "skipped (its result was there already) or interrupted (its attempt was lost or killed)."
+)
+
 
 class RetryShape(Shape):
     number: int = Field(serialization_alias="try")
@@ -34,7 +39,7 @@ class TaskShape(Shape):
     calls: int = Field(description="1; of a range, how many.")
     median_us: int | None = Field(description="Of a range: what its calls took.")
     longest_us: int | None
-    status: str
+    status: str = Field(description=STATUS)
     started_at: Timestamp
     ended_at: Timestamp | None
     tries: int

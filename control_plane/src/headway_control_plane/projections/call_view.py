@@ -1,4 +1,4 @@
-"""One sub-flow as people look at it: which attempt's, how it stands beside its run, what it returned."""
+"""One sub-flow as people look at it: which attempt's it is, what it returned."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from headway_control_plane.application.ports import LogReader
 from headway_control_plane.db.pool import Connection
-from headway_control_plane.domain.run.state import TERMINAL, RunStatus
 from headway_control_plane.projections import calls
 from headway_control_plane.projections.attempts import AttemptView, ResultView, list_attempts
 from headway_control_plane.projections.run_view import RunView
@@ -19,7 +18,6 @@ class FoundSubflow:
 
     task: Task
     fence: int
-    status: str
     attempt: AttemptView | None
 
 
@@ -38,23 +36,7 @@ async def find_subflow(
         return None
     attempts = await list_attempts(connection, ws, run.id, after=at - 1, limit=1)
     attempt = next((each for each in attempts if each.fence == at), None)
-    outcome = attempt.outcome if attempt else ""
-    status = status_of(task, outcome, run.state, newest=at == run.fence)
-    return FoundSubflow(task, at, status, attempt)
-
-
-def status_of(task: Task, outcome: str, run_state: RunStatus, *, newest: bool) -> str:
-    """Return how a sub-flow stands that an attempt of this `outcome` left open: it waits with its suspended run, or was
-    cancelled with it. `newest`: the attempt is its run's newest.
-    """
-    if task.status != "interrupted":
-        return task.status
-    if outcome == "suspended" and run_state not in TERMINAL:
-        return "paused"
-    cancelled = outcome == "cancelled" or (
-        run_state is RunStatus.CANCELLED and (newest or outcome == "suspended")
-    )
-    return "cancelled" if cancelled else task.status
+    return FoundSubflow(task, at, attempt)
 
 
 async def read_call_result(reader: LogReader, ws: int, task: Task) -> ResultView | None:

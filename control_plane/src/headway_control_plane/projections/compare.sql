@@ -57,17 +57,18 @@ LIMIT %(limit)s
 -- name: differing_counts
 -- Attempts whose sums are not those of their rows.
 SELECT coalesce(c.run, t.run), coalesce(c.fence, t.fence)
-FROM (SELECT run, fence, running, retrying, completed, failed, cancelled, skipped, interrupted
+FROM (SELECT run, fence, running, retrying, completed, failed, cancelled, skipped, interrupted, paused
       FROM task_counts WHERE ws = %(ws)s AND version = %(version)s) c
 FULL JOIN (
   SELECT run, fence, coalesce(sum(calls) FILTER (WHERE status = 'running'), 0) AS running, coalesce(sum(calls) FILTER (WHERE status = 'retrying'), 0) AS retrying,
     coalesce(sum(calls) FILTER (WHERE status = 'completed'), 0) AS completed, coalesce(sum(calls) FILTER (WHERE status = 'failed'), 0) AS failed,
     coalesce(sum(calls) FILTER (WHERE status = 'cancelled'), 0) AS cancelled, coalesce(sum(calls) FILTER (WHERE status = 'skipped'), 0) AS skipped,
-    coalesce(sum(calls) FILTER (WHERE status = 'interrupted'), 0) AS interrupted
+    coalesce(sum(calls) FILTER (WHERE status = 'interrupted'), 0) AS interrupted,
+    coalesce(sum(calls) FILTER (WHERE status = 'paused'), 0) AS paused
   FROM task_timeline WHERE ws = %(ws)s AND version = %(version)s GROUP BY run, fence) t
   ON c.run = t.run AND c.fence = t.fence
-WHERE (c.running, c.retrying, c.completed, c.failed, c.cancelled, c.skipped, c.interrupted)
-  IS DISTINCT FROM (t.running, t.retrying, t.completed, t.failed, t.cancelled, t.skipped, t.interrupted)
+WHERE (c.running, c.retrying, c.completed, c.failed, c.cancelled, c.skipped, c.interrupted, c.paused)
+  IS DISTINCT FROM (t.running, t.retrying, t.completed, t.failed, t.cancelled, t.skipped, t.interrupted, t.paused)
 LIMIT %(limit)s
 
 -- name: differing_subflows

@@ -1,7 +1,6 @@
 """The fold of facts into sub-flows as a list shows them: one row a call, as the run's newest attempt has it. Pure.
 
-`task_timeline` has a row for each attempt and ends every open call alike. A sub-flow is looked at like a run, so its row also says
-that it waits with its suspended run, or that it was cancelled with it.
+`task_timeline` has a row for each attempt. A sub-flow is looked at like a run, so here it has one, which follows the attempts.
 """
 
 from __future__ import annotations
@@ -17,18 +16,18 @@ from headway_api.event.v1 import attempt_pb2 as facts
 from headway_control_plane.application.ports import Recorded
 from headway_control_plane.projections.read_model import BrokenEvent
 from headway_control_plane.projections.task_fold import (
-    OPEN,
+    PAUSED,
+    UNDER_WAY,
     Attempt,
     CallFact,
     CallRow,
     Parsed,
     fold_fact,
+    status_at_end,
 )
 
 LISTED_PER_RUN = 100
 """A list of many runs shows so many sub-flows of each; the run's own page shows all."""
-PAUSED = "paused"
-_UNDER_WAY = OPEN | {PAUSED}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -112,25 +111,13 @@ def _fold_one(held: Subflow | None, key: SubflowKey, attempt: Attempt, item: Par
 
 def _end(held: Subflow, fence: int, event: Recorded) -> None:
     """An attempt is over: what it, or one before it, had under way goes on in none."""
-    if held.fence > fence or held.row.status not in _UNDER_WAY:
+    if held.fence > fence or held.row.status not in UNDER_WAY:
         return
-    status = _status_at_end(event)
+    status = status_at_end(event)
     if status == PAUSED and held.fence < fence:
         return  # its run waits again, before it came to this call
     held.row.status = status
     held.row.ended_at = None if status == PAUSED else max(event.occurred_at, held.row.started_at)
-
-
-def _status_at_end(event: Recorded) -> str:
-    if event.type == "RunCancelled":
-        return "cancelled"
-    if event.type == "AttemptExited":
-        outcome = event.decode().outcome
-        if outcome == facts.ATTEMPT_OUTCOME_SUSPENDED:
-            return PAUSED
-        if outcome == facts.ATTEMPT_OUTCOME_CANCELLED:
-            return "cancelled"
-    return "interrupted"
 
 
 def place_of(key: SubflowKey, started_at: datetime, recorded_at: datetime) -> UUID:

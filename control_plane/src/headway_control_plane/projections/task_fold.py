@@ -16,7 +16,12 @@ from headway_control_plane.projections.read_model import BrokenEvent
 
 KEPT_RETRIES = 20
 OPEN = frozenset({"running", "retrying"})
-STATUSES = ("running", "retrying", "completed", "failed", "cancelled", "skipped", "interrupted")
+PAUSED = "paused"
+"""Its attempt was suspended while it was open: it waits with its run, and the next attempt goes on with it."""
+UNDER_WAY = OPEN | {PAUSED}
+STATUSES = (
+    "running", "retrying", "completed", "failed", "cancelled", "skipped", "interrupted", PAUSED,
+)  # fmt: skip
 
 _CALL_FACTS = frozenset({"CallStarted", "CallRetrying", "CallEnded", "CallsEnded"})
 # Each says that an attempt is over. A fact counts for its own stream's attempt, a run's event for the fence that it names.
@@ -101,7 +106,7 @@ class Standing(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """What the fold of some events must know: single calls, and the open calls of attempts that end."""
+    """What the fold of some events must know: single calls, and the calls under way of attempts that end."""
 
     calls: set[Call]
     ended: set[Attempt]
@@ -161,7 +166,7 @@ def fold(parsed: Sequence[Parsed], rows: dict[Call, CallRow]) -> None:
     for item in parsed:
         if item.fact is None:
             for call in by_attempt.get(item.attempt, ()):
-                _interrupt(rows[call], item.event.occurred_at)
+                _leave(rows[call], item.event)
             continue
         call = Call(item.attempt, _key(item.fact))
         by_attempt.setdefault(item.attempt, set()).add(call)
@@ -248,10 +253,24 @@ def _end_range(row: CallRow, event: Recorded, fact: facts.CallsEnded) -> None:
         row.busy_us, row.median_us, row.longest_us = told.busy_us, told.median_us, told.longest_us
 
 
-def _interrupt(row: CallRow, at: datetime) -> None:
-    if row.status in OPEN:
-        row.status = "interrupted"
-        row.ended_at = max(at, row.started_at)
+def _leave(row: CallRow, event: Recorded) -> None:
+    """The attempt is over: what it had under way stands as the end says."""
+    if row.status in UNDER_WAY:
+        row.status = status_at_end(event)
+        row.ended_at = None if row.status == PAUSED else max(event.occurred_at, row.started_at)
+
+
+def status_at_end(event: Recorded) -> str:
+    """Return how calls stand that were under way when an attempt ended like this."""
+    if event.type == "RunCancelled":
+        return "cancelled"
+    if event.type == "AttemptExited":
+        outcome = event.decode().outcome
+        if outcome == facts.ATTEMPT_OUTCOME_SUSPENDED:
+            return PAUSED
+        if outcome == facts.ATTEMPT_OUTCOME_CANCELLED:
+            return "cancelled"
+    return "interrupted"
 
 
 def _kind(kind: int) -> str:

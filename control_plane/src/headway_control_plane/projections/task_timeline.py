@@ -59,7 +59,7 @@ async def _load(
         rows.update(map(_from_row, await _run(connection, "load_calls", ws, version, keys)))
     if needs.ended:
         ended = [_name(attempt) for attempt in needs.ended]
-        rows.update(map(_from_row, await _run(connection, "load_open_calls", ws, version, ended)))
+        rows.update(map(_from_row, await _run(connection, "load_under_way", ws, version, ended)))
     return rows
 
 

@@ -8,13 +8,13 @@ SELECT t.run, t.fence, t.call, t.parent, t.kind, t.name, t.status, t.first_offse
 FROM json_to_recordset(%(rows)s::json) AS wanted (run uuid, fence bigint, call bytea)
 JOIN task_timeline t ON t.ws = %(ws)s AND t.version = %(version)s AND t.run = wanted.run AND t.fence = wanted.fence AND t.call = wanted.call
 
--- name: load_open_calls
--- The calls still open in attempts that end in a batch.
+-- name: load_under_way
+-- The calls still under way in attempts that end in a batch.
 SELECT t.run, t.fence, t.call, t.parent, t.kind, t.name, t.status, t.first_offset, t.started_at, t.ended_at, t.tries, t.retries,
        t.error_class, t.error_text, t.result, t.calls, t.run_name, t.busy_us, t.median_us, t.longest_us, t.packed
 FROM json_to_recordset(%(rows)s::json) AS wanted (run uuid, fence bigint)
 JOIN task_timeline t ON t.ws = %(ws)s AND t.version = %(version)s AND t.run = wanted.run AND t.fence = wanted.fence
-WHERE t.status IN ('running', 'retrying')
+WHERE t.status IN ('running', 'retrying', 'paused')
 
 -- name: store_calls
 -- The folded rows, whole.
@@ -33,11 +33,11 @@ ON CONFLICT (ws, version, run, fence, call) DO UPDATE SET
 
 -- name: add_counts
 -- By how much the batch moved the sums of each attempt.
-INSERT INTO task_counts AS c (ws, version, run, fence, running, retrying, completed, failed, cancelled, skipped, interrupted)
+INSERT INTO task_counts AS c (ws, version, run, fence, running, retrying, completed, failed, cancelled, skipped, interrupted, paused)
 SELECT %(ws)s, %(version)s, d.*
 FROM json_to_recordset(%(rows)s::json) AS d (run uuid, fence bigint, running integer, retrying integer, completed integer, failed integer,
-  cancelled integer, skipped integer, interrupted integer)
+  cancelled integer, skipped integer, interrupted integer, paused integer)
 ON CONFLICT (ws, version, run, fence) DO UPDATE SET
   running = c.running + excluded.running, retrying = c.retrying + excluded.retrying, completed = c.completed + excluded.completed,
   failed = c.failed + excluded.failed, cancelled = c.cancelled + excluded.cancelled, skipped = c.skipped + excluded.skipped,
-  interrupted = c.interrupted + excluded.interrupted
+  interrupted = c.interrupted + excluded.interrupted, paused = c.paused + excluded.paused

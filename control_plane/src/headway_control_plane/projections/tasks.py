@@ -34,10 +34,12 @@ class TaskCounts:
     cancelled: int = 0
     skipped: int = 0
     interrupted: int = 0
+    paused: int = 0
 
     @property
     def total(self) -> int:
-        return self.open + self.done + self.failed + self.cancelled + self.interrupted
+        ended = self.done + self.failed + self.cancelled + self.interrupted
+        return self.open + self.paused + ended
 
     @property
     def open(self) -> int:
@@ -110,6 +112,7 @@ class TaskGroup:
     cancelled: int
     skipped: int
     interrupted: int
+    paused: int
     retried: int
     started_at: datetime
     ended_at: datetime

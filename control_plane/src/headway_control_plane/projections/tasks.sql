@@ -2,7 +2,7 @@
 
 -- name: counts
 -- The sums of the newest attempt of each of these runs that has called anything.
-SELECT DISTINCT ON (c.run) c.run, c.fence, c.running, c.retrying, c.completed, c.failed, c.cancelled, c.skipped, c.interrupted
+SELECT DISTINCT ON (c.run) c.run, c.fence, c.running, c.retrying, c.completed, c.failed, c.cancelled, c.skipped, c.interrupted, c.paused
 FROM projection_active a
 JOIN task_counts c ON c.ws = %(ws)s AND c.version = a.version AND c.run = ANY (%(runs)s)
 WHERE a.projection = 'task_timeline' AND (%(fence)s::bigint IS NULL OR c.fence = %(fence)s)
@@ -64,7 +64,7 @@ WITH took AS (
 SELECT parent, kind, name, sum(calls), coalesce(sum(calls) FILTER (WHERE status IN ('running', 'retrying')), 0),
        coalesce(sum(calls) FILTER (WHERE status = 'completed'), 0), coalesce(sum(calls) FILTER (WHERE status = 'failed'), 0),
        coalesce(sum(calls) FILTER (WHERE status = 'cancelled'), 0), coalesce(sum(calls) FILTER (WHERE status = 'skipped'), 0),
-       coalesce(sum(calls) FILTER (WHERE status = 'interrupted'), 0),
+       coalesce(sum(calls) FILTER (WHERE status = 'interrupted'), 0), coalesce(sum(calls) FILTER (WHERE status = 'paused'), 0),
        count(*) FILTER (WHERE retried), min(started_at), max(coalesce(ended_at, %(now)s)),
        min(took) FILTER (WHERE upto * 2 >= timed), max(longest), count(*) OVER ()
 FROM ranked

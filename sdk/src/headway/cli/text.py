@@ -37,6 +37,10 @@ STYLES: Mapping[str, str] = {
     "offline": "bright_black",
     "revoked": "bright_black",
 }
+CALL_STATES = (
+    "running", "retrying", "paused", "completed", "failed", "cancelled", "skipped", "interrupted",
+)  # fmt: skip
+"""What a call of a task or a sub-flow can be asked for by."""
 
 
 def parse_time(text: str) -> datetime:

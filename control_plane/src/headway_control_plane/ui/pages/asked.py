@@ -13,8 +13,10 @@ from headway_control_plane.ui.pages.site import number_of
 FLOWS = "flows"
 TASK_TABS = {
     "": ("All", None),
-    "failed": ("Failed", ["failed", "interrupted"]),
+    "failed": ("Failed", ["failed"]),
+    "interrupted": ("Interrupted", ["interrupted"]),
     "open": ("Running", ["running", "retrying"]),
+    "paused": ("Paused", ["paused"]),
     "completed": ("Completed", ["completed", "skipped"]),
     "cancelled": ("Cancelled", ["cancelled"]),
     FLOWS: ("Sub-flows", None),

@@ -11,7 +11,7 @@ from headway_control_plane.db.pool import Connection
 from headway_control_plane.projections import calls, tasks
 from headway_control_plane.projections.attempts import AttemptView
 from headway_control_plane.projections.run_view import RunView
-from headway_control_plane.projections.tasks import TaskCounts
+from headway_control_plane.projections.tasks import TaskCounts, TaskGroup
 from headway_control_plane.ui import words
 from headway_control_plane.ui.pages.asked import FLOWS, TASK_TABS, Asked
 from headway_control_plane.ui.views import run_page as shape
@@ -33,6 +33,7 @@ from headway_control_plane.ui.views.timeline import (
     lead_words,
     run_axis,
 )
+from headway_control_plane.ui.views.until import Until, drawn_until
 
 # Up to so many calls are read and drawn one by one; beyond, the database folds and bins them.
 DRAWN_SINGLY = 400
@@ -62,14 +63,16 @@ async def task_values(
 ) -> dict[str, Any]:
     """Return what the templates show of an attempt's calls."""
     axis = run_axis(run, attempts, now)
+    attempt = next((each for each in attempts if each.fence == asked.fence), None)
+    until = drawn_until(run, asked.fence, attempt, now)
     base = f"/runs/{run.id}?attempt={asked.fence}"
     lanes: list[Lane] = []
     folded = ""
     listed = Listed([], None)
     if counts.total > DRAWN_SINGLY:
-        lanes, folded = await _binned_lanes(connection, ws, run, asked, axis, now, counts)
+        lanes, folded = await _binned_lanes(connection, ws, run, asked, axis, until, counts)
     elif counts.total:
-        lanes, folded = await _drawn_lanes(connection, ws, run, asked, axis, now, base)
+        lanes, folded = await _drawn_lanes(connection, ws, run, asked, axis, until, base)
     if counts.total:
         listed = await _listed(connection, ws, run, asked, now, base)
     picture = Picture(
@@ -98,13 +101,13 @@ async def _drawn_lanes(
     run: RunView,
     asked: Asked,
     axis: Axis,
-    now: datetime,
+    until: Until,
     base: str,
 ) -> tuple[list[Lane], str]:
     """Each call as what it is, those of ranges too."""
     page = await tasks.page(connection, ws, run.id, asked.fence, limit=DRAWN_SINGLY)
     drawn = await tasks.whole(connection, ws, run.id, asked.fence, page.items)
-    lanes = lanes_of_tasks(drawn, axis, now, base=base, unfolded=asked.unfolded)
+    lanes = lanes_of_tasks(drawn, axis, until, base=base, unfolded=asked.unfolded)
     if len(lanes) <= MAX_LANES or asked.unfolded:
         return lanes, ""
     more = words.plural(len(lanes) - MAX_LANES, "more row")
@@ -170,10 +173,10 @@ async def _binned_lanes(
     run: RunView,
     asked: Asked,
     axis: Axis,
-    now: datetime,
+    until: Until,
     counts: TaskCounts,
 ) -> tuple[list[Lane], str]:
-    found = await tasks.groups(connection, ws, run.id, asked.fence, now=now, limit=MAX_LANES)
+    found = await tasks.groups(connection, ws, run.id, asked.fence, now=until.now, limit=MAX_LANES)
     binned = await tasks.bins(
         connection,
         ws,
@@ -189,7 +192,7 @@ async def _binned_lanes(
         key = lane_key((group.parent.hex(), group.name))
         href = link(
             "/runs/" + str(run.id),
-            {"attempt": str(asked.fence), "status": "failed" if group.failed else ""},
+            {"attempt": str(asked.fence), "status": _notable(group)},
         )
         lanes.append(group_lane(group, bins, COLUMNS, key, f"{href}#tasks"))
     folded = f"{counts.total:,} calls folded into {words.plural(found.total, 'group')}"
@@ -198,11 +201,18 @@ async def _binned_lanes(
     return lanes, folded
 
 
+def _notable(group: TaskGroup) -> str:
+    """Which part of the list a group's row leads to: the calls that did not go well, if there are any."""
+    return "failed" if group.failed else "interrupted" if group.interrupted else ""
+
+
 def _task_tabs(run: RunView, counts: TaskCounts, asked: Asked) -> list[Tab]:
     numbers = {
         "": counts.total,
-        "failed": counts.failed + counts.interrupted,
+        "failed": counts.failed,
+        "interrupted": counts.interrupted,
         "open": counts.open,
+        "paused": counts.paused,
         "completed": counts.done,
         "cancelled": counts.cancelled,
     }

@@ -39,6 +39,7 @@ from headway_control_plane.ui.views.lanes import (
 )
 from headway_control_plane.ui.views.parts import ICONS
 from headway_control_plane.ui.views.timeline import Lane, Picture
+from headway_control_plane.ui.views.until import drawn_until
 
 # Up to so many calls are read and drawn one by one; beyond, those directly in the sub-flow are folded by name.
 DRAWN_SINGLY = 400
@@ -83,7 +84,7 @@ async def subflow_page(site: Site, request: Request, viewer: Viewer) -> Response
         "run": run,
         "call": found,
         "name": found.task.name or WITHHELD,
-        "icon_name": ICONS.get(found.status, found.status),
+        "icon_name": ICONS.get(found.task.status, found.task.status),
         "words": words_of.answer(found, run),
         "age_word": "ended" if found.task.ended_at else "started",
         "age": words.moment(found.task.ended_at or found.task.started_at, now),
@@ -139,7 +140,8 @@ async def _task_values(
     now: datetime,
 ) -> dict[str, Any]:
     call = found.task
-    axis = make_axis(call.started_at, max(call.ended_at or now, call.started_at))
+    until = drawn_until(run, found.fence, found.attempt, now)
+    axis = make_axis(call.started_at, max(call.ended_at or until.now, call.started_at))
     base = f"/runs/{run.id}/flows/{call.call.hex()}?attempt={found.fence}"
     singly = inner.counts.total <= DRAWN_SINGLY
     page = await calls.within(
@@ -149,19 +151,19 @@ async def _task_values(
     folded = ""
     if singly:
         drawn = await tasks.whole(connection, ws, run.id, found.fence, page.items)
-        lanes = lanes_of_tasks(drawn, axis, now, base=base, unfolded=asked.unfolded)
+        lanes = lanes_of_tasks(drawn, axis, until, base=base, unfolded=asked.unfolded)
         if len(lanes) > MAX_LANES and not asked.unfolded:
             more = words.plural(len(lanes) - MAX_LANES, "more row")
             folded = f"{more} in the list of tasks below"
             lanes = lanes[:MAX_LANES]
         page = _part(page, asked.after)
     else:
-        lanes, folded = await _binned(connection, ws, run, found, axis, base, now)
+        lanes, folded = await _binned(connection, ws, run, found, axis, base, until.now)
     picture = Picture(
         ticks=axis.ticks(),
-        attempts=[words_of.own_lane(found, axis, now)],
+        attempts=[words_of.own_lane(found, axis, until)],
         lanes=[replace(lane, selected=lane.key == asked.task) for lane in lanes],
-        now=None if call.ended_at or found.status == "paused" else percent(axis.place(now)),
+        now=None if call.ended_at or call.status == "paused" else percent(axis.place(now)),
         head=axis.head(),
         folded=folded,
     )

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from headway_control_plane.projections.task_fold import PAUSED
 from headway_control_plane.projections.tasks import Bin, Task, TaskGroup
 from headway_control_plane.ui.views.axis import Axis
-from headway_control_plane.ui.views.parts import ICONS
+from headway_control_plane.ui.views.parts import ICONS, LEFT_OPEN
 from headway_control_plane.ui.views.timeline import Area, Lane, call_shapes
+from headway_control_plane.ui.views.until import Until
 from headway_control_plane.ui.words import duration, plural, skipped
 
 WITHHELD = "(name withheld)"
@@ -34,12 +36,12 @@ class _Node:
 
 
 def lanes_of_tasks(
-    tasks: Sequence[Task], axis: Axis, now: datetime, *, base: str, unfolded: frozenset[str]
+    tasks: Sequence[Task], axis: Axis, until: Until, *, base: str, unfolded: frozenset[str]
 ) -> list[Lane]:
     """Return the rows of a run whose calls were all read."""
     lanes: list[Lane] = []
     for node in _tree(tasks).below.values():
-        lanes.extend(_node_lanes(node, axis, now, base, unfolded))
+        lanes.extend(_node_lanes(node, axis, until, base, unfolded))
     return lanes
 
 
@@ -64,22 +66,22 @@ def _tree(tasks: Sequence[Task]) -> _Node:
 
 
 def _node_lanes(
-    node: _Node, axis: Axis, now: datetime, base: str, unfolded: frozenset[str]
+    node: _Node, axis: Axis, until: Until, base: str, unfolded: frozenset[str]
 ) -> Iterable[Lane]:
     key = lane_key(node.path)
     depth = min(len(node.path) - 1, _MAX_DEPTH)
     folded = len(node.calls) >= FOLD_FROM
     if folded:
-        group = _sum_up(node, now)
+        group = _sum_up(node, until.now)
         href = f"{base}#timeline" if key in unfolded else f"{base}&open={key}#timeline"
-        bins = bin_tasks(node.calls, axis, now)
+        bins = bin_tasks(node.calls, axis, until.now)
         yield replace(group_lane(group, bins, COLUMNS, key, href), depth=depth)
     if not folded or key in unfolded:
         inner = depth + 1 if folded else depth
         for call in node.calls[:MAX_UNFOLDED]:
-            yield replace(call_lane(call, axis, now, base), depth=min(inner, _MAX_DEPTH))
+            yield replace(call_lane(call, axis, until, base), depth=min(inner, _MAX_DEPTH))
     for below in node.below.values():
-        yield from _node_lanes(below, axis, now, base, unfolded)
+        yield from _node_lanes(below, axis, until, base, unfolded)
 
 
 def lane_key(path: Sequence[str]) -> str:
@@ -87,9 +89,9 @@ def lane_key(path: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(path).encode()).hexdigest()[:10]
 
 
-def call_lane(task: Task, axis: Axis, now: datetime, base: str) -> Lane:
+def call_lane(task: Task, axis: Axis, until: Until, base: str) -> Lane:
     """Return the row of one call."""
-    end = task.ended_at or now
+    end = until.end_of(task)
     name = task.title or WITHHELD
     note = duration(end - task.started_at)
     if task.retries:
@@ -98,8 +100,8 @@ def call_lane(task: Task, axis: Axis, now: datetime, base: str) -> Lane:
         note += f" · {task.error_class}"
     if task.status == "skipped":
         note = skipped(task.skipped_for)
-    if task.status == "interrupted":
-        note += " · its attempt ended"
+    if task.status in LEFT_OPEN:
+        note += f" · {LEFT_OPEN[task.status]}"
     return Lane(
         key=task.call.hex(),
         label=name,
@@ -114,6 +116,7 @@ def call_lane(task: Task, axis: Axis, now: datetime, base: str) -> Lane:
             end,
             task.status,
             [(retry.at, retry.delay_us, retry.error_class) for retry in task.retries],
+            waits_until=until.wait_of(task),
         ),
     )
 
@@ -146,12 +149,15 @@ def group_lane(group: TaskGroup, bins: Sequence[Bin], columns: int, key: str, hr
 
 
 def _group_status(group: TaskGroup) -> str:
-    if group.failed:
-        return "failed"
-    if group.open:
-        return "running"
-    if group.interrupted:
-        return "interrupted"
+    for number, status in (
+        (group.failed, "failed"),
+        (group.open, "running"),
+        (group.paused, PAUSED),
+        (group.interrupted, "interrupted"),
+        (group.cancelled, "cancelled"),
+    ):
+        if number:
+            return status
     return "skipped" if group.skipped == group.total else "completed"
 
 
@@ -161,6 +167,7 @@ def _group_note(group: TaskGroup) -> str:
     for number, word in (
         (group.failed, "✕"),
         (group.open, "running"),
+        (group.paused, PAUSED),
         (group.cancelled, "cancelled"),
         (group.interrupted, "interrupted"),
         (group.retried, "retried"),
@@ -190,6 +197,7 @@ def _sum_up(node: _Node, now: datetime) -> TaskGroup:
         cancelled=number("cancelled"),
         skipped=number("skipped"),
         interrupted=number("interrupted"),
+        paused=number(PAUSED),
         retried=sum(bool(call.retries) for call in calls),
         started_at=min(call.started_at for call in calls),
         ended_at=max(call.ended_at or now for call in calls),

@@ -37,6 +37,11 @@ class RunRow:
 
 ICONS = {"retrying": "pending", "interrupted": "crashed"}
 """Signs of those statuses of calls that have none of their own."""
+LEFT_OPEN = {
+    "paused": "suspended with its run",
+    "interrupted": "its attempt ended before it did",
+}
+"""How calls stand that had not ended when their attempt did."""
 
 
 def run_row(view: RunView, now: datetime, errors: Mapping[bytes, str] | None = None) -> RunRow:
@@ -92,11 +97,9 @@ def subflow_words(status: str) -> str:
     return {
         "running": "executing in its run",
         "retrying": "waits to be tried again",
-        "paused": "waits with its run",
         "skipped": "kept from an earlier attempt",
         "cancelled": "cancelled",
-        "interrupted": "its attempt ended before it did",
-    }.get(status, status)
+    }.get(status, LEFT_OPEN.get(status, status))
 
 
 def first_lines(contents: Mapping[bytes, bytes]) -> dict[bytes, str]:

@@ -17,7 +17,7 @@ from headway_control_plane.projections.run_view import RunView
 from headway_control_plane.projections.tasks import Task
 from headway_control_plane.ui import words
 from headway_control_plane.ui.views.lanes import WITHHELD, call_href
-from headway_control_plane.ui.views.parts import ICONS, Fact, compact, link
+from headway_control_plane.ui.views.parts import ICONS, LEFT_OPEN, Fact, compact, link
 from headway_control_plane.ui.words import Moment, duration, moment
 
 
@@ -266,7 +266,7 @@ def task_rows(tasks: Iterable[Task], now: datetime, base: str, *, plan: str = ""
             status=task.status,
             icon=ICONS.get(task.status, task.status),
             started=moment(task.started_at, now),
-            took=duration((task.ended_at or now) - task.started_at),
+            took=_took(task, now),
             tries=str(task.tries) if task.tries != 1 else "",
             note=_task_note(task),
             href=_task_href(task, base),
@@ -275,6 +275,13 @@ def task_rows(tasks: Iterable[Task], now: datetime, base: str, *, plan: str = ""
         )
         for task in tasks
     ]
+
+
+def _took(task: Task, now: datetime) -> str:
+    """Say how long a call took, or has taken; nothing of one that waits with its run."""
+    if task.ended_at is None and task.status == "paused":
+        return ""
+    return duration((task.ended_at or now) - task.started_at)
 
 
 def _task_href(task: Task, base: str) -> str:
@@ -292,8 +299,8 @@ def _task_note(task: Task) -> str:
         return ", ".join(f"{word} {duration(took)}" for word, took in parts if took is not None)
     if task.status == "skipped":
         return words.skipped(task.skipped_for)
-    if task.status == "interrupted":
-        return "its attempt ended before it did"
+    if task.status in LEFT_OPEN:
+        return LEFT_OPEN[task.status]
     if task.retries and task.status != "failed":
         last = task.retries[-1]
         return f"{words.plural(len(task.retries), 'retry', 'retries')} after {last.error_class or 'an error'}"

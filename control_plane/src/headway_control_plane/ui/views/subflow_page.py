@@ -15,42 +15,46 @@ from headway_control_plane.ui.views.lanes import WITHHELD, call_href
 from headway_control_plane.ui.views.parts import ICONS, Fact, compact, link, subflow_words
 from headway_control_plane.ui.views.run_page import Action, ErrorCard, make_card, no_message
 from headway_control_plane.ui.views.timeline import Lane, call_shapes
+from headway_control_plane.ui.views.until import Until
 from headway_control_plane.ui.words import duration, moment
 
 
 def answer(found: FoundSubflow, run: RunView) -> str:
     """Say how the sub-flow stands, and what it waits for if its run does."""
-    if found.status == "paused" and run.reason.text:
+    task = found.task
+    if task.status == "paused" and run.reason.text and found.fence == run.fence:
         return f"waits with its run: {run.reason.text}"
-    if found.status == "skipped":
-        return words.skipped(found.task.skipped_for)
-    return found.task.error_class or subflow_words(found.status)
+    if task.status == "skipped":
+        return words.skipped(task.skipped_for)
+    return task.error_class or subflow_words(task.status)
 
 
 def took(found: FoundSubflow, now: datetime) -> str:
     """Say how long it took, or has taken."""
-    if found.status in {"paused", "skipped"}:
+    if found.task.status in {"paused", "skipped"}:
         return ""
     word = "took" if found.task.ended_at else "for"
     length = (found.task.ended_at or now) - found.task.started_at
     return f"{word} {duration(max(length, timedelta()))}"
 
 
-def own_lane(found: FoundSubflow, axis: Axis, now: datetime) -> Lane:
+def own_lane(found: FoundSubflow, axis: Axis, until: Until) -> Lane:
     """Return the row of the sub-flow itself, above those of what it calls."""
     call = found.task
-    end = call.ended_at or now
-    note = found.status if found.status != "completed" else ""
+    end = until.end_of(call)
+    note = call.status if call.status != "completed" else ""
     length = duration(max(end - call.started_at, timedelta()))
     retries = [(retry.at, retry.delay_us, retry.error_class) for retry in call.retries]
     return Lane(
         key=call.call.hex(),
         label=call.name or WITHHELD,
-        state=found.status,
-        icon=ICONS.get(found.status, found.status),
-        title=f"{call.name or WITHHELD}: {found.status}, {length}",
+        state=call.status,
+        icon=ICONS.get(call.status, call.status),
+        title=f"{call.name or WITHHELD}: {call.status}, {length}",
         note=f"{note} · {length}" if note else length,
-        shapes=call_shapes(axis, call.started_at, end, found.status, retries),
+        shapes=call_shapes(
+            axis, call.started_at, end, call.status, retries, waits_until=until.wait_of(call)
+        ),
     )
 
 
@@ -78,14 +82,14 @@ def facts(found: FoundSubflow, run: RunView, around: Task | None, now: datetime)
 
 def error_card(found: FoundSubflow, run: RunView, error: ErrorView | None) -> ErrorCard | None:
     """Return the card of a sub-flow that failed."""
-    if error is None or found.status not in {"failed", "retrying"}:
+    if error is None or found.task.status not in {"failed", "retrying"}:
         return None
     withheld = no_message(run, error, permitted="error_text" in run.permits)
     if not run.is_terminal:
         step = "Its run goes on; whether it handles this error shows there."
     else:
         step = "Put the code right and deploy, then retry it: what has completed within it is not executed again."
-    return make_card(error, found.status, next_step=step, withheld=withheld)
+    return make_card(error, found.task.status, next_step=step, withheld=withheld)
 
 
 def actions(found: FoundSubflow, run: RunView, *, parameters_known: bool) -> list[Action]:
@@ -94,7 +98,7 @@ def actions(found: FoundSubflow, run: RunView, *, parameters_known: bool) -> lis
         return []
     call = found.task.call.hex()
     plan = f"/runs/{run.id}/plan"
-    bad = found.status != "completed"
+    bad = found.task.status != "completed"
     retry = "Execute this sub-flow again, and what depends on it; shows first what will execute"
     rerun = "Execute again it and all that began after it; shows first what will execute"
     return [

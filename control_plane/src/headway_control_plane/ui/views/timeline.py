@@ -196,8 +196,13 @@ def call_shapes(
     end: datetime,
     status: str,
     retries: Iterable[tuple[datetime, int, str]],
+    *,
+    waits_until: datetime | None = None,
 ) -> tuple[Shape, ...]:
-    """Return a call's tries and the waits between them. A retry is when a try failed, the delay in µs, and why."""
+    """Return a call's tries and the waits between them. A retry is when a try failed, the delay in µs, and why.
+
+    `waits_until`: from its end on it waits until then, with its run.
+    """
     shapes: list[Shape] = []
     began = start
     for failed_at, delay_us, why in sorted(retries):
@@ -218,4 +223,5 @@ def call_shapes(
     css = "bar is-" + ("running" if status == "retrying" else status)
     if began < end or not shapes or status != "retrying":
         shapes.append(bar(axis, began, end, css, title))
-    return tuple(shapes)
+    with_run = _wait(axis, end, waits_until or end, "waited with its run")
+    return tuple([*shapes, with_run] if with_run else shapes)

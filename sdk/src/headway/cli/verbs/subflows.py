@@ -6,10 +6,7 @@ from headway.cli import run_text, subflow_text
 from headway.cli.client import Client
 from headway.cli.moments import now
 from headway.cli.output import json_option, print_fields, print_json, print_table
-
-_STATUSES = (
-    "running", "retrying", "completed", "failed", "cancelled", "skipped", "interrupted",
-)  # fmt: skip
+from headway.cli.text import CALL_STATES
 
 
 @click.command()
@@ -18,7 +15,7 @@ _STATUSES = (
     "--state",
     "statuses",
     multiple=True,
-    type=click.Choice(_STATUSES),
+    type=click.Choice(CALL_STATES),
     help="Any of these. Repeatable.",
 )
 @click.option("--attempt", type=click.IntRange(1), help="The newest if left out.")

@@ -9,9 +9,8 @@ import click
 from headway.cli.client import Client, Json
 from headway.cli.moments import now
 from headway.cli.output import Cell, State, json_option, print_json, print_table
-from headway.cli.text import age, duration, parse_time, printable
+from headway.cli.text import CALL_STATES, age, duration, parse_time, printable
 
-_STATES = ("running", "retrying", "completed", "failed", "cancelled", "skipped", "interrupted")
 _HEADS = ("call", "state", "task", "started", "took", "note")
 _KEY = 12  # digits that tell calls apart
 
@@ -20,7 +19,11 @@ _KEY = 12  # digits that tell calls apart
 @click.argument("run_id", metavar="ID")
 @click.option("--attempt", type=click.IntRange(1), help="The newest if left out.")
 @click.option(
-    "--state", "states", multiple=True, type=click.Choice(_STATES), help="Any of these. Repeatable."
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(CALL_STATES),
+    help="Any of these. Repeatable.",
 )
 @click.option("--task", help="Calls of this task.")
 @click.option(
