@@ -1,7 +1,21 @@
 """Runs of other deployments in tests of flows: the test says what they come to."""
 
-from headway import ChildRunFailed, flow, run_deployment, submit_deployment
-from headway.testing import harness
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from headway import (
+    ChildRunFailed,
+    RunRefused,
+    flow,
+    run_deployment,
+    sleep,
+    submit_deployment,
+    wait_for_input,
+)
+from headway.testing import HarnessError, harness
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 @flow
@@ -31,3 +45,100 @@ def test_they_are_there_from_the_beginning_or_fail():
     with harness() as h:
         assert h.run(careful, answers={"part": "fine"}).result() == "fine"
         assert h.run(careful, answers={"part": ValueError("no")}).result() == "ValueError"
+
+
+@flow
+def part(n: int) -> int:
+    doubled.append(n)
+    return n * 2
+
+
+@flow
+def doubling(count: int) -> list[int]:
+    parts = [submit_deployment("part", {"n": n}) for n in range(count)]
+    return [each.result().result() for each in parts]
+
+
+doubled: list[int] = []
+
+
+def test_flows_that_the_test_names_are_executed():
+    doubled.clear()
+    with harness(deployments={"part": part}) as h:
+        run = h.run(doubling, count=3)
+        assert run.result() == [0, 2, 4]
+        assert doubled == [0, 1, 2]
+        assert [child.state for child in run.children] == ["completed"] * 3
+        asked = [event["run"] for event in run.events if event["type"] == "run.requested"]
+        assert [child.id for child in run.children] == asked
+
+
+def test_each_is_executed_once_wherever_the_parent_crashes():
+    with harness(deployments={"part": part}) as h:
+        doubled.clear()
+        for times, run in enumerate(h.crashes(doubling, count=2), 2):
+            assert run.result() == [0, 2]
+            assert sorted(doubled) == [0] * times + [1] * times  # the flow was run whole before
+
+
+@flow
+def lasting(action: str) -> str:
+    if action == "sleep":
+        sleep(3600)
+    elif action == "ask":
+        return wait_for_input(str, name="word")
+    elif action == "fail":
+        raise ValueError("no")
+    return "done"
+
+
+@flow
+def starting(action: str = "", timeout: float | None = None, later: float = 0) -> str:
+    when = START + timedelta(seconds=later) if later else None
+    child = run_deployment(
+        "lasting", {"action": action} if action else {}, timeout=timeout, scheduled_time=when
+    )
+    return child.result() if child.is_completed else child.state
+
+
+def test_what_becomes_of_them():
+    with harness(deployments={"lasting": lasting}) as h:
+        assert h.run(starting, action="sleep").result() == "done"
+        assert h.run(starting, action="fail").result() == "failed"
+        assert h.run(starting, action="sleep", timeout=60).result() == "unfinished"
+        assert h.run(starting, action="now", timeout=0).result() == "unfinished"
+        assert h.run(starting, action="ask", answers={"word": "yes"}).result() == "yes"
+        assert isinstance(h.run(starting).error, RunRefused)  # a parameter is missing
+        assert h.run(starting, action="now", answers={"lasting": "told"}).result() == "told"
+
+
+def test_one_that_asks_a_person_holds_its_parent_up():
+    with harness(deployments={"lasting": lasting}) as h:
+        run = h.run(starting, action="ask")
+        assert run.state == "suspended"
+        [child] = run.children
+        child.answer("word", "yes")
+        assert run.again().result() == "yes"
+
+
+def test_they_begin_when_they_are_due():
+    with harness(now=START, deployments={"lasting": lasting}, jump=False) as h:
+        run = h.run(starting, action="now", later=60)
+        assert (run.state, run.children) == ("suspended", [])
+        h.clock.advance(60)
+        assert run.again().result() == "done"
+    with harness(now=START, deployments={"lasting": lasting}) as h:
+        assert h.run(starting, action="now", later=60).result() == "done"
+        assert h.clock.now() == START + timedelta(seconds=60)
+
+
+def test_a_flow_that_starts_itself_without_end_is_told():
+    @flow
+    def endless() -> None:
+        run_deployment("endless")
+
+    with (
+        harness(deployments={"endless": endless}) as h,
+        pytest.raises(HarnessError, match="20 runs stand above"),
+    ):
+        h.run(endless)

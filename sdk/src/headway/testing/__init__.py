@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from headway.testing.outputs import ArtifactRecord, EventRecord
     from headway.testing.records import AttemptRecord, CallRecord, HarnessError, LogLine
-    from headway.testing.running import Harness, Run, harness
+    from headway.testing.running import Harness, harness
+    from headway.testing.runs import Run
     from headway.testing.time import Clock
 
 __all__ = [
@@ -48,7 +49,7 @@ _HOMES = {
     "Harness": "running",
     "HarnessError": "records",
     "LogLine": "records",
-    "Run": "running",
+    "Run": "runs",
     "harness": "running",
 }
 

@@ -41,6 +41,7 @@ from headway.runtime.secret_keeper import SecretKeeper
 from headway.runtime.secret_sources import Source
 from headway.runtime.told import listen_to_prints
 from headway.secrets import install
+from headway.testing.children import result_in
 from headway.testing.stepped import SteppedCancellation, SteppedLimits, SteppedPool
 from headway.testing.time import Clock, SteppedPace
 
@@ -236,7 +237,7 @@ class MemoryAttempt(Attempt):
             random.Random(plan.seed),  # noqa: S311 - jitter that is the same each time
             ROOT,
             answers=plan.start["answers"],
-            child_result=lambda run, _fence: plan.start["child_results"].get(run),
+            child_result=result_in(plan.start["child_results"]),
             on_code_change=flow.on_code_change,
             pace=self._pace,
         )

@@ -7,191 +7,22 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from random import Random
 from threading import Lock
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Any, TypeVar, overload
 from uuid import UUID
 
 from headway.context import current_call
 from headway.flows import Flow
 from headway.futures import running_loop
-from headway.parameters.plain import NotPlain, plain
-from headway.testing.children import ended_child
-from headway.testing.memory import CrashAfter, Plan, Told, execute
-from headway.testing.outputs import Outputs
-from headway.testing.records import AttemptRecord, CallRecord, HarnessError, LogLine
+from headway.testing.children import DEEPEST, asked
+from headway.testing.memory import CrashAfter
+from headway.testing.records import HarnessError
+from headway.testing.runs import Run, as_plain
 from headway.testing.time import Clock
 
 T = TypeVar("T")
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _MOST_ATTEMPTS = 1000
 _one_at_a_time = Lock()
-
-
-class Run(Outputs, Generic[T]):
-    """A run of a flow: what has become of it so far, and ways to go on."""
-
-    def __init__(
-        self, harness: Harness, flow: Flow[..., Any], number: int, parameters: dict[str, Any]
-    ) -> None:
-        self.flow = flow
-        self.attempts: list[AttemptRecord] = []
-        """All attempts, oldest first."""
-        self._harness = harness
-        self._id = str(UUID(int=number))
-        self._parameters = parameters
-        self._facts: list[bytes] = []
-        self._answers: list[dict[str, Any]] = []
-        self._child_results: dict[str, Any] = {}
-        self._last: Told | None = None
-
-    # What it is now
-
-    @property
-    def state(self) -> str:
-        """Of the last attempt: `completed`, `failed`, `cancelled`, `suspended`, `crashed`; `refused`: its parameters
-        were wrong.
-        """
-        return self.attempts[-1].state
-
-    @property
-    def error(self) -> BaseException | None:
-        """What ended the last attempt; None unless it failed, was cancelled or refused."""
-        return self._last.error if self._last else None
-
-    def result(self) -> T:
-        """What the flow returned. Raises what it raised; HarnessError when it is suspended or crashed."""
-        if self.error is not None:
-            raise self.error
-        if self._last is None or self.state != "completed":
-            raise HarnessError(f"there is no result: {self!r}. {self._advice()}")
-        return cast("T", self._last.value)
-
-    @property
-    def waits(self) -> list[dict[str, Any]]:
-        """What it is suspended for: `kind`, `name`, `since_us`, `until_us` (if it ends by itself), `request`."""
-        return self.attempts[-1].waits
-
-    # What happened
-
-    @property
-    def calls(self) -> list[CallRecord]:
-        """The calls of the last attempt, in the order in which they began. Those it skipped are among them."""
-        return self.attempts[-1].calls
-
-    def call(self, name: str, at: int | None = None) -> CallRecord:
-        """The call of that name in the last attempt; of several the one at that position (0 is the first).
-
-        HarnessError when there is none, or there are several and `at` is not said.
-        """
-        return self.attempts[-1].call(name, at)
-
-    def executions(self, name: str) -> int:
-        """How many tries of calls of that name began, in all attempts. Skipped calls have none."""
-        return sum(call.tries for one in self.attempts for call in one.calls if call.name == name)
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        """The facts of all attempts, in order, as an agent gets them; without the lines of the log."""
-        return [event for attempt in self.attempts for event in attempt.events]
-
-    @property
-    def logs(self) -> list[LogLine]:
-        """The lines of all attempts, in order."""
-        return [line for attempt in self.attempts for line in attempt.logs]
-
-    @property
-    def facts(self) -> int:
-        """How many facts the last attempt told before its end: the places where it could have crashed."""
-        return sum(event["type"] != "attempt.ended" for event in self.attempts[-1].events)
-
-    # How to go on
-
-    def again(
-        self, *, crash_after: CrashAfter = None, answers: Mapping[str, Any] | None = None
-    ) -> Run[T]:
-        """One more attempt, with all that earlier ones have in the journal; then as `Harness.run`. Gives this run."""
-        self._harness.go_on(self, crash_after, answers or {})
-        return self
-
-    def answer(self, name: str, value: Any = None, *, crash_after: CrashAfter = None) -> Run[T]:
-        """Answers the wait of that name and goes on. `value` is JSON, as a person's form would send it, or a Python value.
-
-        Of a run of a deployment, `value` is what its flow returns; an exception fails it.
-
-        HarnessError when the run does not wait for that.
-        """
-        if name not in [wait["name"] for wait in self._open_waits()]:
-            names = ", ".join(repr(wait["name"]) for wait in self._open_waits()) or "nothing"
-            raise HarnessError(f"the run does not wait for {name!r}; it waits for: {names}")
-        return self.again(crash_after=crash_after, answers={name: value})
-
-    def expire(self, name: str) -> Run[T]:
-        """Lets the time pass until nobody can answer the wait of that name any more, and goes on.
-
-        HarnessError when the run does not wait for that, or without end.
-        """
-        for wait in self._open_waits():
-            if wait["name"] == name and "until_us" in wait:
-                self._harness.clock.advance(self._harness.seconds_until(wait["until_us"]))
-                return self.again()
-        raise HarnessError(f"no wait {name!r} that ends by itself: {self._open_waits()}")
-
-    def _open_waits(self) -> list[dict[str, Any]]:
-        return self.waits if self.state == "suspended" else []
-
-    # For the harness
-
-    def take_answers(self, given: Mapping[str, Any]) -> bool:
-        """Whether one of them answers a wait of this run."""
-        found = [wait for wait in self._open_waits() if wait["name"] in given]
-        for wait in found:
-            value = given[wait["name"]]
-            if wait["kind"] == "run":
-                value = ended_child(wait, value, self._child_results)
-            value = _plain(f"the answer to {wait['name']!r}", value)
-            self._answers.append({"call": wait["call"], "over": False, "value": value})
-        return bool(found)
-
-    def attempt(self, crash_after: CrashAfter, seed: int, threads: int) -> None:
-        """Executes one attempt and records it."""
-        number = len(self.attempts) + 1
-        start = {
-            "run": self._id,
-            "fence": number,
-            "run_name": self.flow.name,
-            "parameters": self._parameters,
-            "answers": list(self._answers),
-            "child_results": self._child_results,
-        }
-        plan = Plan(
-            self.flow,
-            self._harness.clock,
-            start,
-            list(self._facts),
-            crash_after,
-            f"{seed}:{number}",
-            threads,
-            self._harness.secrets,
-            self._harness.variables,
-        )
-        told = self._last = execute(plan)
-        self._facts += told.frames
-        record = AttemptRecord(number, self.flow.name, told.frames, crashed=told.crashed)
-        self.attempts.append(record)
-        if crash_after is not None and not told.crashed:
-            raise HarnessError(
-                f"the attempt did not crash after {crash_after!r}: it told {self.facts} facts, of these calls: {self.calls}"
-            )
-
-    def _advice(self) -> str:
-        if self.state == "suspended":
-            return "Answer what it waits for (`run.answer(name, value)`), or move the clock and go on (`run.again()`)"
-        return "Go on with `run.again()`"
-
-    def __repr__(self) -> str:
-        state = self.state if self.attempts else "not begun"
-        error = f": {self.error!r}" if self.error else ""
-        waits = "".join(f", waits for {wait['name']!r}" for wait in self._open_waits())
-        return f"<run of {self.flow.name}: {state}{error}{waits}, {len(self.attempts)} attempt(s)>"
 
 
 class Harness:
@@ -206,12 +37,15 @@ class Harness:
         threads: int = 0,
         secrets: Mapping[str, str] | None = None,
         variables: Mapping[str, Any] | None = None,
+        deployments: Mapping[str, Flow[..., Any]] | None = None,
     ) -> None:
         self.clock = Clock(now)
         self.secrets = dict(secrets or {})
         """What `headway.secret(name).get()` finds, by name. A run's next attempt sees what was changed here."""
         self.variables = dict(variables or {})
         """What `headway.variables.get(name)` finds; a run's next attempt sees what was changed here."""
+        self.deployments = dict(deployments or {})
+        """The flows of deployments, by name: runs of these are executed when a flow starts them (`Run.children`)."""
         self._seed = seed
         self._jump = jump
         self._threads = threads
@@ -259,7 +93,7 @@ class Harness:
             parameters: Its parameters by name, where a name is one of the options here.
             crash_after: The first attempt's process dies: after so many facts (`Run.events`), or when the first call of
                 that name has ended. `Run.again` begins the next one.
-            answers: To what the flow waits for, by the wait's name.
+            answers: To what the flow, or a run that it starts, waits for, by the wait's name.
             **named: Its parameters. They are checked as those of any run; what JSON has no form for is refused.
 
         Raises:
@@ -272,8 +106,8 @@ class Harness:
             )
         self._runs += 1
         given = {**(parameters or {}), **named}
-        plain_values = {name: _plain(f"parameter {name!r}", given[name]) for name in given}
-        run: Run[Any] = Run(self, flow, self._runs, plain_values)
+        plain_values = {name: as_plain(f"parameter {name!r}", given[name]) for name in given}
+        run: Run[Any] = Run(self, flow, str(UUID(int=self._runs)), plain_values)
         self.go_on(run, crash_after, answers or {})
         return run
 
@@ -305,16 +139,39 @@ class Harness:
     def go_on(self, run: Run[Any], crash_after: CrashAfter, answers: Mapping[str, Any]) -> None:
         """Attempts, as long as there is a reason for one more."""
         with _alone():
-            if run.attempts:
-                run.take_answers(answers)
-            failed = 0
-            for _ in range(_MOST_ATTEMPTS):
-                run.attempt(crash_after, self._seed, self._threads)
-                crash_after = None
-                failed += run.state == "failed"
-                if not self._goes_on(run, failed, answers):
-                    return
+            self._go_on(run, crash_after, answers)
+
+    def _go_on(self, run: Run[Any], crash_after: CrashAfter, answers: Mapping[str, Any]) -> None:
+        if run.attempts:
+            run.take_answers(answers)
+            run.hear_children()
+        failed = 0
+        for _ in range(_MOST_ATTEMPTS):
+            run.attempt(crash_after, self._seed, self._threads)
+            crash_after = None
+            failed += run.state == "failed"
+            self._execute_children(run, answers)
+            if not self._goes_on(run, failed, answers):
+                return
         raise HarnessError(f"{_MOST_ATTEMPTS} attempts, and no end: {run!r}")
+
+    def _execute_children(self, run: Run[Any], answers: Mapping[str, Any]) -> None:
+        """Those that it has asked for and whose time has come, one after another; each once."""
+        begun = {child.id for child in run.children}
+        for wish in asked(run.events):
+            flow = self.deployments.get(wish.deployment)
+            wait = self.seconds_until(wish.due_us)
+            is_told = wish.deployment in answers  # the test says what it comes to
+            if flow is None or is_told or wish.run in begun or (wait and not self._jump):
+                continue
+            if run.depth == DEEPEST:
+                raise HarnessError(
+                    f"{DEEPEST} runs stand above one of {wish.deployment!r}, each started by the next: that is the limit"
+                )
+            self.clock.advance(wait)
+            child: Run[Any] = Run(self, flow, wish.run, wish.parameters, run.depth + 1)
+            run.children.append(child)
+            self._go_on(child, None, answers)
 
     def _goes_on(self, run: Run[Any], failed: int, answers: Mapping[str, Any]) -> bool:
         """Whether the control plane would begin one more attempt; the clock is moved to its beginning."""
@@ -325,7 +182,7 @@ class Harness:
             return True
         if run.state != "suspended":
             return False
-        if run.take_answers(answers):
+        if any([run.take_answers(answers), run.hear_children()]):
             return True
         sleeps = [w["until_us"] for w in run.waits if w["kind"] == "sleep" and "until_us" in w]
         if self._jump and sleeps:
@@ -343,6 +200,7 @@ def harness(
     threads: int = 0,
     secrets: Mapping[str, str] | None = None,
     variables: Mapping[str, Any] | None = None,
+    deployments: Mapping[str, Flow[..., Any]] | None = None,
 ) -> Iterator[Harness]:
     """Makes what runs flows in a test.
 
@@ -357,6 +215,9 @@ def harness(
             a test are alike. Tasks that wait for each other need as many as there are of them.
         secrets: Values by name, for `headway.secret`. As in any run, they are taken out of what the run records.
         variables: Values by name, for `headway.variables.get`.
+        deployments: Flows by the name of their deployment: runs of them that a flow starts are executed, one after
+            another, when the attempt that started them is over, and what they return is what it waits for. Of others
+            the test says what they come to (`answers`).
 
     Raises:
         ValueError: `now` has no zone, or `threads` is negative.
@@ -364,7 +225,13 @@ def harness(
     if threads < 0:
         raise ValueError(f"threads must be 0 or more, not {threads}")
     yield Harness(
-        now=now, seed=seed, jump=jump, threads=threads, secrets=secrets, variables=variables
+        now=now,
+        seed=seed,
+        jump=jump,
+        threads=threads,
+        secrets=secrets,
+        variables=variables,
+        deployments=deployments,
     )
 
 
@@ -382,12 +249,3 @@ def _alone() -> Iterator[None]:
         yield
     finally:
         _one_at_a_time.release()
-
-
-def _plain(what: str, value: Any) -> Any:
-    try:
-        return plain(value)
-    except NotPlain as error:
-        raise HarnessError(
-            f"{what} has no JSON form, so no run could be given it: {error}"
-        ) from None
