@@ -25,6 +25,7 @@ NAMES = (
     "latency",
     "calls",
     "maps",
+    "children",
     "sdk",
     "throughput",
     "idle",

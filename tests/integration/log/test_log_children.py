@@ -7,6 +7,7 @@ import pytest
 
 from headway.runtime.child_results import child_id
 from headway_api.event.v1 import attempt_pb2
+from headway_control_plane.db.run_json import load_answers
 from headway_control_plane.domain.commands import LoseAttempt
 from headway_control_plane.domain.streams import Stream, StreamKind
 from headway_control_plane.log.reader import Reader
@@ -50,3 +51,37 @@ async def test_a_child_that_has_ended_answers_a_parent_that_another_agent_suspen
         [wanted] = connection.execute("SELECT run FROM child_run").fetchall()
         status = connection.execute("SELECT status FROM run WHERE run = %s", [run]).fetchone()
     assert (wanted, status) == ((first,), ("scheduled",))
+
+
+async def test_an_answer_does_not_write_again_what_its_run_waits_for(fleet, database):
+    """Of a run that waits for hundreds that is some ten thousand bytes, with each end of one."""
+    run = await fleet.granted_run()
+    calls = [hashlib.sha256(b"%d" % n).digest()[:16] for n in range(300)]
+    children = [UUID(child_id(str(run), call.hex(), NOW_US)) for call in calls]
+    requests = [
+        fact(attempt_pb2.RunRequested(call=call, deployment="d", run=child.bytes, waited=True))
+        for call, child in zip(calls, children, strict=True)
+    ]
+    waits = [
+        attempt_pb2.Wait(call=call, kind="run", name="d", run=child.bytes)
+        for call, child in zip(calls, children, strict=True)
+    ]
+    await fleet.report(run, 1, 1, [started(), *requests, exited(SUSPENDED, waits=waits)])
+
+    def row():
+        with database.connect() as connection:
+            return connection.execute(
+                "SELECT pg_column_toast_chunk_id(waits), waits, answers FROM run WHERE run = %s",
+                [run],
+            ).fetchone()
+
+    chunk, waited, none = row()
+    assert chunk is not None
+    for child, call in zip(children[:2], calls, strict=False):
+        await fleet.execute(fleet.create_command(child, parent_run=run, parent_call=call))
+        await fleet.grant(child)
+        await fleet.report(child, 1, 1, [started(), exited()])
+    after, still, answers = row()
+    assert (after, still) == (chunk, waited)
+    assert [call for call, _ in load_answers(answers)] == calls[:2]
+    assert none == b""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from headway.runtime.child_results import child_id as sdk_child_id
 from headway.runtime.child_results import is_child_id as sdk_is_child_id
+from headway_api.agent.v1 import agent_service_pb2 as pb
 from headway_control_plane.domain.commands import (
     AnswerRun,
     AttemptBegan,
@@ -239,3 +240,14 @@ def test_agent_and_control_plane_name_a_child_alike(parent, call, at_us):
     assert UUID(named).version == 7
     assert UUID(named).int >> 80 == at_us // 1000
     assert not is_child_id(UUID(named), parent, call[::-1] + b"x")
+
+
+def test_the_answers_of_a_thousand_children_fit_into_the_message_that_assigns_their_parent():
+    """Whatever an error's class is called; the limit of a message is 4 MiB."""
+    ws = suspended(0)
+    made(ws, 0)
+    _, answered = ended(ws, 0, "failed", error_class="Long" * 1_000)
+    assert isinstance(answered, RunAnswered)
+    answer = pb.Answer(call=answered.call, value=answered.value.content)
+    longest_name = 200 * 4  # bytes
+    assert 1_000 * (answer.ByteSize() + longest_name) < 2 << 20

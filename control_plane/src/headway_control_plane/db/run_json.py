@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +33,7 @@ def dump_waits(waits: Sequence[Waiting]) -> bytes:
     )
 
 
+@lru_cache(maxsize=16)  # a run that waits for five hundred others is loaded with each end of one
 def load_waits(column: bytes) -> tuple[Waiting, ...]:
     return tuple(
         Waiting(

@@ -44,17 +44,21 @@ class States:
         self.shard_epoch = shard_epoch
         self._states: dict[Stream, State] = {}
         self._dirty: set[Stream] = set()
-        self._deadlines: dict[Stream, Deadline] = {}
+        self._loaded: dict[Stream, State] = {}
 
     def put(self, stream: Stream, state: State) -> None:
         """Takes in a state as loaded."""
-        self._states[stream] = state
-        if isinstance(state, RunState | SessionState) and state.deadline is not None:
-            self._deadlines[stream] = state.deadline
+        self._states[stream] = self._loaded[stream] = state
 
     def loaded_deadline(self, stream: Stream) -> Deadline | None:
         """The deadline that the stream had when it was loaded: what its timer says."""
-        return self._deadlines.get(stream)
+        state = self._loaded.get(stream)
+        return state.deadline if isinstance(state, RunState | SessionState) else None
+
+    def loaded_run(self, run: UUID) -> RunState | None:
+        """The run as its row has it; None for one that was made since."""
+        state = self._loaded.get(Stream(StreamKind.RUN, run))
+        return state if isinstance(state, RunState) else None
 
     def run(self, run: UUID) -> RunState | None:
         state = self._states.get(Stream(StreamKind.RUN, run))

@@ -26,10 +26,15 @@ def unnest(kinds: Sequence[str]) -> LiteralString:
     return f"unnest({', '.join(f'%b::{_SQL_TYPES[k]}[]' for k in kinds)})"
 
 
+UNCHANGED = b"="
+"""In the place of a long value that a row has already."""
+
+
 class RowTable:
     """One table: its key, its columns and their kinds (of `packed.KINDS`).
 
-    Statements are put together from these constants alone. `fixed` columns are written once and then kept.
+    Statements are put together from these constants alone. `fixed` columns are written once and then kept. `long` ones, of bytes, lie beside
+    the row when they grow: where a row says UNCHANGED, they are not written again.
     """
 
     def __init__(
@@ -39,6 +44,7 @@ class RowTable:
         columns: Mapping[str, str],
         *,
         fixed: Sequence[str] = (),
+        long: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.kinds = tuple(columns.values())
@@ -46,7 +52,9 @@ class RowTable:
         self.key_kinds = tuple(key_kinds)
         values = [f"{c}::text[]" if kind == "texts" else c for c, kind in columns.items()]
         moved = [c for c in columns if c not in key and c not in fixed]
-        update = ", ".join(f"{c} = excluded.{c}" for c in moved)
+        update = ", ".join(
+            f"{c} = {_moved(name, c) if c in long else f'excluded.{c}'}" for c in moved
+        )
         self._upsert = (
             f"INSERT INTO {name} ({', '.join(columns)}) "  # noqa: S608 - constants
             f"SELECT {', '.join(values)} FROM {unnest(self.kinds)} AS r ({', '.join(columns)}) "
@@ -64,3 +72,7 @@ class RowTable:
     async def delete(self, connection: Connection, keys: Sequence[Sequence[Any]]) -> None:
         if keys:
             await connection.execute(self._delete, pack_rows(self.key_kinds, keys), prepare=True)
+
+
+def _moved(table: str, column: str) -> str:
+    return f"CASE WHEN excluded.{column} = '\\x{UNCHANGED.hex()}' THEN {table}.{column} ELSE excluded.{column} END"

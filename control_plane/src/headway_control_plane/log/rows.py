@@ -233,7 +233,7 @@ class Moved:
         for stream, state in states.dirty().items():
             match state:
                 case RunState():
-                    self.runs.append(run_row(ws, shard, state))
+                    self.runs.append(run_row(ws, shard, state, states.loaded_run(state.run)))
                     self.tags.extend(tag_rows(ws, state))
                     self._deadline(ws, shard, stream, state.deadline, states)
                 case AttemptState():

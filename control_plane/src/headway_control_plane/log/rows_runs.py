@@ -15,7 +15,7 @@ from headway_control_plane.db.run_json import (
 )
 from headway_control_plane.domain.run.events import Isolation, OnLost
 from headway_control_plane.domain.run.state import RunState, RunStatus
-from headway_control_plane.log.row_table import RowTable, unnest
+from headway_control_plane.log.row_table import UNCHANGED, RowTable, unnest
 from headway_control_plane.log.rows_attempts import SELECTED
 from headway_control_plane.log.rows_timers import read_deadline
 
@@ -68,7 +68,14 @@ _FIXED = (
     "parent_run", "parent_call",
 )  # fmt: skip
 
-RUNS = RowTable("run", ("ws", "run"), {"ws": "int8", "shard": "int2"} | _COLUMNS, fixed=_FIXED)
+_LONG = ("waits", "answers")  # of one that waits for five hundred others
+RUNS = RowTable(
+    "run",
+    ("ws", "run"),
+    {"ws": "int8", "shard": "int2"} | _COLUMNS,
+    fixed=_FIXED,
+    long=_LONG,
+)
 BEHIND = 3 + len(_COLUMNS)  # where the attempt begins in a row of LOAD_RUNS
 RUN_TAGS = RowTable("run_tag", ("ws", "tag", "run"), {"ws": "int8", "tag": "text", "run": "uuid"})
 # With its newest attempt, if there was one: whatever moves the run may close it.
@@ -117,12 +124,15 @@ def read_run(row: Sequence[Any]) -> RunState:
     return RunState(**values, deadline=read_deadline(row[1], row[2]))
 
 
-def run_row(ws: int, shard: int, run: RunState) -> tuple[Any, ...]:
-    return ws, shard, *(_value(run, column) for column in _COLUMNS)
+def run_row(ws: int, shard: int, run: RunState, before: RunState | None) -> tuple[Any, ...]:
+    """`before`: as the row has it."""
+    return ws, shard, *(_value(run, column, before) for column in _COLUMNS)
 
 
-def _value(run: RunState, column: str) -> Any:
+def _value(run: RunState, column: str, before: RunState | None) -> Any:
     value = getattr(run, column)
+    if column in _LONG and before is not None and value and value == getattr(before, column):
+        return UNCHANGED
     return _WRITTEN[column](value) if column in _WRITTEN else value
 
 

@@ -33,6 +33,8 @@ _STATES: dict[type, RunStatus] = {
 }
 DEEPEST = 20
 """How many runs may stand above one another: one that starts itself without end is stopped here."""
+MOST_OF_A_CLASS = 200
+"""Of the name of an error's class, in what a parent is told: a thousand answers go to its next attempt in one message."""
 
 
 _RANDOM_BITS = 74
@@ -118,7 +120,7 @@ def _told(child: RunState, state: RunStatus, error_class: str) -> Blob:
         "run": str(child.run),
         "name": child.name,
         "state": state.value,
-        "error_class": error_class,
+        "error_class": error_class[:MOST_OF_A_CLASS],
         "fence": child.fence,
     }
     return Blob.of(json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode())
