@@ -9,6 +9,7 @@ from uuid import UUID
 import psycopg
 import zstandard
 
+from headway.runtime.child_results import child_id
 from headway_api.event.v1 import attempt_pb2 as facts
 from headway_control_plane.application.ports import AttemptFacts, Fact, FactsBatch
 from headway_control_plane.domain.commands import (
@@ -150,6 +151,19 @@ class Script:
         if outcome != "crashed":
             self.add(at, facts.AttemptEnded(outcome=OUTCOMES[outcome], **told))
         return self.add(at, facts.AttemptExited(outcome=OUTCOMES[outcome], **(told | values)))
+
+    def ask_run(self, at: float, deployment: str, *, number: int = 0, **parameters) -> bytes:
+        """Ask for a run of a deployment; returns the call, of which nothing else is told before it ends."""
+        key = call_key(deployment, number)
+        blob = Blob.of(json.dumps(parameters).encode())
+        self.blobs.append(blob)
+        when = microseconds(self.start + timedelta(seconds=at))
+        asked = facts.RunRequested(
+            call=key, deployment=deployment, parameters_digest=blob.digest, has_parameters=True,
+            run=UUID(child_id(str(self.run), key.hex(), when)).bytes, waited=True,
+        )  # fmt: skip
+        self.add(at, asked)
+        return key
 
     def suspend(self, at: float, kind: str = "input", **values) -> "Script":
         """End the attempt with a wait; of a question, `asks` is what the form is made from."""

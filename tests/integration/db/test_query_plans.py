@@ -44,6 +44,7 @@ FILES = {
     "log/reader.sql": Role.APP,
     "projections/artifacts.sql": Role.APP,
     "projections/calls.sql": Role.APP,
+    "projections/children.sql": Role.APP,
     "projections/checkpoints.sql": Role.PROJECTOR,
     "projections/forks.sql": Role.APP,
     "projections/outputs.sql": Role.PROJECTOR,

@@ -77,14 +77,6 @@ async def get_run(
     return found[0] if found else None
 
 
-async def list_children(
-    connection: Connection, ws: int, run_id: UUID, now: datetime, limit: int
-) -> list[RunView]:
-    """The newest runs that this one has started."""
-    page = await list_runs(connection, ws, RunFilter(parent=run_id), now=now, limit=limit)
-    return list(page.items)
-
-
 async def count_by_state(connection: Connection, ws: int, wanted: RunFilter) -> StateCounts:
     """Count the runs of a filter by state, up to the cap; behind a filter without index the newest `COUNT_CAP` are counted."""
     states = wanted.states or ALL_STATES

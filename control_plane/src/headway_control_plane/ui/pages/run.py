@@ -30,7 +30,7 @@ from headway_control_plane.projections.logs import (
     read_tail,
 )
 from headway_control_plane.projections.run_view import RunView
-from headway_control_plane.projections.runs import get_run, list_children
+from headway_control_plane.projections.runs import get_run
 from headway_control_plane.projections.tasks import TaskCounts
 from headway_control_plane.projections.waits import open_waits
 from headway_control_plane.ui import words
@@ -40,8 +40,9 @@ from headway_control_plane.ui.pages.run_tasks import task_values
 from headway_control_plane.ui.pages.site import PROJECTION, NoSuchPage, Site, number_of, path_id
 from headway_control_plane.ui.services import Viewer
 from headway_control_plane.ui.views import run_page as shape
+from headway_control_plane.ui.views.children import child_facts
 from headway_control_plane.ui.views.parts import run_age
-from headway_control_plane.ui.views.plan_page import CHILDREN_SHOWN, line_facts
+from headway_control_plane.ui.views.plan_page import line_facts
 from headway_control_plane.ui.views.questions import Question, Refused, questions_of
 
 LOG_WINDOW = 300
@@ -64,7 +65,6 @@ async def run_page(
         values = await task_values(connection, viewer.ws, run, attempts, counts, asked, now)
         log = await read_log(connection, viewer.ws, run, asked)
         forks = await list_forks(connection, viewer.ws, run.id) if run.is_terminal else []
-        children = await list_children(connection, viewer.ws, run.id, now, CHILDREN_SHOWN + 1)
         outputs = await read_outputs(connection, viewer.ws, run.id)
         freshness = await checkpoints.freshness(connection, viewer.ws, PROJECTION)
     values |= await output_values(site, viewer, outputs, now)
@@ -76,7 +76,11 @@ async def run_page(
         "age": words.moment(at, now),
         "age_word": word,
         "took": shape.took_words(run, attempts),
-        "facts": line_facts(run, [(made, cut.verb) for made, cut in forks], children)
+        "facts": line_facts(
+            run,
+            [(made, cut.verb) for made, cut in forks],
+            child_facts(str(run.id), values["children"]),
+        )
         + shape.run_facts(run, now),
         "asked": asked,
         "log": shape.log_lines(log.lines),

@@ -10,13 +10,21 @@ from typing import Any
 from headway_control_plane.db.pool import Connection
 from headway_control_plane.projections import calls, tasks
 from headway_control_plane.projections.attempts import AttemptView
+from headway_control_plane.projections.children import children_of
 from headway_control_plane.projections.run_view import RunView
-from headway_control_plane.projections.tasks import TaskCounts, TaskGroup
+from headway_control_plane.projections.tasks import Task, TaskCounts, TaskGroup
 from headway_control_plane.ui import words
 from headway_control_plane.ui.pages.asked import FLOWS, TASK_TABS, Asked
 from headway_control_plane.ui.views import run_page as shape
 from headway_control_plane.ui.views.axis import Axis, percent
 from headway_control_plane.ui.views.chains import are_alike, chains
+from headway_control_plane.ui.views.children import (
+    CHILDREN_SHOWN,
+    asking,
+    lanes_with_children,
+    rows_with_children,
+    waiting_lanes,
+)
 from headway_control_plane.ui.views.lanes import (
     COLUMNS,
     MAX_LANES,
@@ -50,6 +58,16 @@ class Listed:
     rows: list[shape.TaskRow]
     next: str | None
     within: str = ""
+    tasks: Sequence[Task] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The rows of the picture, what they leave out, in words, and the calls that are drawn one by one."""
+
+    lanes: list[Lane]
+    folded: str = ""
+    tasks: Sequence[Task] = ()
 
 
 async def task_values(
@@ -66,15 +84,22 @@ async def task_values(
     attempt = next((each for each in attempts if each.fence == asked.fence), None)
     until = drawn_until(run, asked.fence, attempt, now)
     base = f"/runs/{run.id}?attempt={asked.fence}"
-    lanes: list[Lane] = []
-    folded = ""
+    drawn = Drawn([])
     listed = Listed([], None)
     if counts.total > DRAWN_SINGLY:
-        lanes, folded = await _binned_lanes(connection, ws, run, asked, axis, until, counts)
+        drawn = await _binned_lanes(connection, ws, run, asked, axis, until, counts)
     elif counts.total:
-        lanes, folded = await _drawn_lanes(connection, ws, run, asked, axis, until, base)
+        drawn = await _drawn_lanes(connection, ws, run, asked, axis, until, base)
     if counts.total:
         listed = await _listed(connection, ws, run, asked, now, base)
+    children = await children_of(
+        connection, ws, run.id, asking([*drawn.tasks, *listed.tasks]), newest=CHILDREN_SHOWN + 1
+    )
+    lanes = lanes_with_children(drawn.lanes, children)
+    if asked.fence == run.fence:
+        known = {task.call for task in drawn.tasks}
+        over = counts.total <= DRAWN_SINGLY
+        lanes += waiting_lanes(children, known, axis, until, over=over)
     picture = Picture(
         ticks=axis.ticks(),
         attempts=attempt_lanes(run, attempts, axis, now, asked.fence),
@@ -82,12 +107,13 @@ async def task_values(
         now=None if run.is_terminal else percent(axis.place(now)),
         head=axis.head(),
         lead=lead_words(run, attempts, axis),
-        folded=folded,
+        folded=drawn.folded,
     )
     return {
         "picture": picture,
         "counts": counts,
-        "tasks": listed.rows,
+        "tasks": rows_with_children(listed.rows, children),
+        "children": children,
         "tasks_next": listed.next,
         "tasks_within": listed.within,
         "task_tabs": _task_tabs(run, counts, asked),
@@ -103,15 +129,15 @@ async def _drawn_lanes(
     axis: Axis,
     until: Until,
     base: str,
-) -> tuple[list[Lane], str]:
+) -> Drawn:
     """Each call as what it is, those of ranges too."""
     page = await tasks.page(connection, ws, run.id, asked.fence, limit=DRAWN_SINGLY)
     drawn = await tasks.whole(connection, ws, run.id, asked.fence, page.items)
     lanes = lanes_of_tasks(drawn, axis, until, base=base, unfolded=asked.unfolded)
     if len(lanes) <= MAX_LANES or asked.unfolded:
-        return lanes, ""
+        return Drawn(lanes, "", drawn)
     more = words.plural(len(lanes) - MAX_LANES, "more row")
-    return lanes[:MAX_LANES], f"{more} in the list of tasks below"
+    return Drawn(lanes[:MAX_LANES], f"{more} in the list of tasks below", drawn)
 
 
 async def _listed(
@@ -133,7 +159,8 @@ async def _listed(
     href = (
         f"{base}&status={asked.status}&tasks_after={shown[-1].last_offset}#tasks" if more else None
     )
-    return Listed(shape.task_rows([chain.task for chain in shown], now, base), href)
+    tasks_shown = [chain.task for chain in shown]
+    return Listed(shape.task_rows(tasks_shown, now, base), href, tasks=tasks_shown)
 
 
 async def _calls_of_range(
@@ -164,6 +191,7 @@ async def _calls_of_range(
         shape.task_rows(shown, now, base, plan=plan),
         href,
         f"{name}: {told} that were reported together",
+        shown,
     )
 
 
@@ -175,7 +203,7 @@ async def _binned_lanes(
     axis: Axis,
     until: Until,
     counts: TaskCounts,
-) -> tuple[list[Lane], str]:
+) -> Drawn:
     found = await tasks.groups(connection, ws, run.id, asked.fence, now=until.now, limit=MAX_LANES)
     binned = await tasks.bins(
         connection,
@@ -198,7 +226,7 @@ async def _binned_lanes(
     folded = f"{counts.total:,} calls folded into {words.plural(found.total, 'group')}"
     if found.total > len(lanes):
         folded += f", the first {len(lanes)} of them shown"
-    return lanes, folded
+    return Drawn(lanes, folded)
 
 
 def _notable(group: TaskGroup) -> str:

@@ -18,10 +18,11 @@ from headway_control_plane.projections.call_view import (
     read_call_result,
 )
 from headway_control_plane.projections.calls import Within
+from headway_control_plane.projections.children import children_of
 from headway_control_plane.projections.logs import LEVELS, LogFilter, LogPage, read_lines
 from headway_control_plane.projections.run_view import RunView
 from headway_control_plane.projections.runs import get_run
-from headway_control_plane.projections.tasks import TaskPage
+from headway_control_plane.projections.tasks import Task, TaskPage
 from headway_control_plane.ui import words
 from headway_control_plane.ui.pages.run import lines_answer
 from headway_control_plane.ui.pages.site import PROJECTION, NoSuchPage, Site, number_of, path_id
@@ -29,6 +30,11 @@ from headway_control_plane.ui.services import Viewer
 from headway_control_plane.ui.views import run_page as shape
 from headway_control_plane.ui.views import subflow_page as words_of
 from headway_control_plane.ui.views.axis import Axis, make_axis, percent
+from headway_control_plane.ui.views.children import (
+    asking,
+    lanes_with_children,
+    rows_with_children,
+)
 from headway_control_plane.ui.views.lanes import (
     COLUMNS,
     MAX_LANES,
@@ -149,6 +155,7 @@ async def _task_values(
         after=0 if singly else asked.after, limit=DRAWN_SINGLY if singly else TASKS_ON_PAGE,
     )  # fmt: skip
     folded = ""
+    drawn: list[Task] = []
     if singly:
         drawn = await tasks.whole(connection, ws, run.id, found.fence, page.items)
         lanes = lanes_of_tasks(drawn, axis, until, base=base, unfolded=asked.unfolded)
@@ -159,6 +166,9 @@ async def _task_values(
         page = _part(page, asked.after)
     else:
         lanes, folded = await _binned(connection, ws, run, found, axis, base, until.now)
+    asked_for = asking([*drawn, *page.items])
+    children = await children_of(connection, ws, run.id, asked_for, newest=0) if asked_for else {}
+    lanes = lanes_with_children(lanes, children)
     picture = Picture(
         ticks=axis.ticks(),
         attempts=[words_of.own_lane(found, axis, until)],
@@ -173,7 +183,7 @@ async def _task_values(
         "task_words": words_of.count_words(
             inner.counts.total, inner.counts.done, capped=inner.capped
         ),
-        "tasks": shape.task_rows(page.items, now, base),
+        "tasks": rows_with_children(shape.task_rows(page.items, now, base), children),
         "tasks_next": f"{base}&tasks_after={page.next}#tasks" if page.next else None,
         "base": base,
     }

@@ -10,10 +10,9 @@ from headway_control_plane.domain.fork import CallFacts, Plan, Verb
 from headway_control_plane.projections.run_view import RunView
 from headway_control_plane.ui import words
 from headway_control_plane.ui.views.lanes import WITHHELD
-from headway_control_plane.ui.views.parts import Fact, link
+from headway_control_plane.ui.views.parts import Fact
 
 SHOWN = 200
-CHILDREN_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +82,14 @@ def _name(call: CallFacts) -> str:
 
 
 def line_facts(
-    run: RunView, forks: Sequence[tuple[object, str]], children: Sequence[RunView] = ()
+    run: RunView, forks: Sequence[tuple[object, str]], children: Sequence[Fact] = ()
 ) -> list[Fact]:
     """Where a run comes from, what went on from it, and which runs it has started."""
     facts = []
     if run.parent_run is not None:
         parent = str(run.parent_run)
         facts.append(Fact("started by", words.short_id(parent), href=f"/runs/{parent}"))
-    for child in children[:CHILDREN_SHOWN]:
-        text = f"{child.deployment.name} {words.short_id(str(child.id))}: {child.state}"
-        facts.append(Fact("started", text, href=f"/runs/{child.id}"))
-    if len(children) > CHILDREN_SHOWN:
-        every = link("/runs", {"q": f"parent:{run.id}"})
-        facts.append(Fact("started", "all of them", href=every))
+    facts.extend(children)
     if run.forked_from is not None and run.fork is not None:
         origin = str(run.forked_from)
         facts.append(Fact(f"{run.fork.verb} of", words.short_id(origin), href=f"/runs/{origin}"))
