@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
+import httpx
 import pytest
 from playwright.sync_api import expect
 
@@ -34,6 +35,9 @@ def history(server):
         made.big = await world.start("nightly-etl", begun=ago(minutes=9))
         tell_many(made.big)
         await made.big.send()
+        made.ranges = await world.start("nightly-etl", begun=ago(minutes=8))
+        tell_ranges(made.ranges)
+        await made.ranges.send()
         made.working = await world.start("nightly-etl", name="now", begun=ago(seconds=30))
         made.working.call("publish", 1, None, kind=FLOW)
         await made.working.send()
@@ -69,6 +73,53 @@ def tell_many(script: Script, count: int = 5_000) -> None:
     script.end(92, "completed")
 
 
+def tell_ranges(script: Script) -> None:
+    outer = script.call("score_all", 0.5, 60, kind=FLOW, announce=True)
+    script.map("score", 3_000, 1, parent=outer)
+    for n in range(3):
+        script.call("score", 30 + n, 33 + n, "failed", number=9_000 + n, parent=outer, error=DRIFT)
+    script.call("sum", 40, 41, parent=outer)
+    script.map("elsewhere", 1_200, 42)
+    script.end(62, "completed")
+
+
+def test_a_map_that_was_told_as_ranges_counts_filters_and_pages_as_its_calls(
+    history, window, server
+):
+    visit = window()
+    key = call_key("score_all").hex()
+    page = visit.open(f"/runs/{history.ranges.run}/flows/{key}")
+    expect(page.locator("#answer")).to_contain_text("3,001 of 3,004 tasks")
+    expect(page.locator("#answer")).to_contain_text("3 failed")
+    expect(page.locator("#timeline")).to_contain_text("3,004 calls folded into 2 groups")
+    expect(page.locator("#timeline .lanes").first).to_contain_text("3,003")
+    expect(page.locator("#tasks .tabs")).to_have_text("All 3,004Failed 3Completed 3,001")
+    rows = page.locator("#tasks tbody tr")
+    expect(rows).to_have_count(5)
+    expect(rows.first).to_contain_text("3,000")
+    page.locator("#tasks .tabs").get_by_role("link", name="Failed").click()
+    expect(rows).to_have_count(3)
+    page.locator("#tasks .tabs").get_by_role("link", name="Completed").click()
+    expect(rows).to_have_count(2)
+    rows.first.get_by_role("link").click()
+    expect(page.locator("#tasks tbody tr")).to_have_count(100)
+    expect(page.locator("#tasks")).to_contain_text("1 to 100 of 500 calls")
+    headers = {"Authorization": f"Bearer {server.token}"}
+    url = f"{server.url}/api/v1/runs/{history.ranges.run}/tasks?within={key}"
+    with httpx.Client(headers=headers, trust_env=False, timeout=20) as api:
+        every = api.get(url).json()
+        assert (every["counts"]["completed"], every["counts"]["total"]) == (3_001, 3_004)
+        assert sum(each["calls"] for each in every["items"]) == 3_004
+        failed = api.get(f"{url}&status=failed").json()["items"]
+        assert [each["name"] for each in failed] == ["score"] * 3
+        seen, after = 0, 0
+        while after is not None:
+            some = api.get(f"{url}&limit=2&after={after}").json()
+            seen, after = seen + sum(each["calls"] for each in some["items"]), some["next"]
+        assert seen == 3_004
+    assert visit.console == []
+
+
 def test_a_subflow_has_a_page_with_its_tasks_logs_error_and_what_to_do(history, window):
     visit = window()
     page = visit.open(f"/runs/{history.failed.run}")
@@ -95,11 +146,11 @@ def test_a_subflow_has_a_page_with_its_tasks_logs_error_and_what_to_do(history, 
 def test_the_list_shows_subflows_when_asked_and_counts_them(history, window):
     visit = window()
     page = visit.open("/runs")
-    expect(page.locator("tbody tr")).to_have_count(3)
+    expect(page.locator("tbody tr")).to_have_count(4)
     page.get_by_label("Sub-flows").check()
     page.get_by_role("button", name="Filter").click()
-    expect(page.locator("tbody tr")).to_have_count(10)
-    expect(page.locator("#tabs a[aria-current]")).to_contain_text("10")
+    expect(page.locator("tbody tr")).to_have_count(12)
+    expect(page.locator("#tabs a[aria-current]")).to_contain_text("12")
     expect(page.locator("tbody")).to_contain_text("sub-flow of nightly-etl")
     page.locator("#tabs").get_by_role("link", name="Failed").click()
     expect(page.locator("tbody tr")).to_have_count(3)

@@ -18,6 +18,8 @@ SQL = load_queries("headway_control_plane.projections", "calls.sql")
 
 COUNTED = 10_000
 """Calls within a call are counted so far; there are at least so many then."""
+MOST_KEYS = 100_000
+"""Of ranges the keys are looked at so far."""
 KEY_BYTES = 16
 _PREFIX = re.compile(r"[0-9a-f]{1,32}")
 _NEWEST_ATTEMPTS = 100
@@ -138,7 +140,9 @@ async def look_within(
     keys: set[bytes] = set()
     for key, status, calls, packed in rows[:COUNTED]:
         numbers[status] += calls
-        keys.update([bytes(key)] if packed is None else packed_keys(packed))
+        keys.add(bytes(key))
+        if packed is not None and len(keys) < MOST_KEYS:
+            keys.update(packed_keys(packed))
     return Within(
         frozenset(keys),
         TaskCounts(fence, **numbers),
@@ -149,7 +153,7 @@ async def look_within(
 async def keys_of(
     connection: Connection, ws: int, run: UUID, fence: int, call: bytes
 ) -> frozenset[str]:
-    """Return the keys that lines of a call and of what lies within it bear; of very many calls the first `COUNTED`."""
+    """Return the keys that lines of a call and of what lies within it bear; of very many calls the first ones."""
     inner = await look_within(connection, ws, run, fence, call)
     return frozenset(key.hex() for key in (call, *inner.keys))
 

@@ -104,4 +104,4 @@ def state_word(state: str) -> str:
 
 def skipped(cause: str) -> str:
     """Return why a call was not executed."""
-    return _SKIPPED.get(cause, "kept from an earlier attempt")
+    return _SKIPPED.get(cause, "kept from an earlier attempt or run")

@@ -9,18 +9,7 @@ from starlette.requests import Request
 from headway_control_plane.projections.logs import LEVELS, LogFilter
 from headway_control_plane.projections.run_view import RunView
 from headway_control_plane.ui.pages.site import number_of
-
-FLOWS = "flows"
-TASK_TABS = {
-    "": ("All", None),
-    "failed": ("Failed", ["failed"]),
-    "interrupted": ("Interrupted", ["interrupted"]),
-    "open": ("Running", ["running", "retrying"]),
-    "paused": ("Paused", ["paused"]),
-    "completed": ("Completed", ["completed", "skipped"]),
-    "cancelled": ("Cancelled", ["cancelled"]),
-    FLOWS: ("Sub-flows", None),
-}
+from headway_control_plane.ui.views.task_tabs import TASK_TABS
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from headway_control_plane.projections import calls, tasks
 from headway_control_plane.projections.attempts import AttemptView
 from headway_control_plane.projections.children import children_of
 from headway_control_plane.projections.run_view import RunView
-from headway_control_plane.projections.tasks import Task, TaskCounts, TaskGroup
+from headway_control_plane.projections.tasks import Task, TaskCounts
 from headway_control_plane.ui import words
-from headway_control_plane.ui.pages.asked import FLOWS, TASK_TABS, Asked
+from headway_control_plane.ui.pages.asked import Asked
 from headway_control_plane.ui.views import run_page as shape
 from headway_control_plane.ui.views.axis import Axis, percent
-from headway_control_plane.ui.views.chains import are_alike, chains
+from headway_control_plane.ui.views.chains import are_alike, first_lines
 from headway_control_plane.ui.views.children import (
     CHILDREN_SHOWN,
     asking,
@@ -33,7 +33,8 @@ from headway_control_plane.ui.views.lanes import (
     lane_key,
     lanes_of_tasks,
 )
-from headway_control_plane.ui.views.parts import Tab, link
+from headway_control_plane.ui.views.parts import link
+from headway_control_plane.ui.views.task_tabs import FLOWS, TASK_TABS, notable, task_tabs
 from headway_control_plane.ui.views.timeline import (
     Lane,
     Picture,
@@ -116,7 +117,7 @@ async def task_values(
         "children": children,
         "tasks_next": listed.next,
         "tasks_within": listed.within,
-        "task_tabs": _task_tabs(run, counts, asked),
+        "task_tabs": task_tabs(base, counts, asked.status),
         "base": base,
     }
 
@@ -153,14 +154,9 @@ async def _listed(
             connection, ws, run.id, asked.fence,
             after=after, limit=LOOKED_AT, statuses=TASK_TABS[asked.status][1],
         )  # fmt: skip
-    found = chains(page.items)
-    shown = found[:TASKS_ON_PAGE]
-    more = bool(shown) and (len(found) > len(shown) or page.next is not None)
-    href = (
-        f"{base}&status={asked.status}&tasks_after={shown[-1].last_offset}#tasks" if more else None
-    )
-    tasks_shown = [chain.task for chain in shown]
-    return Listed(shape.task_rows(tasks_shown, now, base), href, tasks=tasks_shown)
+    shown = first_lines(page, TASKS_ON_PAGE)
+    href = f"{base}&status={asked.status}&tasks_after={shown.next}#tasks" if shown.next else None
+    return Listed(shape.task_rows(shown.items, now, base), href, tasks=shown.items)
 
 
 async def _calls_of_range(
@@ -220,37 +216,10 @@ async def _binned_lanes(
         key = lane_key((group.parent.hex(), group.name))
         href = link(
             "/runs/" + str(run.id),
-            {"attempt": str(asked.fence), "status": _notable(group)},
+            {"attempt": str(asked.fence), "status": notable(group)},
         )
         lanes.append(group_lane(group, bins, COLUMNS, key, f"{href}#tasks"))
     folded = f"{counts.total:,} calls folded into {words.plural(found.total, 'group')}"
     if found.total > len(lanes):
         folded += f", the first {len(lanes)} of them shown"
     return Drawn(lanes, folded)
-
-
-def _notable(group: TaskGroup) -> str:
-    """Which part of the list a group's row leads to: the calls that did not go well, if there are any."""
-    return "failed" if group.failed else "interrupted" if group.interrupted else ""
-
-
-def _task_tabs(run: RunView, counts: TaskCounts, asked: Asked) -> list[Tab]:
-    numbers = {
-        "": counts.total,
-        "failed": counts.failed,
-        "interrupted": counts.interrupted,
-        "open": counts.open,
-        "paused": counts.paused,
-        "completed": counts.done,
-        "cancelled": counts.cancelled,
-    }
-    return [
-        Tab(
-            name,
-            f"/runs/{run.id}?attempt={asked.fence}&status={key}#tasks",
-            words.count(numbers[key]) if key in numbers else "",
-            current=key == asked.status,
-        )
-        for key, (name, _) in TASK_TABS.items()
-        if numbers.get(key, 1) or not key
-    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -30,6 +31,7 @@ from headway_control_plane.ui.services import Viewer
 from headway_control_plane.ui.views import run_page as shape
 from headway_control_plane.ui.views import subflow_page as words_of
 from headway_control_plane.ui.views.axis import Axis, make_axis, percent
+from headway_control_plane.ui.views.chains import first_lines
 from headway_control_plane.ui.views.children import (
     asking,
     lanes_with_children,
@@ -44,12 +46,15 @@ from headway_control_plane.ui.views.lanes import (
     lanes_of_tasks,
 )
 from headway_control_plane.ui.views.parts import ICONS
+from headway_control_plane.ui.views.task_tabs import FLOWS, TASK_TABS, notable, task_tabs
 from headway_control_plane.ui.views.timeline import Lane, Picture
 from headway_control_plane.ui.views.until import drawn_until
 
 # Up to so many calls are read and drawn one by one; beyond, those directly in the sub-flow are folded by name.
 DRAWN_SINGLY = 400
 TASKS_ON_PAGE = 25
+# So many rows are looked at for a page of lines: of ranges that follow each other many become one line.
+LOOKED_AT = 500
 LOG_WINDOW = 300
 
 
@@ -59,6 +64,7 @@ class Asked:
 
     key: str
     fence: int
+    status: str
     after: int
     task: str
     level: str
@@ -96,6 +102,7 @@ async def subflow_page(site: Site, request: Request, viewer: Viewer) -> Response
         "age": words.moment(found.task.ended_at or found.task.started_at, now),
         "took": words_of.took(found, now),
         "facts": words_of.facts(found, run, around, now),
+        "around": words_of.around_link(around, run, found.fence),
         "asked": asked,
         "log": shape.log_lines(log.lines),
         "log_last": log.last_line,
@@ -110,10 +117,11 @@ async def subflow_page(site: Site, request: Request, viewer: Viewer) -> Response
 def read_asked(request: Request) -> Asked:
     """Read the address; what makes no sense counts as absent."""
     params = request.query_params
-    level = params.get("level", "").upper()
+    level, status = params.get("level", "").upper(), params.get("status", "")
     return Asked(
         key=request.path_params["call"],
         fence=number_of(request, "attempt"),
+        status=status if status in TASK_TABS and status != FLOWS else "",
         after=number_of(request, "tasks_after"),
         task=params.get("task", "")[:64],
         level=level if level in LEVELS else "",
@@ -149,24 +157,27 @@ async def _task_values(
     until = drawn_until(run, found.fence, found.attempt, now)
     axis = make_axis(call.started_at, max(call.ended_at or until.now, call.started_at))
     base = f"/runs/{run.id}/flows/{call.call.hex()}?attempt={found.fence}"
-    singly = inner.counts.total <= DRAWN_SINGLY
-    page = await calls.within(
-        connection, ws, run.id, found.fence, call.call,
-        after=0 if singly else asked.after, limit=DRAWN_SINGLY if singly else TASKS_ON_PAGE,
-    )  # fmt: skip
     folded = ""
     drawn: list[Task] = []
-    if singly:
-        drawn = await tasks.whole(connection, ws, run.id, found.fence, page.items)
+    if inner.counts.total <= DRAWN_SINGLY:
+        every = await calls.within(
+            connection, ws, run.id, found.fence, call.call, limit=DRAWN_SINGLY
+        )
+        drawn = await tasks.whole(connection, ws, run.id, found.fence, every.items)
         lanes = lanes_of_tasks(drawn, axis, until, base=base, unfolded=asked.unfolded)
         if len(lanes) > MAX_LANES and not asked.unfolded:
             more = words.plural(len(lanes) - MAX_LANES, "more row")
             folded = f"{more} in the list of tasks below"
             lanes = lanes[:MAX_LANES]
-        page = _part(page, asked.after)
+        page = part_of(every, asked.after, TASK_TABS[asked.status][1])
     else:
+        page = await calls.within(
+            connection, ws, run.id, found.fence, call.call,
+            after=asked.after, limit=LOOKED_AT, statuses=TASK_TABS[asked.status][1],
+        )  # fmt: skip
         lanes, folded = await _binned(connection, ws, run, found, axis, base, until.now)
-    asked_for = asking([*drawn, *page.items])
+    shown = first_lines(page, TASKS_ON_PAGE)
+    asked_for = asking([*drawn, *shown.items])
     children = await children_of(connection, ws, run.id, asked_for, newest=0) if asked_for else {}
     lanes = lanes_with_children(lanes, children)
     picture = Picture(
@@ -183,18 +194,24 @@ async def _task_values(
         "task_words": words_of.count_words(
             inner.counts.total, inner.counts.done, capped=inner.capped
         ),
-        "tasks": rows_with_children(shape.task_rows(page.items, now, base), children),
-        "tasks_next": f"{base}&tasks_after={page.next}#tasks" if page.next else None,
+        "tasks": rows_with_children(shape.task_rows(shown.items, now, base), children),
+        "tasks_next": f"{base}&status={asked.status}&tasks_after={shown.next}#tasks"
+        if shown.next
+        else None,
+        "task_tabs": task_tabs(base, inner.counts, asked.status, capped=inner.capped, flows=False),
         "base": base,
     }
 
 
-def _part(page: TaskPage, after: int) -> TaskPage:
-    """Cut the part of the table out of calls that were all read."""
-    rest = [task for task in page.items if task.first_offset > after]
-    more = len(rest) > TASKS_ON_PAGE
+def part_of(every: TaskPage, after: int, statuses: Sequence[str] | None) -> TaskPage:
+    """Return what the table shows of calls that were all read."""
     return TaskPage(
-        tuple(rest[:TASKS_ON_PAGE]), rest[TASKS_ON_PAGE - 1].first_offset if more else None
+        tuple(
+            task
+            for task in every.items
+            if task.first_offset > after and (statuses is None or task.status in statuses)
+        ),
+        None,
     )
 
 
@@ -217,7 +234,11 @@ async def _binned(
     )  # fmt: skip
     lanes = [
         group_lane(
-            group, bins, COLUMNS, lane_key((group.parent.hex(), group.name)), f"{base}#tasks"
+            group,
+            bins,
+            COLUMNS,
+            lane_key((group.parent.hex(), group.name)),
+            f"{base}&status={notable(group)}#tasks",
         )
         for group, bins in zip(groups.shown, binned, strict=True)
     ]

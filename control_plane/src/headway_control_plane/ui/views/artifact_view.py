@@ -45,6 +45,7 @@ class Artifact:
     description: str
     saved: words.Moment
     run: str
+    run_name: str
     size: str
     percent: float | None
     missing: str = ""
@@ -75,6 +76,7 @@ def artifact_of(
         description=view.text,
         saved=words.moment(view.updated_at, now),
         run=f"/runs/{view.run}",
+        run_name=words.short_id(str(view.run)),
         size=percent or (words.size(view.size_bytes) if view.size_bytes else ""),
         percent=view.percent,
         **({} if contents is None else _content(view, contents)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from headway_control_plane.projections.tasks import Task
+from headway_control_plane.projections.tasks import Task, TaskPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,14 @@ def chains(tasks: Iterable[Task]) -> list[Chain]:
         else:
             found.append(Chain(task, task.first_offset))
     return found
+
+
+def first_lines(page: TaskPage, most: int) -> TaskPage:
+    """Return the first lines of a page of calls, and behind which offset the list goes on."""
+    found = chains(page.items)
+    shown = found[:most]
+    more = bool(shown) and (len(found) > len(shown) or page.next is not None)
+    return TaskPage(tuple(chain.task for chain in shown), shown[-1].last_offset if more else None)
 
 
 def are_alike(one: Task, other: Task) -> bool:

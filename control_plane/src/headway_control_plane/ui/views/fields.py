@@ -8,11 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 PREFIX = "p."
+_FORMS = {"date": "date", "time": "time"}
+_TEXTS = frozenset({"text", *_FORMS.values()})
+_EXAMPLES = {
+    "date": "date",
+    "time": "time",
+    "date-time": "date and time with zone, such as 2026-01-31T09:00:00+01:00",
+}
+_NULLABLE = "x-or-null"  # of our own, beside what the schema says
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """An input. `kind`: text, number, checkbox, choice or json."""
+    """An input. `kind`: text, date, time, number, checkbox, choice or json."""
 
     name: str
     label: str
@@ -52,7 +60,7 @@ def _field(
     if posted is not None:
         value = posted.get(PREFIX + name, "")
     else:
-        value = _to_text(current, kind) if known else ""
+        value = _to_text(current, kind) if known and not _is_absent(current, definition) else ""
     return Field(
         name=PREFIX + name,
         label=str(definition.get("title") or name),
@@ -70,7 +78,7 @@ def _kind(definition: Mapping[str, Any]) -> str:
         return "choice"
     match definition.get("type"):
         case "string":
-            return "text"
+            return _FORMS.get(str(definition.get("format")), "text")
         case "integer" | "number":
             return "number"
         case "boolean":
@@ -81,6 +89,10 @@ def _kind(definition: Mapping[str, Any]) -> str:
 
 def _type_words(definition: Mapping[str, Any]) -> str:
     match definition.get("type"):
+        case "string" if definition.get("format") in _EXAMPLES:
+            return _EXAMPLES[definition["format"]]
+        case "object" if isinstance(definition.get("properties"), Mapping):
+            return f"as JSON: {{{', '.join(_entry_words(definition))}}}"
         case str() as kind if kind in {"object", "array"}:
             return f"{kind}, as JSON"
         case str() as kind:
@@ -89,10 +101,24 @@ def _type_words(definition: Mapping[str, Any]) -> str:
             return "as JSON"
 
 
+def _entry_words(definition: Mapping[str, Any]) -> list[str]:
+    """Name what an object holds, with what may be left out in question."""
+    required = definition.get("required", ())
+    return [
+        f'"{name}": {inner.get("type", "…") if isinstance(inner, Mapping) else "…"}'
+        + ("" if name in required else "?")
+        for name, inner in definition["properties"].items()
+    ]
+
+
+def _is_absent(value: Any, definition: Mapping[str, Any]) -> bool:
+    return value is None and _NULLABLE in definition
+
+
 def _to_text(value: Any, kind: str) -> str:
     if kind == "checkbox":
         return "true" if value else ""
-    if kind in {"text", "choice"} and isinstance(value, str):
+    if kind in {*_TEXTS, "choice"} and isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False)
 
@@ -116,7 +142,10 @@ def values_of(schema: Mapping[str, Any], posted: Mapping[str, str]) -> dict[str,
         text = posted.get(PREFIX + name, "")
         if kind == "checkbox":
             values[name] = text == "true"
-        elif kind == "text":
+        elif not text.strip() and _NULLABLE in definition:
+            if name in schema.get("required", ()):
+                values[name] = None
+        elif kind in _TEXTS:
             if text or name in schema.get("required", ()):
                 values[name] = text
         elif text.strip():
@@ -134,9 +163,19 @@ def _parse(name: str, text: str, kind: str, definition: Mapping[str, Any]) -> An
 
 
 def _resolve(definition: Any, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Follow one reference within the schema; what cannot be followed is edited as JSON."""
+    """Follow one reference within the schema; what cannot be followed is edited as JSON. Something or null is that something,
+    which may be left empty.
+    """
     if not isinstance(definition, Mapping):
         return {}
+    options = definition.get("anyOf")
+    if isinstance(options, list) and len(options) == 2 and definition.get("default") is None:
+        others = [each for each in options if each != {"type": "null"}]
+        if len(others) == 1:
+            outer = {name: value for name, value in definition.items() if name != "anyOf"}
+            inner = {**_resolve(others[0], schema), **outer}
+            # An unticked box says no, not nothing.
+            return definition if inner.get("type") == "boolean" else {**inner, _NULLABLE: True}
     reference = definition.get("$ref")
     if isinstance(reference, str) and reference.startswith("#/"):
         target: Any = schema

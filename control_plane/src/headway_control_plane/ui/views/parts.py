@@ -97,7 +97,7 @@ def subflow_words(status: str) -> str:
     return {
         "running": "executing in its run",
         "retrying": "waits to be tried again",
-        "skipped": "kept from an earlier attempt",
+        "skipped": "kept from an earlier attempt or run",
         "cancelled": "cancelled",
     }.get(status, LEFT_OPEN.get(status, status))
 

@@ -65,9 +65,7 @@ def facts(found: FoundSubflow, run: RunView, around: Task | None, now: datetime)
     return compact(
         [
             Fact("run", run.name, href=f"/runs/{run.id}"),
-            Fact("called by", around.name or WITHHELD, href=call_href(around, base))
-            if around is not None
-            else None,
+            around_link(around, run, found.fence),
             Fact("attempt", fences, href=base),
             Fact("call", call.call.hex()[:12], mono=True, copy=call.call.hex()),
             Fact("deployment", run.deployment.name, href=f"/deployments/{run.deployment.name}"),
@@ -78,6 +76,14 @@ def facts(found: FoundSubflow, run: RunView, around: Task | None, now: datetime)
             Fact("tries", str(call.tries)) if call.tries > 1 else None,
         ]
     )
+
+
+def around_link(around: Task | None, run: RunView, fence: int) -> Fact | None:
+    """Name the call around the sub-flow; None directly in the run's flow."""
+    if around is None:
+        return None
+    href = call_href(around, f"/runs/{run.id}?attempt={fence}")
+    return Fact("called by", around.name or WITHHELD, href=href)
 
 
 def error_card(found: FoundSubflow, run: RunView, error: ErrorView | None) -> ErrorCard | None:
