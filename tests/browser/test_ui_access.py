@@ -82,6 +82,8 @@ def test_forms_of_other_sites_change_nothing(server):
         ("/events?at=x:y", 400, "is no cursor"),
         ("/events?stream=cat/1", 200, "names no stream"),
         ("/runs?q=deployment:none", 200, "There is no deployment"),
+        ("/runs?q=state:failed", 200, "choose the state by the tabs"),
+        ("/runs?q=flo:nightly", 200, "flo: is no filter here and was looked for as text"),
         ("/runs?q=id:xyz", 200, "is no beginning of an id"),
     ],
 )

@@ -19,7 +19,7 @@ from headway_agent.commands import agent as agent_verbs
 from headway_agent.connection.channel import parse_target
 from headway_agent.connection.enrol import enrol
 from headway_agent.connection.errors import Failure
-from headway_agent.main.doctor import examine
+from headway_agent.main.doctor import examine, identity_in
 from headway_agent.main.enrolment import NotEnrolled, identity_of
 from headway_agent.settings import BadSetting, Options, Settings, load
 from headway_agent.spool.agent_db import AgentDb
@@ -210,6 +210,21 @@ async def test_enrolment_keeps_the_key_to_its_owner(
     # The machine's name is the customer's: it is no default.
     assert server.enrolled.name.startswith("agent-")
     assert os.uname().nodename not in server.enrolled.name
+
+
+async def test_where_the_control_plane_was_last_is_remembered(
+    server: FakeControlPlane, tmp_path: Path
+) -> None:
+    settings = settings_for(tmp_path, server.address)
+    with contextlib.closing(AgentDb.open(settings.state_dir / "agent.db")) as db:
+        first = await identity_of(db, settings, lambda: 1)
+        elsewhere = dataclasses.replace(settings, server="127.0.0.1:9")
+        moved = await identity_of(db, elsewhere, lambda: 2)
+        assert moved == dataclasses.replace(first, endpoint="127.0.0.1:9")
+        unsaid = dataclasses.replace(settings, server="")
+        assert await identity_of(db, unsaid, lambda: 3) == moved
+    found, check = identity_in(settings.state_dir)
+    assert (found, check.verdict) == (moved, "ok")
 
 
 async def test_enrolment_that_fails_says_why(server: FakeControlPlane, tmp_path: Path) -> None:

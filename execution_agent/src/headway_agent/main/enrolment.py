@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from headway_agent.clock import SystemClock
 from headway_agent.connection.channel import BadAddress, Target, parse_target
@@ -14,6 +15,7 @@ from headway_agent.main.wiring import keep_identity, load_identity
 from headway_agent.observability import logs
 from headway_agent.runner.state_dir import StateDir, StateDirBusy
 from headway_agent.settings import BadSetting, Settings, read_token
+from headway_agent.spool import records
 from headway_agent.spool.agent_db import AgentDb, SpoolFault
 
 log = logging.getLogger(__name__)
@@ -64,7 +66,7 @@ async def identity_of(db: AgentDb, settings: Settings, now_us: Callable[[], int]
                 f"This agent is enrolled in the pool {identity.pool!r}, not {settings.pool!r}: name another --state-dir, "
                 "or enrol it anew with `headway agent enrol --force`."
             )
-        return identity
+        return await _at_its_server(db, settings, identity)
     token = read_token(settings)
     if not token:
         raise NotEnrolled(
@@ -72,6 +74,15 @@ async def identity_of(db: AgentDb, settings: Settings, now_us: Callable[[], int]
             "`headway agent enrol --server HOST:PORT --token-file FILE`."
         )
     return await enrol_agent(db, settings, token, now_us, patience_s=PATIENCE_OF_START_S)
+
+
+async def _at_its_server(db: AgentDb, settings: Settings, identity: Identity) -> Identity:
+    """A control plane that has moved is looked for where the operator said last, also by `doctor` and the next start."""
+    address = target_of(settings, identity).authority
+    if address == identity.endpoint:
+        return identity
+    await db.run(records.move_identity(address))
+    return replace(identity, endpoint=address)
 
 
 def run(settings: Settings, *, force: bool) -> int:

@@ -133,6 +133,11 @@ def keep_identity(identity: Identity) -> Change:
     )
 
 
+def move_identity(endpoint: str) -> Change:
+    """The control plane answers elsewhere now."""
+    return _statement("UPDATE identity SET endpoint = ?", endpoint)
+
+
 def identity(connection: sqlite3.Connection) -> Identity | None:
     row = connection.execute(
         "SELECT agent_id, workspace_id, pool, endpoint, private_key, public_key, enrolled_at_us FROM identity"

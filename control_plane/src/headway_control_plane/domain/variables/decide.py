@@ -52,7 +52,7 @@ def _require_version(name: str, known: Variable | None, wanted: int | None) -> N
     if wanted is not None and wanted != version:
         there = f"has version {version}" if known is not None else "is not there"
         raise Conflict(
-            f"The variable {name!r} {there}, not version {wanted}: read it again, and decide again.",
+            f"The variable {name!r} {there}, not version {wanted}. Read it again (`headway variables get {name} --output json`), and decide again.",
             version=version,
         )
 

@@ -63,7 +63,9 @@ _SPANS = {
     "7d": timedelta(days=7),
     "30d": timedelta(days=30),
 }
-_TOKEN = re.compile(r'(flow|deployment|tag|id|parent):("[^"]*"|\S+)')
+_KEYS = ("flow", "deployment", "tag", "id", "parent")
+_TOKEN = re.compile(rf'({"|".join(_KEYS)}):("[^"]*"|\S+)')
+_LIKE_A_KEY = re.compile(r"(?<!\S)([a-z_]+):(?=[^\s/])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,8 @@ async def _wanted(
             since=now - _SPANS[since] if since else None,
         )
     )
+    for key in dict.fromkeys(_LIKE_A_KEY.findall(search.text)):
+        wanted.problems.append(_unknown(key))
     if search.deployment:
         found = await find_deployment(connection, ws, search.deployment)
         if found is None:
@@ -188,6 +192,15 @@ async def _wanted(
             )
             wanted.impossible = True
     return wanted
+
+
+def _unknown(key: str) -> str:
+    advice = {
+        "state": "choose the state by the tabs",
+        "since": "choose the age beside the box",
+    }
+    known = f"there are {', '.join(f'{each}:' for each in _KEYS)}"
+    return f"{key}: is no filter here and was looked for as text; {advice.get(key, known)}."
 
 
 async def _kept(

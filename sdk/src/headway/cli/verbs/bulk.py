@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -16,7 +17,7 @@ from headway.cli.text import printable
 
 FILTER_HELP = (
     "All runs that match, instead of IDs: flow:NAME deployment:NAME tag:NAME state:STATE since:24h until:1h,"
-    " other words are looked for in names."
+    " other words are looked for in names (text:WORD for one with a colon)."
 )
 _STATES = {
     "cancel": ("scheduled", "pending", "running", "paused"),
@@ -37,8 +38,12 @@ def read_filter(text: str, action: str) -> dict[str, Any]:
         raise click.BadParameter(f"{text!r}: {error}") from None
     for word in words:
         key, colon, value = word.partition(":")
-        if not colon or key not in _KEYS:
+        if not colon:
             rest.append(word)
+        elif key == "text":
+            rest.append(value)
+        elif key not in _KEYS:
+            raise click.BadParameter(_unknown(word, key))
         elif not value:
             raise click.BadParameter(f"{word!r} names nothing: write {key}:VALUE")
         elif key in _MANY:
@@ -52,6 +57,14 @@ def read_filter(text: str, action: str) -> dict[str, Any]:
         )
     query["state"] = query["state"] or list(_STATES[action])
     return query | {"q": " ".join(rest) or None}
+
+
+def _unknown(word: str, key: str) -> str:
+    """A misspelt key must not become a text that changes which runs are meant."""
+    near = get_close_matches(key, _KEYS, n=1)
+    meant = f" Did you mean {near[0]}:?" if near else ""
+    keys = ", ".join(f"{each}:" for each in sorted(_KEYS))
+    return f"{key}: is no filter.{meant} There are {keys}; a name with a colon is looked for by text:{word}"
 
 
 def act_on_matching(

@@ -20,7 +20,7 @@ _SHOWN = 60
 if_version = click.option(
     "--if-version",
     type=click.IntRange(0),
-    help="Only if the variable has this version now; 0: only if it is not there yet.",
+    help="Only if the variable has this version now (see `variables ls`; the number grows with each change of any variable); 0: only if it is not there yet.",
 )
 
 
