@@ -42,7 +42,7 @@ WHERE a.ws = %(ws)s AND a.version = (SELECT version FROM projection_active WHERE
 
 -- name: series
 -- The metrics of a run: how many batches and points each has, and its range.
-SELECT m.series, max(m.name), max(m.unit), count(*), sum(m.recorded)::bigint, sum(m.kept)::bigint, min(m.lowest), max(m.highest),
+SELECT m.series, max(m.name), max(m.unit), count(*), least(sum(m.recorded), 9223372036854775807)::bigint, sum(m.kept)::bigint, min(m.lowest), max(m.highest),
   (array_agg(m.newest ORDER BY m.first_offset DESC) FILTER (WHERE m.newest IS NOT NULL))[1], bool_or(cardinality(m.steps) > 0)
 FROM metric_batch m
 WHERE m.ws = %(ws)s AND m.version = (SELECT version FROM projection_active WHERE projection = 'task_timeline') AND m.run = %(run)s

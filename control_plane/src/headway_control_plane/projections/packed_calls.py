@@ -13,6 +13,7 @@ KEY_BYTES = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Facts come from agents, so their numbers are not trusted: years that no calendar knows must not stop whoever reads them.
 LATEST_US = int((datetime(9000, 1, 1, tzinfo=UTC) - _EPOCH) / timedelta(microseconds=1))
+_MOST_US = (1 << 63) - 1  # that a column holds
 
 
 class Member(NamedTuple):
@@ -57,7 +58,7 @@ def spread(message: facts.CallsEnded) -> Spread | None:
     return Spread(
         started_us=min(started for started, _ in times),
         ended_us=max(ended for _, ended in times),
-        busy_us=sum(took),
+        busy_us=min(sum(took), _MOST_US),
         median_us=took[(len(took) - 1) // 2],
         longest_us=took[-1],
     )
