@@ -40,6 +40,7 @@ _SQL = load_queries("headway_control_plane.background", "children.sql")
 MOST = 200
 AT_ONCE = 20
 _TERMINAL = frozenset({"completed", "failed", "crashed", "cancelled"})
+_FIRST = UUID(int=0)
 _MAY_MATTER = (RunSuspended, RunCancelRequested, RunCancelled)
 
 
@@ -79,6 +80,7 @@ class Children:
         self._shards = shards
         self._wake: Callable[[], None] = lambda: None
         self._interval = interval
+        self._heard_up_to = _FIRST
         self.quarantine = Quarantine[tuple[int, UUID]]("child run", clock)
 
     @property
@@ -98,9 +100,9 @@ class Children:
             return False
         self.quarantine.prune()
         asked = await self._read("unsettled", shards)
-        by_workspace: defaultdict[int, list[tuple[UUID, bytes]]] = defaultdict(list)
-        for ws, parent, call, _ in asked:
-            by_workspace[ws].append((parent, call))
+        by_workspace: defaultdict[int, list[tuple[UUID, bytes, UUID]]] = defaultdict(list)
+        for ws, parent, call, run in [*asked, *await self._unheard(shards)]:
+            by_workspace[ws].append((parent, call, run))
         for ws, calls in by_workspace.items():
             await self._carry_out(ws, calls)
         abandoned = await self._read("abandoned", shards)
@@ -108,17 +110,34 @@ class Children:
             await asyncio.gather(*(self._cancel(ws, run) for ws, run in some))
         return max(len(asked), len(abandoned)) >= MOST
 
-    async def _carry_out(self, ws: int, calls: Sequence[tuple[UUID, bytes]]) -> None:
+    async def _unheard(self, shards: Sequence[int]) -> list[tuple[Any, ...]]:
+        """The next of those that were refused; none of them is a reason to look again at once."""
+        found = await self._read("unheard", shards, after=self._heard_up_to)
+        self._heard_up_to = found[-1][3] if len(found) >= MOST else _FIRST
+        return found
+
+    async def _carry_out(self, ws: int, calls: Sequence[tuple[UUID, bytes, UUID]]) -> None:
+        try:
+            wishes = await self._wanted(ws, calls)
+        except OUTAGES:
+            raise
+        except Exception as error:  # noqa: BLE001 - one workspace's rows must not stop the others
+            for _, _, run in calls:
+                self.quarantine.set_aside((ws, run), error)
+            return
+        for some in _lots(wishes):
+            settled = await asyncio.gather(*(self._one(ws, wanted) for wanted in some))
+            await self._settle([each for each in settled if each is not None])
+
+    async def _wanted(self, ws: int, calls: Sequence[tuple[UUID, bytes, UUID]]) -> list[WantedRun]:
         named = {
             "ws": ws,
-            "parents": [parent for parent, _ in calls],
-            "calls": [call for _, call in calls],
+            "parents": [parent for parent, _, _ in calls],
+            "calls": [call for _, call, _ in calls],
         }
         async with self._database.transaction(Role.APP, ws=ws) as connection:
             rows = await (await connection.execute(_SQL["wanted"], named)).fetchall()
-        for some in _lots([WantedRun(*row) for row in rows]):
-            settled = await asyncio.gather(*(self._one(ws, wanted) for wanted in some))
-            await self._settle([each for each in settled if each is not None])
+        return [WantedRun(*row) for row in rows]
 
     async def _one(self, ws: int, wanted: WantedRun) -> _Settled | None:
         try:
@@ -164,9 +183,9 @@ class Children:
         async with self._database.statements(Role.DISPATCHER) as connection:
             await connection.execute(_SQL["settle"], columns)
 
-    async def _read(self, name: str, shards: Sequence[int]) -> list[tuple[Any, ...]]:
+    async def _read(self, name: str, shards: Sequence[int], **more: Any) -> list[tuple[Any, ...]]:
         aside = [run for _, run in self.quarantine.resting()]
-        parameters = {"shards": shards, "aside": aside, "most": MOST}
+        parameters = {"shards": shards, "aside": aside, "most": MOST, **more}
         async with self._database.statements(Role.DISPATCHER) as connection:
             return await (await connection.execute(_SQL[name], parameters)).fetchall()
 

@@ -1,11 +1,22 @@
 -- What the service of wanted runs reads and settles.
 
 -- name: unsettled
--- dispatcher: wishes that nobody has carried out; one that was refused is looked at again when its run may listen.
+-- dispatcher: wishes that nobody has looked at, of each shard its oldest in turn: who asks for much does not hold up the others.
+SELECT k.ws, k.parent, k.call, k.run FROM unnest(%(shards)s::smallint[]) AS held (shard)
+CROSS JOIN LATERAL (
+  SELECT c.*, row_number() OVER (ORDER BY c.requested_at) AS place FROM (
+    SELECT ws, parent, call, run, requested_at FROM child_run
+    WHERE NOT settled AND shard = held.shard AND refused = '' AND NOT run = ANY (%(aside)s::uuid[])
+    ORDER BY requested_at LIMIT %(most)s) c
+) k
+ORDER BY k.place, k.requested_at LIMIT %(most)s
+
+-- name: unheard
+-- dispatcher: wishes that were refused, where the run that asked may listen by now; round and round, for it may listen to something else for long.
 SELECT k.ws, k.parent, k.call, k.run FROM child_run k JOIN run p ON p.ws = k.ws AND p.run = k.parent
 WHERE NOT k.settled AND k.shard = ANY (%(shards)s::smallint[]) AND NOT k.run = ANY (%(aside)s::uuid[])
-  AND (k.refused = '' OR p.status NOT IN ('scheduled', 'pending', 'running'))
-ORDER BY k.requested_at LIMIT %(most)s
+  AND k.refused <> '' AND p.status NOT IN ('scheduled', 'pending', 'running') AND k.run > %(after)s
+ORDER BY k.run LIMIT %(most)s
 
 -- name: wanted
 -- app: all that a run is made of, and whether its parent waits for it at this moment.
