@@ -126,3 +126,30 @@ async def test_what_is_not_there_or_makes_no_sense(api: Api, left, path, query, 
     answer = await api.one.client.get(path.format(run=left), params=query)
     assert answer.status_code == status, answer.text
     assert answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("told", "content"),
+    [
+        (b"NaN", None),
+        (b'{"columns": ["a"], "rows": [[1e999]]}', {"columns": ["a"], "rows": [[None]]}),
+        (rb'{"columns": ["\ud800"], "rows": []}', {"columns": ["?"], "rows": []}),
+        (b"[" * 500 + b"]" * 500, "[" * 500 + "]" * 500),
+        (b"[" * 100_000, "[" * 100_000),
+    ],
+)
+async def test_json_of_any_kind_can_be_sent(api: Api, told, content):
+    tenant = api.one
+    await enrol(tenant)
+    tenant.fleet.deployment = UUID((await tenant.deploy())["id"])
+    run = await tenant.fleet.granted_run()
+    sent = artifact("table", told, key="odd", media_type="application/json")
+    await report(tenant.fleet, run, 1, started(), sent)
+    engine = ProjectionEngine(
+        api.database, Reader(api.database, role=Role.PROJECTOR), [TaskTimeline()]
+    )
+    await engine.prepare()
+    engine.mark(tenant.ws)
+    await engine.catch_up()
+    [found] = (await get(api, "/artifacts", run=str(run)))["items"]
+    assert (await get(api, f"/runs/{run}/artifacts/{found['id']}"))["content"] == content

@@ -15,7 +15,7 @@ from headway_control_plane.projections.artifacts import ArtifactView
 from headway_control_plane.projections.metrics import Point, Series
 from headway_control_plane.ui.views.artifact_view import artifact_of
 from headway_control_plane.ui.views.chart import HEIGHT, WIDTH, chart_of, number
-from headway_control_plane.ui.views.markdown import to_html
+from headway_control_plane.ui.views.markdown import MOST_MARKDOWN, to_html
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 VIEW = ArtifactView(
@@ -88,6 +88,23 @@ def test_whatever_is_typed_is_harmless(text: str) -> None:
     assert is_harmless(to_html(text))
 
 
+@pytest.mark.parametrize("use", ["[a] ", "![a] ", "[x][a] "])
+def test_an_address_that_is_named_often_does_not_grow_the_page_beyond_measure(use: str) -> None:
+    text = f"[a]: https://x.example/{'A' * 30_000} '{'t' * 2_000}'\n\n" + use * 5_000
+    html = to_html(text)
+    assert len(html) < 4 << 20
+    assert html.count("</a>") == 5_000
+    assert is_harmless(html)
+
+
+def test_a_long_text_is_cut_and_says_so() -> None:
+    made = shown("markdown", b"*word* " * 30_000, "text/markdown")
+    assert made.html is not None
+    assert made.html.count("<em>") == MOST_MARKDOWN // 7
+    assert made.rest == "Its beginning; all of it: headway artifacts show"
+    assert shown("markdown", b"*word*", "text/markdown").rest == ""
+
+
 def test_aligned_columns_need_no_style() -> None:
     html = to_html("| a | b | c |\n|:--|--:|:-:|\n| 1 | 2 | 3 |")
     assert is_harmless(html)
@@ -111,7 +128,7 @@ def shown(kind: str, content: bytes, media_type: str = "application/json"):
     "content",
     [
         b"no json", b"[" * 100_000, b"7", b"null", b'{"columns": 1, "rows": []}', b'{"columns": [], "rows": 7}', b"\xff\xfe",
-        b'{"url": 7}', b'{"url": "javascript:alert(1)"}', b'{"url": "https://[x"}',
+        b'{"url": 7}', b'{"url": "javascript:alert(1)"}', b'{"url": "https://[x"}', b'{"url": "https://x", "text": ' + b"9" * 5000 + b"}",
     ],
 )  # fmt: skip
 def test_what_is_not_of_its_kind_is_shown_as_text(content: bytes) -> None:
@@ -129,6 +146,13 @@ def test_a_table_is_cut_and_says_so() -> None:
     assert len(made.table.rows) == 200
     assert made.table.rows[3] == ("3", "")
     assert made.table.rest.startswith("801 more rows")
+
+
+def test_half_of_a_pair_in_a_table_or_a_link_can_be_sent() -> None:
+    made = shown("table", rb'{"columns": ["\ud800"], "rows": [["\udfff"]]}')
+    assert made.table is not None
+    assert (made.table.columns, made.table.rows) == (("?",), (("?",),))
+    assert shown("link", rb'{"url": "https://x.example", "text": "\ud800"}').link is not None
 
 
 def test_withheld_and_erased_are_two_things() -> None:

@@ -14,11 +14,13 @@ def read_foreign(content: bytes | str) -> Any:
     """Decode what somebody else wrote and nobody checked, an agent for one.
 
     Raises:
-        ValueError: It is no JSON, or is nested more deeply than can be followed.
+        ValueError: It is no JSON, or is nested more deeply than those can follow who get it.
     """
+    marked = content if isinstance(content, str) else content.decode(errors="replace")
     try:
         value = json.loads(content)
-        marked = content if isinstance(content, str) else content.decode(errors="replace")
+        if marked.count("[") + marked.count("{") > MAX_DEPTH and _is_deep(value):
+            raise ValueError("The JSON is nested too deeply.")
         if "\\ud" in marked.lower():
             # Half of a surrogate pair is no text that anybody could be sent.
             whole = json.dumps(value, ensure_ascii=False).encode(errors="replace")
@@ -26,6 +28,16 @@ def read_foreign(content: bytes | str) -> Any:
     except RecursionError:
         raise ValueError("The JSON is nested too deeply.") from None
     return value
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(MAX_DEPTH):
+        values = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [one for part in values for one in part if isinstance(one, (dict, list))]
+        if not level:
+            return False
+    return True
 
 
 def encode(value: Any) -> bytes:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
 from headway_control_plane.application.errors import Missing
+from headway_control_plane.application.json_values import read_foreign
 from headway_control_plane.http_api.auth import CallerDependency, ServicesDependency
 from headway_control_plane.http_api.common import (
     MinOffset,
@@ -265,6 +265,6 @@ def _readable(view: ArtifactView, raw: bytes) -> Any:
     if view.media_type != "application/json":
         return text
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return read_foreign(text)
+    except ValueError:
         return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -140,4 +141,5 @@ async def _shown(
     digests = {view.content for view in views if view.content and view.media_type not in IMAGES}
     images = {view.content for view in views if view.content and view.media_type in IMAGES}
     contents = await site.services.reader.blobs(viewer.ws, digests | images) if views else {}
-    return [artifact_of(view, now, contents) for view in views]
+    # Texts of flows may be long, or made to take long: others get their turn meanwhile.
+    return await asyncio.to_thread(lambda: [artifact_of(view, now, contents) for view in views])

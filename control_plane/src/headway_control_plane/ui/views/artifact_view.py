@@ -11,9 +11,10 @@ from urllib.parse import quote, urlsplit
 
 from markupsafe import Markup
 
+from headway_control_plane.application.json_values import read_foreign
 from headway_control_plane.projections.artifacts import ArtifactView
 from headway_control_plane.ui import words
-from headway_control_plane.ui.views.markdown import to_html
+from headway_control_plane.ui.views.markdown import MOST_MARKDOWN, to_html
 
 ROWS_SHOWN = 200
 IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
@@ -21,6 +22,7 @@ WITHHELD = (
     "Withheld by the pool: its permits do not name artifact, so the content stayed in your network."
 )
 ERASED = "The content was erased."
+_REST = "Its beginning; all of it: headway artifacts show"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,9 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One artifact. At most one of `html`, `table`, `link`, `image`, `text` is there; `missing` says why none is."""
+    """One artifact. At most one of `html`, `table`, `link`, `image`, `text` is there; `missing` says why none is,
+    and `rest` where all of it is.
+    """
 
     id: str
     href: str
@@ -54,6 +58,7 @@ class Artifact:
     link: tuple[str, str] | None = None
     image: str = ""
     text: str = ""
+    rest: str = ""
 
     @property
     def title(self) -> str:
@@ -95,15 +100,16 @@ def _content(view: ArtifactView, contents: Mapping[bytes, bytes]) -> dict[str, A
         return {"image": f"/ui/runs/{view.run}/artifacts/{view.id.hex()}"}
     text = raw.decode("utf-8", "replace")
     if view.media_type == "text/markdown":
-        return {"html": to_html(text)}
+        cut = {"rest": _REST} if len(text) > MOST_MARKDOWN else {}
+        return {"html": to_html(text[:MOST_MARKDOWN]), **cut}
     return _of_json(view, text)
 
 
 def _of_json(view: ArtifactView, text: str) -> dict[str, Any]:
     """What agents send is not trusted: what is not of its kind is shown as text."""
     try:
-        told = json.loads(text)
-    except (ValueError, RecursionError):
+        told = read_foreign(text)
+    except ValueError:
         told = None
     if isinstance(told, dict):
         if view.kind == "table" and (table := _table(told)) is not None:

@@ -14,6 +14,10 @@ from markupsafe import Markup, escape
 
 _SCHEMES = frozenset({"http", "https", "mailto"})
 _DEEPEST = 20  # lists in lists
+MOST_MARKDOWN = 49_000
+"""Characters that are rendered; the worst text of this length takes about a second."""
+_MOST_ADDRESSES = 1 << 20
+"""Characters of all addresses and titles together: one that is named once may be used in each line."""
 _LINK = {"rel": "noopener noreferrer nofollow", "target": "_blank"}
 
 
@@ -47,10 +51,13 @@ def _link(
     tokens: Sequence[Token],
     index: int,
     options: Any,
-    _env: MutableMapping[str, Any],
+    env: MutableMapping[str, Any],
 ) -> str:
-    tokens[index].attrs.update(_LINK)
-    return renderer.renderToken(tokens, index, options, _env)
+    attrs = tokens[index].attrs
+    if not _has_room(env, attrs.get("href"), attrs.get("title")):
+        attrs.clear()
+    attrs.update(_LINK)
+    return renderer.renderToken(tokens, index, options, env)
 
 
 def _cell(
@@ -72,9 +79,18 @@ def _image(
     tokens: Sequence[Token],
     index: int,
     _options: Any,
-    _env: MutableMapping[str, Any],
+    env: MutableMapping[str, Any],
 ) -> str:
     """As a link: a page loads nothing from other hosts, and tells them of nobody who looks at it."""
     token = tokens[index]
+    source = token.attrs.get("src", "")
     made = Markup('<a href="{}" rel="noopener noreferrer nofollow" target="_blank">image: {}</a>')
-    return str(made.format(escape(token.attrs.get("src", "")), token.content or "without a name"))
+    if not _has_room(env, source):
+        made = Markup("<a>image: {1}</a>")
+    return str(made.format(escape(source), token.content or "without a name"))
+
+
+def _has_room(env: MutableMapping[str, Any], *texts: object) -> bool:
+    """Whether these may stand in the page as well."""
+    env["addresses"] = env.get("addresses", 0) + sum(len(str(text)) for text in texts)
+    return bool(env["addresses"] <= _MOST_ADDRESSES)
