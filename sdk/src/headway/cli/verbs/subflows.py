@@ -7,6 +7,7 @@ from headway.cli.client import Client
 from headway.cli.moments import now
 from headway.cli.output import json_option, print_fields, print_json, print_table
 from headway.cli.text import CALL_STATES
+from headway.cli.verbs.attempts import hint_at_others
 
 
 @click.command()
@@ -49,6 +50,8 @@ def flows(
         subflow_text.rows(found, now()),
         empty="This attempt called no sub-flow.",
     )
+    if attempt is None:
+        hint_at_others(client, run)
 
 
 def show_flow(client: Client, run: str, call: str, output: str) -> None:

@@ -10,6 +10,7 @@ from headway.cli.client import Client, Json
 from headway.cli.moments import now
 from headway.cli.output import Cell, State, json_option, print_json, print_table
 from headway.cli.text import CALL_STATES, age, duration, parse_time, printable
+from headway.cli.verbs.attempts import hint_at_others
 
 _HEADS = ("call", "state", "task", "started", "took", "note")
 _KEY = 12  # digits that tell calls apart
@@ -37,7 +38,8 @@ def tasks(run_id: str, of: str | None, limit: int, output: str, **filters: Any) 
     Quick calls of one name that all completed are one line, `load x 1,000`; --calls lists them, with their keys.
     """
     client = Client.of_profile()
-    path = f"/runs/{client.find_run(run_id)}/tasks"
+    run = client.find_run(run_id)
+    path = f"/runs/{run}/tasks"
     given = {"attempt": filters["attempt"]}
     wanted = given | {"status": list(filters["states"]), "name": filters["task"]}
     if of is None:
@@ -54,6 +56,8 @@ def tasks(run_id: str, of: str | None, limit: int, output: str, **filters: Any) 
         print_json(found)
         return
     print_table(_HEADS, rows, empty="No task was called, or none matches.")
+    if filters["attempt"] is None:
+        hint_at_others(client, run)
 
 
 def _find(client: Client, path: str, start: str, wanted: Mapping[str, Any]) -> Json:
