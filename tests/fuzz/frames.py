@@ -138,7 +138,8 @@ class Frames(Target):
             refused = {
                 seq: why for seq, why in prepared(encoded).bad.items() if _OTHERS_ID not in str(why)
             }
-            lines = (run_dir / "output.log").read_bytes().splitlines()
+            output = run_dir / "output.log"  # comes with its first line
+            lines = output.read_bytes().splitlines() if output.exists() else []
             for line in lines:
                 json.loads(line)
             seen = [frame for _, frame in read(run_dir / "frames.log")]

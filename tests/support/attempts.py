@@ -143,7 +143,9 @@ def kill(pid: int, number: int = signal.SIGKILL) -> None:
 
 
 def lines_of(run_dir: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run_dir / "output.log").read_text().splitlines()]
+    output = run_dir / "output.log"  # comes with its first line
+    text = output.read_text() if output.exists() else ""
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def texts_of(run_dir: Path) -> list[str]:

@@ -198,7 +198,9 @@ def do_bad_frames(talk: Talker) -> None:
 
 
 def do_fill(talk: Talker, path: str, count: int, size: int) -> None:
-    """Fills the disk but for a little, then reports."""
+    """Fills the disk but for a little, once its supervisor keeps room back, then reports."""
+    talk.send("call.retrying", call="ready", parent="root", kind="task", name="t", durable="sync")
+    talk.receive()
     with Path(path).open("wb", buffering=0) as file:
         try:
             while True:

@@ -92,13 +92,8 @@ def test_the_whole_story_of_an_attempt(forks: TemplateProcess, tmp_path: Path) -
     assert exited["outcome"] == "completed"
     assert exited["started_at_us"] == started["at_us"]
     assert exited["result"] == ended["result"]
-    assert sorted(path.name for path in run_dir.iterdir()) == [
-        "frames.log",
-        "output.log",
-        "reserve",
-        "start.json",
-    ]
-    assert (run_dir / "reserve").stat().st_size == 0
+    # It said nothing, and was over before it needed room of its own.
+    assert sorted(path.name for path in run_dir.iterdir()) == ["frames.log", "start.json"]
 
 
 def test_nothing_is_started_twice(forks: TemplateProcess, tmp_path: Path) -> None:

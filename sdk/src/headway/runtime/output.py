@@ -59,10 +59,13 @@ def cut_text(text: str) -> str:
 
 
 class OutputLog:
-    """Writes output.log. On a full disk it drops lines and later says how many, in a line of its own."""
+    """Writes output.log, which comes with the first line: making a file costs more than all else that is done for it in a
+    short attempt. On a full disk it drops lines and later says how many, in a line of its own.
+    """
 
     def __init__(self, path: str | Path) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._path = path
+        self._fd: int | None = None
         self._waiting: list[dict[str, Any]] = []
         self.dropped = 0
         self._end = 0
@@ -99,13 +102,14 @@ class OutputLog:
         return written > 0
 
     def sync(self) -> None:
-        if not self._end:
+        if self._fd is None:
             return
         with contextlib.suppress(OSError):  # lines are no facts: they may go with the power
             os.fsync(self._fd)
 
     def close(self) -> None:
-        os.close(self._fd)
+        if self._fd is not None:
+            os.close(self._fd)
 
     def _mark_gap(self, now_us: int) -> None:
         if self.dropped:
@@ -120,22 +124,29 @@ class OutputLog:
 
     def _append(self, lines: list[bytes]) -> int:
         """Writes whole lines and says how many; fewer than given when the disk is full or faulty."""
+        try:
+            fd = self._fd = self._open() if self._fd is None else self._fd
+        except OSError:
+            return 0
         data = b"".join(lines)
         done = 0
         try:
             with memoryview(data) as view:
                 while done < len(view):
-                    done += os.write(self._fd, view[done:])
+                    done += os.write(fd, view[done:])
         except OSError:
             # Whole lines stay, for a reader may have them already; half a line goes.
             done = data.rfind(b"\n", 0, done) + 1
             with contextlib.suppress(
                 OSError
             ):  # should even that fail, the next write overwrites it
-                os.ftruncate(self._fd, self._end + done)
-            os.lseek(self._fd, self._end + done, os.SEEK_SET)
+                os.ftruncate(fd, self._end + done)
+            os.lseek(fd, self._end + done, os.SEEK_SET)
         self._end += done
         return data.count(b"\n", 0, done)
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
 def _encode(number: int, entry: dict[str, Any]) -> bytes:

@@ -50,7 +50,7 @@ class Reserve:
         was_kept, self._kept = self._kept, False
         if was_kept:
             self.facts_left = FACTS
-        self._empty()
+            self._empty()
         return was_kept
 
     def _empty(self) -> None:

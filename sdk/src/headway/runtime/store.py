@@ -21,12 +21,17 @@ class Store:
         self.blocked = False
         self.look_at: float | None = None
         self._reserve = Reserve(run_dir / "reserve")
-        self._reserve.keep()
+        self._reserved = False
         self._wake = wake
         self._fault = faults
 
     def save(self, now: float, now_us: int, *, ending: bool = False) -> bool:
         """Writes what is waiting; whether all facts are durable now. `ending`: the whole reserve may go."""
+        if not (self._reserved or ending):
+            # Now, and not when the attempt begins: one that is over within some milliseconds saves at its end alone, and
+            # to make a file costs as much as the rest of it. What it says fits into the block that its first fact took.
+            self._reserved = True
+            self._reserve.keep()
         if self.look_at is not None and now >= self.look_at:
             self._look(now)
         grew = False
