@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import sqlite3
 import stat
 import threading
@@ -206,3 +207,26 @@ async def test_what_hurries_takes_what_waits_along(db: AgentDb) -> None:
 async def test_each_process_counts_higher_whatever_its_clock_says(db: AgentDb) -> None:
     numbers = [await db.run(records.next_incarnation(now_us)) for now_us in (50, 40, 40, 900)]
     assert numbers == [50, 51, 52, 900]
+
+
+async def test_what_can_wait_is_committed_together_and_by_itself(db: AgentDb) -> None:
+    commits: list[str] = []
+    await db.run(
+        lambda c: c.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
+    )
+    commits.clear()
+    await asyncio.gather(*(db.run(assign(str(n)), hurry=False) for n in range(20)))
+    assert len(commits) == 1
+    await asyncio.gather(*(db.run(assign(str(n)), hurry=False) for n in range(20, 40)))
+    assert len(commits) == 2
+    assert len(await db.run(records.attempts)) == 40
+
+
+async def test_what_waits_is_there_after_the_end(path: Path) -> None:
+    db = AgentDb.open(path)
+    waiting = asyncio.ensure_future(db.run(assign(), hurry=False))
+    await asyncio.sleep(0)
+    db.close()
+    await waiting
+    with contextlib.closing(AgentDb.open(path)) as again:
+        assert len(again.run_now(records.attempts)) == 1

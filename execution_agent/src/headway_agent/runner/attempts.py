@@ -55,6 +55,7 @@ class Runner:
             db, self._launcher, clock, lambda attempt: self._on_wake(attempt.key)
         )
         self._attempts: dict[AttemptKey, Attempt] = {}
+        self._by_run: dict[str, dict[AttemptKey, Attempt]] = {}
         # Those that are open or alive: directories are kept for weeks, and nobody walks through all of them often.
         self._present: dict[AttemptKey, Attempt] = {}
         self._dirty: set[AttemptKey] = set()
@@ -76,12 +77,9 @@ class Runner:
         self._wake = WakeSocket(socket_path(self._dir.path), self._on_wake)
         retention.delete_leftovers(self._dir.runs)
         for row in await self._db.run(records.attempts):
-            attempt = Attempt.from_row(row)
-            self._attempts[attempt.key] = attempt
-            self._started.add(attempt.run_dir)
-        known = {key.run for key in self._attempts}
+            self._add(Attempt.from_row(row))
         await asyncio.to_thread(
-            retention.delete_strangers, self._dir.runs, known, self._clock.now_us()
+            retention.delete_strangers, self._dir.runs, set(self._by_run), self._clock.now_us()
         )
         for attempt in list(self._attempts.values()):
             await self._settle_safely(attempt)
@@ -116,12 +114,12 @@ class Runner:
         attempt = self._attempts.get(key)
         if attempt is None:
             attempt = Attempt(key, self._dir.run_dir(key), assignment)
-            self._attempts[key] = self._present[key] = attempt
-            self._started.add(attempt.run_dir)
+            self._add(attempt)
+            self._present[key] = attempt
             try:
                 await self._record_assigned(attempt)
             except BaseException:
-                del self._attempts[key]
+                self._remove(attempt)
                 self._present.pop(key, None)
                 raise
         await self._settler.settle(attempt, may_start=True)
@@ -200,17 +198,15 @@ class Runner:
 
     async def forget(self, run: str) -> None:
         now_us = self._clock.now_us()
-        for attempt in self._attempts.values():
-            if attempt.key.run == run and attempt.forgotten_at_us is None:
+        for attempt in self._by_run.get(run, {}).values():
+            if attempt.forgotten_at_us is None:
                 attempt.forgotten_at_us = now_us
         await self._db.run(records.forgotten(run, now_us=now_us), hurry=False)
 
     async def delete_old(self) -> list[str]:
         """Deletes the directories of runs that nobody needs any more and names the runs. Also done every minute."""
         now_us = self._clock.now_us()
-        by_run: dict[str, list[Attempt]] = {}
-        for attempt in self._attempts.values():
-            by_run.setdefault(attempt.key.run, []).append(attempt)
+        by_run = {run: list(mine.values()) for run, mine in self._by_run.items()}
         kept = [
             await asyncio.to_thread(self._kept, run, mine)
             for run, mine in by_run.items()
@@ -229,7 +225,7 @@ class Runner:
             await self._db.run(records.removed(run))
             self._sizes.pop(run, None)
             for attempt in by_run[run]:
-                self._attempts.pop(attempt.key, None)
+                self._remove(attempt)
         cache_bytes = 0 if is_low else self._options.cache_bytes
         await asyncio.to_thread(cache_files.trim, self._dir.store, now_us, keep_bytes=cache_bytes)
         return chosen
@@ -238,6 +234,18 @@ class Runner:
         """Directories of the attempts that began, or were found here, since this was last asked."""
         started, self._started = self._started, set()
         return started
+
+    def _add(self, attempt: Attempt) -> None:
+        self._attempts[attempt.key] = attempt
+        self._by_run.setdefault(attempt.key.run, {})[attempt.key] = attempt
+        self._started.add(attempt.run_dir)
+
+    def _remove(self, attempt: Attempt) -> None:
+        self._attempts.pop(attempt.key, None)
+        mine = self._by_run.get(attempt.key.run, {})
+        mine.pop(attempt.key, None)
+        if not mine:
+            self._by_run.pop(attempt.key.run, None)
 
     def _may_go(self, chosen: list[str]) -> list[str]:
         if not self._options.has_store:

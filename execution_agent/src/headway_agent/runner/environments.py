@@ -194,5 +194,7 @@ def _unquoted(value: str) -> str:
 
 
 def _is_below(path: Path, roots: Sequence[Path]) -> bool:
+    if path in roots:
+        return True  # most are: no need to follow links, part by part, for each attempt
     real = path.resolve()
     return any(real.is_relative_to(root.resolve()) for root in roots)

@@ -52,7 +52,7 @@ class Pair:
         on_change: Callable[["Pair"], None],
     ) -> None:
         self._sock = sock
-        self._template = template
+        self.template = template
         self.code = code
         self._on_change = on_change
         self._splitter = Splitter()
@@ -64,11 +64,6 @@ class Pair:
         self.alive = True
         sock.setblocking(False)  # noqa: FBT003 (the standard library's signature)
         asyncio.get_running_loop().add_reader(sock.fileno(), self._read)
-
-    def is_outdated(self, kind: Kind) -> bool:
-        """Whether what its environment has become would give another process."""
-        is_same_place = self.code.kind.environment.name == kind.environment.name
-        return is_same_place and (self.code.kind != kind or self._template.outdated)
 
     async def start(self, key: AttemptKey, run_dir: Path, start: Mapping[str, Any]) -> ProcessId:
         """Hands over the next attempt. Raises PairLost or SpawnRefused, after which the pair is of no use any more."""
@@ -135,8 +130,7 @@ class Pairs:
 
     def take(self, code: Code) -> Pair | None:
         """The idle one that was busy last: what it has read is still in memory. Outdated ones end."""
-        for pair in [each for each in self._idle if each.is_outdated(code.kind)]:
-            self.end(pair)
+        self._end_outdated(code.kind)
         found = next((pair for pair in reversed(self._idle) if pair.code == code), None)
         if found is not None:
             del self._idle[found]
@@ -159,6 +153,15 @@ class Pairs:
         """Whether what is sent to this supervisor reaches this attempt: a pair of ours may have another one already."""
         pair = self._by_process.get(process)
         return pair is None or pair.current == key
+
+    def _end_outdated(self, kind: Kind) -> None:
+        """Those that would be other processes, as their environment is now. Many have one template, which is asked once."""
+        name = kind.environment.name
+        here = [pair for pair in self._idle if pair.code.kind.environment.name == name]
+        gone = {template for template in {pair.template for pair in here} if template.outdated}
+        for pair in here:
+            if pair.template in gone or pair.code.kind != kind:
+                self.end(pair)
 
     def end(self, pair: Pair) -> None:
         pair.close()

@@ -1,11 +1,12 @@
 """agent.db: what the agent must remember beyond its own death. One SQLite file, one thread that uses it.
 
 Changes that wait together are committed together (WAL, synchronous FULL). A change is a function that takes the connection;
-one that fails is taken back alone. What nobody is held up by (`hurry=False`) waits a moment for company: each commit is a
-sync of the disk.
+one that fails is taken back alone. What nobody is held up by (`hurry=False`) waits for company on the event loop's side: each
+commit is a sync of the disk, and each hand-over wakes a thread, which takes longer than the change.
 """
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -20,19 +21,20 @@ from headway_agent.spool.migrations import migrate
 __all__ = ["AgentDb", "SpoolFault"]
 
 MOST_AT_ONCE = 500
-PATIENCE = 0.05
-"""Seconds without another change after which those that can wait are committed, too."""
-MOST_PAUSES = 4
+PATIENCE = 0.1
+"""Seconds after which those that can wait are committed, too."""
 T = TypeVar("T")
 
 
 class AgentDb:
-    """Runs changes in groups, on a thread of its own."""
+    """Runs changes in groups, on a thread of its own. `run` is for one event loop at a time."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self._path = path
         self._connection = connection
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[_Waiting] | None] = queue.SimpleQueue()
+        self._patient: list[_Waiting] = []
+        self._timed_by: asyncio.AbstractEventLoop | None = None
         self._broken: SpoolFault | None = None
         self._thread = threading.Thread(target=self._work, name="agent-db", daemon=True)
         self._thread.start()
@@ -50,26 +52,44 @@ class AgentDb:
 
     async def run(self, change: Callable[[sqlite3.Connection], T], *, hurry: bool = True) -> T:
         """Runs a change; returns when it is durable."""
-        return await asyncio.wrap_future(self._submit(change, hurry=hurry))
+        self._check_open()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._patient.append(_Waiting(change, future, loop))
+        if hurry:
+            self._hand_over()
+        elif self._timed_by is not loop:
+            self._timed_by = loop
+            loop.call_later(PATIENCE, self._time_is_up)
+        return await future
 
     def run_now(self, change: Callable[[sqlite3.Connection], T]) -> T:
         """The same for callers outside an event loop, as commands are."""
-        return self._submit(change).result()
+        self._check_open()
+        future: Future[T] = Future()
+        self._queue.put([_Waiting(change, future, None)])
+        return future.result()
 
     def close(self) -> None:
         """Finishes what waits, then closes the file. Safe to repeat."""
         if self._thread.is_alive():
+            self._hand_over()
             self._queue.put(None)
             self._thread.join()
 
-    def _submit(
-        self, change: Callable[[sqlite3.Connection], T], *, hurry: bool = True
-    ) -> "Future[T]":
+    def _check_open(self) -> None:
         if not self._thread.is_alive():
             raise SpoolFault(f"{self._path} is closed.")
-        future: Future[T] = Future()
-        self._queue.put(_Waiting(change, future, hurry=hurry))
-        return future
+
+    def _time_is_up(self) -> None:
+        self._timed_by = None
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        """What waits goes to the thread, in the order in which it came."""
+        batch, self._patient = self._patient, []
+        if batch:
+            self._queue.put(batch)
 
     def _work(self) -> None:
         try:
@@ -79,42 +99,36 @@ class AgentDb:
             self._connection.close()
 
     def _next_batch(self) -> "list[_Waiting]":
-        """Waits for one change and takes what else is there, or comes while none of them hurries. Empty at the end."""
-        batch = [self._queue.get()]
-        pauses = MOST_PAUSES
-        while (newest := batch[-1]) is not None and len(batch) < MOST_AT_ONCE:
-            pauses = 0 if newest.hurry else pauses
+        """Waits for changes and takes what else is there. Empty at the end."""
+        batch: list[_Waiting] = []
+        given = self._queue.get()
+        while given is not None:
+            batch += given
+            if len(batch) >= MOST_AT_ONCE:
+                return batch
             try:
-                batch.append(self._next(PATIENCE if pauses else 0.0))
+                given = self._queue.get_nowait()
             except queue.Empty:
-                break
-            pauses = max(0, pauses - 1)
-        if batch[-1] is None and len(batch) > 1:
+                return batch
+        if batch:
             self._queue.put(None)
-        return [waiting for waiting in batch if waiting is not None]
-
-    def _next(self, patience: float) -> "_Waiting | None":
-        return self._queue.get(timeout=patience) if patience else self._queue.get_nowait()
+        return batch
 
     def _commit(self, batch: "list[_Waiting]") -> None:
-        # From here on nobody can take a change back: a future that is cancelled while it is answered would end this thread.
-        batch = [waiting for waiting in batch if waiting.future.set_running_or_notify_cancel()]
-        if self._broken is not None:
-            for waiting in batch:
-                waiting.future.set_exception(self._broken)
-            return
+        batch = [waiting for waiting in batch if not waiting.future.cancelled()]
+        fault = self._broken
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            for waiting in batch:
-                waiting.run(self._connection)
-            self._connection.execute("COMMIT")
+            if fault is None and batch:
+                self._connection.execute("BEGIN IMMEDIATE")
+                for waiting in batch:
+                    waiting.run(self._connection)
+                self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             fault = self._fault(error)
+        if fault is not None:
             for waiting in batch:
-                waiting.future.set_exception(fault)
-        else:
-            for waiting in batch:
-                waiting.finish()
+                waiting.error = fault
+        _answer(batch)
 
     def _fault(self, error: sqlite3.Error) -> SpoolFault:
         if self._connection.in_transaction:
@@ -144,20 +158,19 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 class _Waiting:
-    """A change and whoever waits for it."""
+    """A change and whoever waits for it, in an event loop or outside of one."""
 
     def __init__(
         self,
         change: Callable[[sqlite3.Connection], Any],
-        future: "Future[Any]",
-        *,
-        hurry: bool,
+        future: "asyncio.Future[Any] | Future[Any]",
+        loop: asyncio.AbstractEventLoop | None,
     ) -> None:
         self._change = change
         self.future = future
-        self.hurry = hurry
+        self.loop = loop
         self._result: Any = None
-        self._error: Exception | None = None
+        self.error: Exception | None = None
 
     def run(self, connection: sqlite3.Connection) -> None:
         connection.execute("SAVEPOINT change")
@@ -169,12 +182,32 @@ class _Waiting:
             if type(error) is sqlite3.DatabaseError:
                 raise  # a damaged file
             # Handed to the caller; the others' changes stand.
-            self._error = error
+            self.error = error
             connection.execute("ROLLBACK TO change")
         connection.execute("RELEASE change")
 
-    def finish(self) -> None:
-        if self._error is not None:
-            self.future.set_exception(self._error)
+    def answer(self) -> None:
+        if self.future.done():
+            return  # whoever asked has given up
+        if self.error is not None:
+            self.future.set_exception(self.error)
         else:
             self.future.set_result(self._result)
+
+
+def _answer(batch: list[_Waiting]) -> None:
+    """Wakes each event loop once for all that it waits for."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
+    for waiting in batch:
+        if waiting.loop is None:
+            waiting.answer()
+        else:
+            by_loop.setdefault(waiting.loop, []).append(waiting)
+    for loop, mine in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # it was closed meanwhile: nobody waits any more
+            loop.call_soon_threadsafe(_answer_here, mine)
+
+
+def _answer_here(batch: list[_Waiting]) -> None:
+    for waiting in batch:
+        waiting.answer()

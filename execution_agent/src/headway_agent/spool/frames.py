@@ -137,14 +137,13 @@ class FactLog:
     def _records(self, after_seq: int) -> Iterator[Record]:
         number, offset = self._marks.before(after_seq)
         try:
-            file = self.path.open("rb")
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return
-        with file:
+        try:
             size = AT_HAND
             while True:
-                file.seek(offset)
-                data = file.read(size)
+                data = os.pread(fd, size, offset)
                 before = offset
                 for record in decode_records(data, offset, number + 1):
                     number, offset = record.n, record.end
@@ -157,6 +156,8 @@ class FactLog:
                 size = _CHUNK if offset != before else size * 2
                 if size > 2 * (MAX_FRAME + HEADER.size):
                     return
+        finally:
+            os.close(fd)
 
     def _note(self, record: Record) -> None:
         if record.n <= self._marks.last:
