@@ -14,7 +14,7 @@ from headway_agent.commands import results as results_command
 from headway_agent.loops.store_loop import StoreLoop, send
 from headway_agent.main import doctor
 from headway_agent.settings import Options, load
-from headway_agent.spool import kept_values
+from headway_agent.spool import kept_values, value_store
 from headway_agent.spool.frames import encode_record
 from headway_agent.spool.value_store import (
     FolderStore,
@@ -191,6 +191,57 @@ async def test_one_refused_value_keeps_back_no_other(tmp_path: Path):
     assert [kept_values.may_go(run.parent) for run in runs] == [False, True, True, True]
 
 
+async def test_what_nobody_foresaw_stops_neither_the_others_nor_the_agent(tmp_path: Path, caplog):
+    runs = [make_attempt(tmp_path / f"run{n}", large=bytes([n]) * 300_000) for n in range(3)]
+    broken = digest(bytes([1]) * 300_000)
+
+    class Odd(FolderStore):
+        def put(self, digest: str, file: Path) -> None:
+            if digest == broken:
+                raise RuntimeError("a defect")
+            super().put(digest, file)
+
+    loop = StoreLoop(Odd("file:///odd", tmp_path / "store"), _once(runs), lambda: 0.5)
+    for _ in range(3):
+        assert not await loop.round()
+    assert [kept_values.may_go(run.parent) for run in runs] == [True, False, True]
+    assert "a defect" in caplog.text
+    assert "Traceback" in caplog.text, "nobody foresaw it, so say where"
+
+
+def test_two_agents_that_store_one_value_at_once_do_not_meet(tmp_path: Path, monkeypatch):
+    """With a process id alone in the name, agents in containers of their own would write to one file."""
+    seen: list[Path] = []
+    replaced = Path.replace
+
+    def noted(self: Path, target: Path) -> Path:
+        seen.append(self)
+        return replaced(self, target)
+
+    monkeypatch.setattr(Path, "replace", noted)
+    file = tmp_path / "value"
+    file.write_bytes(LARGE)
+    folder = tmp_path / "store"
+    for _ in range(2):
+        store = FolderStore("file:///x", folder)
+        store.put(digest(LARGE), file)
+        store.delete(digest(LARGE))
+    assert len(set(seen)) == 2
+    assert not list(folder.glob("*/*"))
+
+
+def test_a_stored_value_is_durable_with_its_name_and_nobody_elses(tmp_path: Path, monkeypatch):
+    synced: list[Path] = []
+    monkeypatch.setattr(value_store, "sync_directory", synced.append)
+    file = tmp_path / "value"
+    file.write_bytes(LARGE)
+    folder = tmp_path / "store"
+    FolderStore("file:///x", folder).put(digest(LARGE), file)
+    [value] = folder.glob("*/*")
+    assert value.stat().st_mode & 0o777 == 0o600
+    assert set(synced) == {value.parent, folder}
+
+
 async def test_a_new_agent_process_goes_on_from_the_files(tmp_path: Path):
     run_dir = make_attempt(tmp_path / "run")
     away = Away(tmp_path / "store")
@@ -295,6 +346,15 @@ def test_get_from_a_journal_and_from_the_store(url: str, tmp_path: Path, monkeyp
     assert out.read_bytes() == LARGE
     assert get(tmp_path, reference(url, digest(SMALL)))[0] == 0
     assert out.read_bytes() == SMALL
+
+
+def test_what_get_writes_is_its_owners_alone(tmp_path: Path):
+    make_attempt(tmp_path / "runs" / "run-1")
+    assert get(tmp_path, "run-1")[0] == 0
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "out").chmod(0o644)  # who made the file has said who may read it
+    assert get(tmp_path, "run-1", "load")[0] == 0
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o644
 
 
 def test_get_says_what_is_wrong(tmp_path: Path, monkeypatch):

@@ -56,7 +56,7 @@ class StoreLoop:
         for run_dir in list(self._watched):
             try:
                 over = await _in_thread(partial(send, self._store, run_dir))
-            except (StoreFault, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - this loop's end would be the agent's, over one attempt's files
                 fault = error
                 in_row += 1
                 # To the end: one value that is refused must not keep back all others.
@@ -75,7 +75,12 @@ class StoreLoop:
         failures = self._failed.failures
         if fault is not None:
             if not failures:
-                log.warning("results stay on this disk for now, and are tried again: %s", fault)
+                foreseen = isinstance(fault, (StoreFault, OSError))
+                log.warning(
+                    "results stay on this disk for now, and are tried again: %s",
+                    fault,
+                    exc_info=None if foreseen else fault,
+                )
             self._failed = Backoff(failures + 1)
         elif failures:
             log.info("results go to %s again", self._store.url)

@@ -1,6 +1,7 @@
 """`headway results get`: a value out of a journal of this machine's agent, or out of the store."""
 
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -48,7 +49,13 @@ def _write(value: Path, file: Path) -> None:
         with value.open("rb") as opened:
             shutil.copyfileobj(opened, sys.stdout.buffer)
         return
-    shutil.copyfile(value, file)
+    with value.open("rb") as opened, open(file, "wb", opener=_private) as target:
+        shutil.copyfileobj(opened, target)
+
+
+def _private(path: str, flags: int) -> int:
+    """A file that is new: what a run gave may hold what nobody else is to read."""
+    return os.open(path, flags, 0o600)
 
 
 def _from_reference(reference: str, target: Path) -> str:

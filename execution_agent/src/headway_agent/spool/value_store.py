@@ -3,14 +3,18 @@ or can be told from what is right, writing twice does no harm, and nothing needs
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
+
+from headway_agent.spool.frames import sync_directory
 
 _OBJECT_STORES = frozenset(
     {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "memory", "oss"}
@@ -110,14 +114,19 @@ class FolderStore:
             if target.exists() and target.stat().st_size == file.stat().st_size:
                 return
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            part = target.with_name(f"{digest}.{os.getpid()}.part")
+            # Agents of other machines may store the same value at this moment: to each a file of its own.
+            fd, name = tempfile.mkstemp(".part", f"{digest}.", target.parent)
+            part = Path(name)
             try:
-                shutil.copyfile(file, part)
-                with part.open("rb") as written:
-                    os.fsync(written.fileno())
+                with os.fdopen(fd, "wb") as written, file.open("rb") as opened:
+                    shutil.copyfileobj(opened, written)
+                    written.flush()
+                    os.fsync(fd)
                 part.replace(target)
             finally:
                 part.unlink(missing_ok=True)
+            for folder in (target.parent, self._folder):
+                _sync_names(folder)
         except OSError as error:
             raise StoreFault(f"{self.url} can't be written: {error}") from error
 
@@ -139,6 +148,15 @@ class FolderStore:
 
     def _path(self, digest: str) -> Path:
         return self._folder / digest[:2] / digest
+
+
+def _sync_names(folder: Path) -> None:
+    try:
+        sync_directory(folder)
+    except OSError as error:
+        # What is mounted may know no such thing: its server keeps names as it does.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+            raise
 
 
 class FsspecStore:
