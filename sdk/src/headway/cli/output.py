@@ -1,6 +1,7 @@
 """How verbs print: colours and tables on a terminal, aligned plain lines in a pipe, JSON when asked for."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import click
 from headway.cli import text
 from headway.cli.settings import speaks_unicode
 
+_BEYOND_ASCII = re.compile(r"[^\n -~]")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 json_option: Callable[[Function], Function] = click.option(
@@ -43,12 +45,19 @@ def is_terminal() -> bool:
 
 
 def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(_harmless_json(json.dumps(value, indent=2, ensure_ascii=False)))
 
 
 def print_json_line(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False))
+    click.echo(_harmless_json(json.dumps(value, ensure_ascii=False)))
     sys.stdout.flush()
+
+
+def _harmless_json(encoded: str) -> str:
+    """The same value without characters that steer a terminal: all of them stand within strings."""
+    return _BEYOND_ASCII.sub(
+        lambda found: found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1], encoded
+    )
 
 
 def print_table(heads: Sequence[str], rows: Iterable[Sequence[Cell]], *, empty: str) -> None:
@@ -60,7 +69,7 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[Cell]], *, empty: 
         _print_rich_table(heads, listed)
     else:
         plain = [[_plain(cell) for cell in row] for row in listed]
-        for line in text.columns([[head.upper() for head in heads], *plain]):
+        for line in text.columns([[text.printable(head.upper()) for head in heads], *plain]):
             click.echo(line)
 
 
@@ -75,7 +84,7 @@ def print_fields(fields: Sequence[tuple[str, Cell]]) -> None:
 def styled(cell: Cell) -> str:
     """Return a cell with ANSI colours."""
     if isinstance(cell, str):
-        return cell
+        return _plain(cell)
     return click.style(with_glyph(cell.name), fg=text.STYLES.get(cell.name))
 
 
@@ -85,7 +94,10 @@ def with_glyph(state: str) -> str:
 
 
 def _plain(cell: Cell) -> str:
-    return cell if isinstance(cell, str) else cell.plain
+    """What users and their flows chose steers no terminal, whichever verb shows it."""
+    if not isinstance(cell, str):
+        return cell.plain
+    return cell if cell.isprintable() else "\n".join(map(text.printable, cell.split("\n")))
 
 
 def _print_rich_table(heads: Sequence[str], rows: list[Sequence[Cell]]) -> None:
@@ -96,11 +108,13 @@ def _print_rich_table(heads: Sequence[str], rows: list[Sequence[Cell]]) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for number, head in enumerate(heads):
         # The first column is what people copy; the last one takes what room is left.
-        table.add_column(head, no_wrap=True, overflow="ellipsis" if number else "fold")
+        table.add_column(
+            text.printable(head), no_wrap=True, overflow="ellipsis" if number else "fold"
+        )
     for row in rows:
         table.add_row(
             *(
-                Text(cell)
+                Text(_plain(cell))
                 if isinstance(cell, str)
                 else Text(with_glyph(cell.name), style=text.STYLES.get(cell.name, ""))
                 for cell in row

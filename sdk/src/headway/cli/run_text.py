@@ -71,11 +71,12 @@ def error_lines(error: Mapping[str, Any] | None) -> list[str]:
         return []
     message = error["message"]
     told = text.printable(message.splitlines()[0]) if message else "(message withheld by the pool)"
-    lines = [f"{error['class']}: {told}"]
+    lines = [f"{text.printable(error['class'])}: {told}"]
     frames = error["traceback"] or []
     own = [frame for frame in frames if frame.get("user")] or frames
     for frame in own[-5:]:
-        lines.append(f"  {frame.get('file')}:{frame.get('line')} in {frame.get('function')}")
+        place = f"  {frame.get('file')}:{frame.get('line')} in {frame.get('function')}"
+        lines.append(text.printable(place))
         if frame.get("code"):
             lines.append(f"    {text.printable(str(frame['code']))}")
     return lines
