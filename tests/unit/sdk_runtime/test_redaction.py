@@ -1,16 +1,19 @@
 """What takes values out of text, in every form that they may have."""
 
 import base64
+import html
 import json
 import random
+import shlex
 import time
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from headway.runtime.frames_log import MAX_FRAME, encode_frame
+from headway.runtime.output import LineSplitter
 from headway.runtime.redaction import Redactor
 from headway.runtime.secret_forms import LEAST, forms_of
 
@@ -34,6 +37,19 @@ ENCODINGS = {
     "in a url": lambda v: quote(v, safe=""),
     "in a path": quote,
     "in a form": quote_plus,
+    "in a url's user part": lambda v: quote(v, safe="!$&'()*+,;="),
+    "in a component, as browsers do": lambda v: quote(v, safe="!*'()"),
+    "in a connection string": lambda v: quote(v, safe=" +"),
+    "quoted again by a client": lambda v: quote(v, safe="!#$%&'()*+,/:;=?@[]~"),
+    "in SQL and YAML": lambda v: "'" + v.replace("'", "''") + "'",
+    "for a shell": shlex.quote,
+    "html": html.escape,
+    "html of templates": lambda v: (
+        html.escape(v).replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
+    ),
+    "ascii": lambda v: ascii({"a": v}),
+    "json in repr": lambda v: repr({"body": json.dumps({"a": v})}),
+    "repr in json": lambda v: json.dumps(repr({"a": v})),
     "hex": lambda v: v.encode().hex(),
     "base64": lambda v: base64.b64encode(v.encode()).decode(),
     "base64, one before": lambda v: base64.b64encode(b"u" + v.encode() + b"@host").decode(),
@@ -43,12 +59,23 @@ ENCODINGS = {
 
 
 @pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS)
+@settings(deadline=None)
 @given(value=TEXT)
 def test_every_form_is_found(encode, value: str) -> None:
     shown = knows(x=value).text(f"< {encode(value)} >")
     assert "[redacted:x]" in shown
     assert shown.startswith("< ")
     assert shown.endswith(" >")
+
+
+@settings(deadline=None)
+@given(st.binary(min_size=8, max_size=60))
+def test_bytes_that_are_no_text_are_found_where_they_are_printed(value: bytes) -> None:
+    assume(not {*b"\r\n"} & {*value})
+    shown = value.decode(errors="replace")
+    assume(len(shown) >= LEAST and shown.strip("\0\ufffd"))
+    redactor = knows(x=value.decode("utf-8", "surrogateescape"))
+    assert redactor.text(*LineSplitter().feed(b"< " + value + b" >\n")) == "< [redacted:x] >"
 
 
 @given(

@@ -12,6 +12,9 @@ LEAST_LINE = 8
 """Characters of a line of a longer value, such as a key's, that is looked for by itself."""
 
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_SAFE = (b"", b"/", b" +", b"!*'()", b"!$&'()*+,;=", b"!#$%&'()*+,/:;=?@[]~")
+"""What is left as it is in URLs: by Python, in paths, in connection strings, by browsers, in the user's part, by clients that quote again."""
+_LOST = "\N{REPLACEMENT CHARACTER}"
 _BREAKS = 57
 """Bytes that make one line of base64 in mail and `base64.encodebytes`."""
 
@@ -30,9 +33,9 @@ def forms_of(value: str) -> set[str]:
         return set()
     found = {form for plain in (value, *_long_lines(value)) for form in _escaped(plain)}
     found.update(_encoded(as_bytes(value)))
-    # Once more, for text that stands in a JSON string: frames do, and so do lines of structured logs.
-    found |= {_in_json(form) for form in found}
-    return {form for form in found if len(form) >= LEAST}
+    # Once more, for text that stands in a string of JSON or Python: frames do, and so do lines of structured logs.
+    found |= {around for form in found for around in _in_strings(form)}
+    return {form for form in found if len(form) >= LEAST and form.strip(_LOST)}
 
 
 def _long_lines(value: str) -> Iterator[str]:
@@ -46,14 +49,14 @@ def _long_lines(value: str) -> Iterator[str]:
 
 def _escaped(value: str) -> Iterator[str]:
     yield value
-    yield repr(value)[1:-1]
-    yield repr(as_bytes(value))[2:-1]
-    yield json.dumps(value)[1:-1]
-    yield _in_json(value)
-    yield value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    yield _html(value)
+    yield from _in_strings(value)
     raw = as_bytes(value)
-    for safe in (b"", b"/"):
+    yield repr(raw)[2:-1]
+    yield raw.decode(errors="replace").replace("\0", _LOST)  # as lines are read
+    for quotes in ("''", "'\"'\"'"):  # of SQL and YAML, and of shells
+        yield value.replace("'", quotes)
+    yield from _html(value)
+    for safe in _SAFE:
         for style in ("%%%02X", "%%%02x"):
             quoted = _quoted(raw, _UNRESERVED | set(safe), style)
             yield quoted
@@ -81,11 +84,18 @@ def _quoted(raw: bytes, kept: frozenset[int], style: str) -> str:
     return "".join(chr(byte) if byte in kept else style % byte for byte in raw)
 
 
-def _html(value: str) -> str:
-    for plain, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#x27;")):  # fmt: skip
-        value = value.replace(plain, entity)
-    return value
+def _html(value: str) -> Iterator[str]:
+    plain = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    yield plain
+    yield plain.replace('"', "&quot;").replace("'", "&#x27;")
+    yield plain.replace('"', "&#34;").replace("'", "&#39;")
 
 
-def _in_json(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)[1:-1]
+def _in_strings(text: str) -> Iterator[str]:
+    yield json.dumps(text)[1:-1]
+    yield json.dumps(text, ensure_ascii=False)[1:-1]
+    yield repr(text)[1:-1]
+    yield ascii(text)[1:-1]
+    # Beside quotes of both kinds, its own are escaped.
+    yield repr(text + "'\"")[1:-4]
+    yield ascii(text + "'\"")[1:-4]
