@@ -43,6 +43,7 @@ class Surroundings:
         self._recursion = sys.getrecursionlimit()
         self._socket_timeout = socket.getdefaulttimeout()
         self._signals = {number: signal.getsignal(number) for number in _signals()}
+        self._blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
         self._disabled = logging.root.manager.disable
         self._loggers = {logger: _state(logger) for logger in _loggers()}
 
@@ -80,11 +81,13 @@ class Surroundings:
         time.tzset()
 
     def _put_signals_back(self) -> None:
-        if hasattr(signal, "setitimer"):
-            signal.setitimer(signal.ITIMER_REAL, 0)  # an alarm that is still to come
+        for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+            signal.setitimer(timer, 0)  # an alarm that is still to come
         for number, handler in self._signals.items():
             if handler is not None and signal.getsignal(number) != handler:
                 signal.signal(number, handler)
+        # Last: what was held back meets the handler that it is for. With a signal blocked, no later run could be cancelled.
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._blocked)
 
     def _put_logging_back(self) -> None:
         logging.disable(self._disabled)
