@@ -45,7 +45,7 @@ class Agent:
         }
         options = {
             name: changes.pop(name)
-            for name in ("sweep_every", "keep_us", "keep_bytes", "has_store")
+            for name in ("sweep_every", "keep_us", "keep_bytes")
             if name in changes
         }
         self.dir = StateDir(state)

@@ -79,7 +79,8 @@ class ChildRun:
     def result(self) -> Any:
         """What its flow returned.
 
-        The value stays where the run was executed; here it is read from there, which works on the machine of the same agent.
+        The value stays where the run was executed, and is read there if that was this agent. What another one executed comes from
+        the store of results, if both agents have one (`HEADWAY_AGENT_RESULTS`); it may take seconds until it is there.
 
         Raises:
             ChildRunFailed: It failed, crashed or was cancelled.
@@ -95,7 +96,7 @@ class ChildRun:
         call = current_call()
         if call is None:
             raise NotInRun("a child's result is read inside the run that started it")
-        return call.engine.child_result(self.id, self.fence)
+        return call.engine.child_result(call, self.id, self.fence)
 
 
 def run_deployment(

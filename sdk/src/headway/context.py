@@ -63,7 +63,7 @@ class Engine(Protocol):
     def reach_wait(self, parent: Call, call: Call, spec: WaitSpec) -> Over:
         """As `wait`, for a node that was identified."""
 
-    def child_result(self, run: str, fence: int) -> Any:
+    def child_result(self, call: Call, run: str, fence: int) -> Any:
         """What a run that this one has started returned. Raises ResultElsewhere."""
 
     def open_transaction(self, parent: Call, transaction: Transaction) -> Scope:

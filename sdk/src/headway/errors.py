@@ -80,8 +80,8 @@ class ResultElsewhere(HeadwayError, LookupError):
     def __init__(self, run: str, why: str) -> None:
         self.run = run
         super().__init__(
-            f"the result of run {run} cannot be read here: {why}. Have both deployments executed by one agent, or let the "
-            "other flow write its result where both can reach it, and return the name"
+            f"the result of run {run} cannot be read here: {why}. Give both agents one store of results (HEADWAY_AGENT_RESULTS), "
+            "have both deployments executed by one agent, or let the other flow return the name of what it wrote"
         )
 
 

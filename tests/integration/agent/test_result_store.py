@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from headway_agent.commands import results as results_command
-from headway_agent.loops.store_loop import StoreLoop, send
+from headway_agent.loops.store_loop import StoreLoop, serve
 from headway_agent.main import doctor
 from headway_agent.settings import Options, load
-from headway_agent.spool import kept_values, value_store
+from headway_agent.spool import kept_values, run_results, value_store
 from headway_agent.spool.frames import encode_record
 from headway_agent.spool.value_store import (
     FolderStore,
@@ -127,27 +127,105 @@ def test_an_attempts_values_and_what_its_run_gave_are_taken_there(url: str, tmp_
     store = open_store(url)
     run_dir = make_attempt(tmp_path / "run")
     assert not kept_values.may_go(tmp_path / "run")
-    assert send(store, run_dir)
+    assert serve(store, run_dir).is_over
     assert kept_values.may_go(tmp_path / "run")
     for data in (LARGE, SMALL):
         fetch(store, digest(data), tmp_path / "got")
         assert (tmp_path / "got").read_bytes() == data
     assert kept_values.unstored(run_dir) == []
-    assert send(store, run_dir)
+    assert serve(store, run_dir).is_over
 
 
 def test_an_attempt_under_way_is_looked_at_again(tmp_path: Path):
     store = FolderStore("file:///x", tmp_path / "store")
     run_dir = make_attempt(tmp_path / "run", ended=False)
-    assert not send(store, run_dir)
+    assert not serve(store, run_dir).is_over
     assert not kept_values.may_go(tmp_path / "run")
     more = b"more" * 100_000
     (run_dir / "results" / digest(more)).write_bytes(more)
     (run_dir / "results" / f"{digest(more)}.123.part").write_bytes(b"half")
-    assert not send(store, run_dir)
+    assert not serve(store, run_dir).is_over
     assert sorted(p.name for p in (tmp_path / "store").glob("*/*")) == sorted(
         [digest(LARGE), digest(more)]
     )
+
+
+RUN = "0199d6a0-0000-7000-8000-00000000000a"
+
+
+def want(run_dir: Path, fence: int = 1, run: str = RUN) -> Path:
+    """As a flow does; gives the file of the answer."""
+    wish = run_dir / "wanted" / f"{run}.{fence}"
+    wish.parent.mkdir(parents=True, exist_ok=True)
+    wish.touch()
+    return wish.with_name(f"{wish.name}.json")
+
+
+def test_what_a_run_returned_is_got_by_a_flow_on_another_machine(url: str, tmp_path: Path):
+    store = open_store(url)
+    parent = make_attempt(tmp_path / "there" / "parent", ended=False)
+    answer = want(parent)
+    assert serve(store, parent) == (False, False), "it has not ended, and is looked for again"
+    assert not answer.exists()
+    serve(store, make_attempt(tmp_path / "here" / RUN))
+    assert serve(store, parent) == (False, True)
+    told = json.loads(answer.read_bytes())
+    assert told == {
+        "codec": "json",
+        "size": len(SMALL),
+        "digest": digest(SMALL),
+        "file": digest(SMALL),
+    }
+    assert (parent / "results" / digest(SMALL)).read_bytes() == SMALL
+    assert kept_values.unstored(parent) == [], "it came from the store"
+    assert serve(store, parent) == (False, False)
+    names = {path.name for path in (parent / "wanted").iterdir()}
+    assert names == {f"{RUN}.1", f"{RUN}.1.json"}
+
+
+@pytest.mark.parametrize(
+    ("described", "why"),
+    [
+        (b"no json", "cannot be read"),
+        (b"[]", "cannot be read"),
+        (b'{"codec":"json","digest":"../../key"}', "cannot be read"),
+        (b"x" * 5000, "cannot be read"),
+        (b'{"codec":"json","size":1,"digest":"%s"}' % (b"0" * 64), "is not there"),
+    ],
+)
+def test_what_cannot_be_had_any_more_is_told_so(described: bytes, why: str, tmp_path: Path):
+    store = FolderStore("file:///x", tmp_path / "store")
+    note = tmp_path / "note"
+    note.write_bytes(described)
+    store.put(run_results.place(RUN, 1), note)
+    parent = make_attempt(tmp_path / "parent", ended=False)
+    answer = want(parent)
+    serve(store, parent)
+    assert why in json.loads(answer.read_bytes())["absent"]
+    assert not (parent / "results" / ("0" * 64)).exists()
+
+
+def test_a_value_that_could_not_be_kept_is_told_so(tmp_path: Path):
+    store = FolderStore("file:///x", tmp_path / "store")
+    note = tmp_path / "note"
+    note.write_text('{"codec": "none", "size": 3, "digest": ""}')
+    store.put(run_results.place(RUN, 2), note)
+    parent = make_attempt(tmp_path / "parent", ended=False)
+    answer = want(parent, fence=2)
+    serve(store, parent)
+    assert json.loads(answer.read_bytes())["codec"] == "none"
+
+
+@pytest.mark.parametrize(
+    "name", ["..%2Fkey.1", f"{RUN}.0", f"{RUN}.1.json", "x", f"{RUN}.99999999999"]
+)
+def test_only_names_of_runs_are_wishes(name: str, tmp_path: Path):
+    store = FolderStore("file:///x", tmp_path / "store")
+    parent = make_attempt(tmp_path / "parent", ended=False)
+    (parent / "wanted").mkdir()
+    (parent / "wanted" / name).touch()
+    assert serve(store, parent) == (False, False)
+    assert [path.name for path in (parent / "wanted").iterdir()] == [name]
 
 
 class Away(FolderStore):
@@ -178,7 +256,7 @@ async def test_a_store_that_is_away_keeps_everything_here(tmp_path: Path, caplog
     store.away = False
     assert await loop.round()
     assert all(kept_values.may_go(run.parent) for run in runs)
-    assert len(list((tmp_path / "store").glob("*/*"))) == 6, "five files, and one result of all"
+    assert len(list((tmp_path / "store").glob("??/*"))) == 6, "five files, and one result of all"
 
 
 async def test_one_refused_value_keeps_back_no_other(tmp_path: Path):
@@ -339,7 +417,7 @@ def test_get_from_a_journal_and_from_the_store(url: str, tmp_path: Path, monkeyp
         assert code == 0, said
         assert out.read_bytes() == data
         assert digest(data) in said
-    send(open_store(url), run_dir)
+    serve(open_store(url), run_dir)
     (run_dir / "results" / digest(LARGE)).write_bytes(b"damaged")
     out.unlink()
     assert get(tmp_path, "run-1", "load")[0] == 0

@@ -1,12 +1,17 @@
 """Runs of other deployments in the flow's process: asked for once, waited for, read, refused."""
 
+import hashlib
 import json
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from headway import ResultElsewhere
+from headway.runtime import child_results
 from headway.runtime.child_results import child_id, is_child_id
-from support.flow_process import Outcome, Project
+from support.eventually import eventually
+from support.flow_process import FlowProcess, Outcome, Project
 
 RUN = "0199d6a0-0000-7000-8000-00000000000a"
 OTHER = "0199d6a0-0000-7000-8000-00000000000b"
@@ -189,6 +194,74 @@ def test_a_result_that_is_not_here_says_what_to_do(project: Project):
     outcome = project.run(**answered(wait))
     assert outcome.ended["error"]["class"].endswith("ResultElsewhere")
     assert "executed by one agent" in outcome.ended["error"]["message"]
+
+
+READS = """
+@flow
+def main():
+    return run_deployment("part").result()
+"""
+STORE = {"knows": ["runs", "results"], "run": RUN}
+
+
+def wish_of(project: Project) -> Path:
+    folder = project.runs / "2" / "wanted"
+    return eventually(lambda: next(folder.glob("*.1"), None), what="a result is wanted")
+
+
+@pytest.mark.parametrize(
+    ("told", "gives"),
+    [
+        ({"codec": "json", "file": "VALUE"}, [1, 2]),
+        ({"absent": "it was deleted"}, "it was deleted"),
+        ({"codec": "none"}, "could not be kept"),
+    ],
+)
+def test_a_result_of_another_agent_is_asked_for_and_waited_for(
+    project: Project, told: dict, gives: object
+):
+    project.write(READS)
+    [wait] = waits(project.run(**KNOWS))
+    process: FlowProcess = project.start(**(answered(wait) | STORE))
+    wish = wish_of(project)
+    assert wish.name == f"{wait['run']}.1"
+    value_of = b"[1,2]"
+    digest = hashlib.sha256(value_of).hexdigest()
+    kept = wish.parent.parent / "results" / digest
+    kept.parent.mkdir()
+    kept.write_bytes(value_of)
+    about = {"size": 5, "digest": digest, **told}
+    about |= {"file": digest} if "file" in told else {}
+    part = wish.with_suffix(".part")
+    part.write_text(json.dumps(about))
+    part.rename(wish.with_name(f"{wish.name}.json"))
+    outcome = process.finish()
+    if isinstance(gives, list):
+        assert value(outcome) == gives
+    else:
+        assert outcome.ended["error"]["class"].endswith("ResultElsewhere")
+        assert str(gives) in outcome.ended["error"]["message"]
+
+
+def test_a_cancel_ends_the_waiting_for_a_result(project: Project):
+    project.write(READS)
+    [wait] = waits(project.run(**KNOWS))
+    process = project.start(**(answered(wait) | STORE))
+    wish_of(project)
+    process.cancel()
+    assert process.finish().outcome == "cancelled"
+
+
+def test_a_result_that_does_not_come_is_not_waited_for_without_end(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(child_results, "PATIENCE_S", 1.0)
+    waited: list[float] = []
+    read = child_results.beside(tmp_path / "run" / "1", "", has_store=True)
+    (tmp_path / "run" / "1").mkdir(parents=True)
+    with pytest.raises(ResultElsewhere, match="did not have it within 1 s"):
+        read(OTHER, 1, waited.append)
+    assert sum(waited) == pytest.approx(1.0, abs=0.03)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Takes values to the store of the pool's, one after the other. Nobody waits for it: a store that is away keeps files here."""
+"""Takes values to the store of the pool's, one after the other, and gets what flows want of it. Nobody waits for it: a store that is away keeps files here."""
 
 import asyncio
 import contextlib
@@ -7,16 +7,19 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from headway_agent.core.backoff import Backoff, Policy, delay
 from headway_agent.loops.waiting import wait_for
-from headway_agent.spool import kept_values
+from headway_agent.spool import kept_values, run_results
 from headway_agent.spool.value_store import StoreFault, ValueStore
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
 """How often attempts under way are looked at: values are files before they are told of."""
+SOON_S = 0.05
+"""The same while a flow gets values, one after the other."""
 MOST_FAULTS = 3
 """After so many in a row it is the store's fault, and not that of one value."""
 
@@ -38,14 +41,15 @@ class StoreLoop:
         # Those that may have values still to go; a dict keeps their order.
         self._watched: dict[Path, None] = {}
         self._failed = Backoff()
+        self._pause = EVERY_S
         self.wake = asyncio.Event()
 
     async def run(self) -> None:
         while True:
-            pause = EVERY_S
+            self._pause = EVERY_S
             if not await self.round():
-                pause = max(EVERY_S, delay(self._failed, self._policy, self._fraction()))
-            await wait_for(self.wake, pause)
+                self._pause = max(EVERY_S, delay(self._failed, self._policy, self._fraction()))
+            await wait_for(self.wake, self._pause)
             self.wake.clear()
 
     async def round(self) -> bool:
@@ -55,7 +59,7 @@ class StoreLoop:
         in_row = 0
         for run_dir in list(self._watched):
             try:
-                over = await _in_thread(partial(send, self._store, run_dir))
+                served = await _in_thread(partial(serve, self._store, run_dir))
             except Exception as error:  # noqa: BLE001 - this loop's end would be the agent's, over one attempt's files
                 fault = error
                 in_row += 1
@@ -66,8 +70,10 @@ class StoreLoop:
                     break
                 continue
             in_row = 0
-            if over:
+            if served.is_over:
                 del self._watched[run_dir]
+            if served.is_waited_for:
+                self._pause = SOON_S
         self._note(fault)
         return fault is None
 
@@ -87,12 +93,19 @@ class StoreLoop:
             self._failed = Backoff()
 
 
-async def _in_thread(work: Callable[[], bool]) -> bool:
+class Served(NamedTuple):
+    """`is_over`: the store has all that there will ever be. `is_waited_for`: a flow got a value, and may want the next."""
+
+    is_over: bool
+    is_waited_for: bool = False
+
+
+async def _in_thread(work: Callable[[], Served]) -> Served:
     """In a thread that nothing waits for: one that hangs in a store's connection must not hold up the agent's end."""
     loop = asyncio.get_running_loop()
-    done: asyncio.Future[bool] = loop.create_future()
+    done: asyncio.Future[Served] = loop.create_future()
 
-    def settle(outcome: bool | Exception, /) -> None:  # noqa: FBT001 - what the work gave, no switch
+    def settle(outcome: Served | Exception, /) -> None:
         if done.cancelled():
             return
         if isinstance(outcome, Exception):
@@ -101,7 +114,7 @@ async def _in_thread(work: Callable[[], bool]) -> bool:
             done.set_result(outcome)
 
     def run() -> None:
-        outcome: bool | Exception
+        outcome: Served | Exception
         try:
             outcome = work()
         except Exception as error:  # noqa: BLE001 - the waiting loop gets it
@@ -113,14 +126,18 @@ async def _in_thread(work: Callable[[], bool]) -> bool:
     return await done
 
 
-def send(store: ValueStore, run_dir: Path) -> bool:
-    """Sends what an attempt has now; whether that was all there will ever be. Raises StoreFault and OSError."""
+def serve(store: ValueStore, run_dir: Path) -> Served:
+    """Gets what an attempt's flow wants, and sends what it has now. Raises StoreFault and OSError."""
     if not run_dir.exists() or kept_values.is_wholly_stored(run_dir):
-        return True
-    over = kept_values.is_over(run_dir)
+        return Served(is_over=True)
+    got = run_results.fetch_wanted(store, run_dir)
+    over = kept_values.over(run_dir)
     for file in kept_values.unstored(run_dir):
         store.put(file.name, file)
         kept_values.stored(file)
-    if over:
-        kept_values.wholly_stored(run_dir)
-    return over
+    if over is None:
+        return Served(is_over=False, is_waited_for=got)
+    if over.returned is not None:
+        run_results.tell(store, run_dir, over.returned)
+    kept_values.wholly_stored(run_dir)
+    return Served(is_over=True)

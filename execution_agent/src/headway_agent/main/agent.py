@@ -116,8 +116,9 @@ async def _runner(
         settings.base_env,
         fault_file=settings.allow_faults,
         result_max=settings.result_max,
+        has_store=bool(settings.results),
     )
-    options = RunnerOptions(launch, has_store=bool(settings.results))
+    options = RunnerOptions(launch)
     runner = Runner(state_dir, db, options, clock)
     try:
         await runner.open()

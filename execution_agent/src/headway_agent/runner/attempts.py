@@ -36,8 +36,6 @@ class RunnerOptions:
     keep_us: int = retention.KEEP_US
     keep_bytes: int = retention.KEEP_BYTES
     cache_bytes: int = cache_files.KEEP_BYTES
-    has_store: bool = False
-    """Runs stay until their values are in the store."""
 
 
 class Runner:
@@ -248,7 +246,7 @@ class Runner:
             self._by_run.pop(attempt.key.run, None)
 
     def _may_go(self, chosen: list[str]) -> list[str]:
-        if not self._options.has_store:
+        if not self._options.launch.has_store:
             return chosen
         return [run for run in chosen if kept_values.may_go(self._dir.runs / run)]
 

@@ -35,6 +35,8 @@ class LaunchOptions:
     fault_file: Path | None = None
     result_max: int = 1 << 30
     """Bytes of one result's encoded value."""
+    has_store: bool = False
+    """Of values, by a URL: runs get there what others returned, and stay here until their own values are there."""
     idle_us: int = 60_000_000
 
 
@@ -131,6 +133,7 @@ class Launcher:
             store=self._dir.store,
             wake=self._wake_path,
             result_max=self._options.result_max,
+            has_store=self._options.has_store,
             # Equal in a whole line of runs: a call has one key in all of them.
             salt=self._dir.salt(
                 assignment.lineage[0].run if assignment.lineage else assignment.key.run

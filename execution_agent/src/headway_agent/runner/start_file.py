@@ -70,6 +70,7 @@ def content(
     result_max: int,
     salt: str,
     idle_us: int,
+    has_store: bool = False,
     secret_variables: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """`secret_variables`: those of `env` that hold secrets, with the secrets' names. They come from the template's
@@ -96,7 +97,7 @@ def content(
         "cuts": list(journal.cuts),
         "answers": [asdict(answer) for answer in assignment.answers],
         "store": str(store),
-        "knows": ["runs", "pauses"],
+        "knows": ["runs", "pauses", *(["results"] if has_store else [])],
         "salt": salt,
         "secrets": secrets.for_start(environment.secrets, kept),
         "wake": str(wake),

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,21 +38,30 @@ def stored(file: Path) -> None:
     file.with_name(file.name + _MARK).touch(mode=0o600)
 
 
-def is_over(run_dir: Path) -> bool:
-    """Whether nothing will be added. What the run gave is a file by then, too: others may ask the store for it."""
+@dataclass(frozen=True, slots=True)
+class Over:
+    """Nothing will be added. `returned`: what the run gave, as it is recorded; None where it did not complete."""
+
+    returned: Mapping[str, Any] | None
+
+
+def over(run_dir: Path) -> Over | None:
+    """None while something may be added. What the run gave is a file by then, too: others may ask the store for it."""
     log = run_dir / "frames.log"
     if writer_alive(log):
-        return False
+        return None
     facts = FactLog(log)
     facts.scan()
     if facts.exited is None:
-        return False
+        return None
     ended = facts.ended or {}
     result = facts.exited.get("result", ended.get("result"))
-    data = inline(result) if isinstance(result, dict) else None
+    if not isinstance(result, dict):
+        return Over(None)
+    data = inline(result)
     if data is not None:
         _keep(run_dir / "results", data)
-    return True
+    return Over(result)
 
 
 def wholly_stored(run_dir: Path) -> None:

@@ -32,7 +32,7 @@ class ValueAbsent(Exception):
 
 
 class ValueStore(Protocol):
-    """Holds values by digest. Raises StoreFault where the store is away or refuses."""
+    """Holds values by digest, and what is told of them by a name with a slash. Raises StoreFault where the store is away or refuses."""
 
     url: str
 
@@ -47,8 +47,12 @@ class ValueStore(Protocol):
 
 
 def reference(url: str, digest: str) -> str:
-    """Where a store keeps the value of this digest."""
-    return f"{url.rstrip('/')}/{digest[:2]}/{digest}"
+    """Where a store keeps the value of this digest, or what has this name."""
+    return f"{url.rstrip('/')}/{_place(digest)}"
+
+
+def _place(name: str) -> str:
+    return name if "/" in name else f"{name[:2]}/{name}"
 
 
 def referred(result: Mapping[str, Any], store: str, *, of_run: bool) -> dict[str, Any]:
@@ -115,7 +119,7 @@ class FolderStore:
                 return
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Agents of other machines may store the same value at this moment: to each a file of its own.
-            fd, name = tempfile.mkstemp(".part", f"{digest}.", target.parent)
+            fd, name = tempfile.mkstemp(".part", f"{target.name}.", target.parent)
             part = Path(name)
             try:
                 with os.fdopen(fd, "wb") as written, file.open("rb") as opened:
@@ -125,8 +129,10 @@ class FolderStore:
                 part.replace(target)
             finally:
                 part.unlink(missing_ok=True)
-            for folder in (target.parent, self._folder):
+            for folder in target.parents:
                 _sync_names(folder)
+                if folder == self._folder:
+                    break
         except OSError as error:
             raise StoreFault(f"{self.url} can't be written: {error}") from error
 
@@ -147,7 +153,7 @@ class FolderStore:
             raise StoreFault(f"{self.url} can't be changed: {error}") from error
 
     def _path(self, digest: str) -> Path:
-        return self._folder / digest[:2] / digest
+        return self._folder / _place(digest)
 
 
 def _sync_names(folder: Path) -> None:
@@ -199,7 +205,7 @@ class FsspecStore:
             self._system.rm_file(self._path(digest))
 
     def _path(self, digest: str) -> str:
-        return f"{self._root}/{digest[:2]}/{digest}"
+        return f"{self._root}/{_place(digest)}"
 
     def _size(self, path: str) -> int | None:
         try:

@@ -252,7 +252,8 @@ class Attempt:
         start = self._start
         if "runs" not in start.get("knows", ()):
             return None
-        return beside(Path(start["run_dir"]), start.get("store", ""))
+        has_store = "results" in start["knows"]
+        return beside(Path(start["run_dir"]), start.get("store", ""), has_store=has_store)
 
     def _cache(self) -> Cache:
         start = self._start

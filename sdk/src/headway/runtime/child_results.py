@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,14 @@ from headway.errors import ResultElsewhere
 from headway.runtime.frames_log import read
 from headway.runtime.results import ResultReader
 
-ChildResult = Callable[[str, int], Any]
+SitOut = Callable[[float], None]
+"""Lets so many seconds pass, or raises what keeps the caller from waiting."""
+ChildResult = Callable[[str, int, SitOut], Any]
 """The value of a completed run, by its id and the fence of the attempt that completed it. Raises ResultElsewhere."""
 
+PATIENCE_S = 60.0
+"""How long the agent may take to get a value: the other one sends it to the store only when its run has ended."""
+_LOOK_EVERY_S = 0.02
 
 _RANDOM_BITS = 74
 
@@ -34,17 +40,22 @@ def is_child_id(child: str, run: str, call: str) -> bool:
     return child == child_id(run, call, (UUID(child).int >> 80) * 1000)
 
 
-def beside(run_dir: Path, store: str) -> ChildResult:
-    """Reads what the agent of this run has executed itself: its runs lie beside one another."""
+def beside(run_dir: Path, store: str, *, has_store: bool) -> ChildResult:
+    """Reads what the agent of this run has executed itself: its runs lie beside one another.
+
+    `store`: the agent's own directory of values; `has_store`: it gets from its store of values what others have executed.
+    """
     runs = run_dir.parent.parent
 
-    def result(run: str, fence: int) -> Any:
+    def result(run: str, fence: int, sit_out: SitOut) -> Any:
         attempt = runs / str(UUID(run)) / str(int(fence))
         recorded = _recorded(attempt / "frames.log")
         if recorded is None:
-            raise ResultElsewhere(
-                run, "it was executed by another agent, or its files were deleted here"
-            )
+            if not has_store:
+                raise ResultElsewhere(
+                    run, "it was executed by another agent, or its files were deleted here"
+                )
+            attempt, recorded = run_dir, _fetched(run_dir, run, fence, sit_out)
         found = ResultReader([attempt], store)(recorded)
         if found is None:
             raise ResultElsewhere(run, "its value could not be kept, or is damaged")
@@ -53,7 +64,29 @@ def beside(run_dir: Path, store: str) -> ChildResult:
     return result
 
 
-def nowhere(run: str, _fence: int) -> Any:
+def _fetched(run_dir: Path, run: str, fence: int, sit_out: SitOut) -> dict[str, Any]:
+    """What the agent got, as a result that lies in this attempt's directory (see headway_agent.spool.run_results)."""
+    wish = run_dir / "wanted" / f"{UUID(run)}.{int(fence)}"
+    wish.parent.mkdir(mode=0o700, exist_ok=True)
+    wish.touch(mode=0o600)
+    answer = wish.with_name(f"{wish.name}.json")
+    left = PATIENCE_S
+    while not answer.exists():
+        if left <= 0:
+            raise ResultElsewhere(
+                run,
+                f"another agent executed it, and the store of results did not have it within {PATIENCE_S:.0f} s: does that"
+                " agent use the same store? `headway agent doctor` tries it, and both agents' logs tell of it",
+            )
+        sit_out(_LOOK_EVERY_S)
+        left -= _LOOK_EVERY_S
+    found: dict[str, Any] = json.loads(answer.read_bytes())
+    if "absent" in found:
+        raise ResultElsewhere(run, str(found["absent"]))
+    return found
+
+
+def nowhere(run: str, _fence: int, _sit_out: SitOut) -> Any:
     raise ResultElsewhere(run, "this process has no files of runs")
 
 

@@ -276,8 +276,8 @@ class JournalEngine(OutputCalls):
             parent.scope.check()
         return self._waits.reach(call, spec, kept, lambda left: self._sit_out(parent, left))
 
-    def child_result(self, run: str, fence: int) -> Any:
-        return self._child_result(run, fence)
+    def child_result(self, call: Call, run: str, fence: int) -> Any:
+        return self._child_result(run, fence, lambda seconds: self._sit_out(call, seconds))
 
     def _sit_out(self, parent: Call, seconds: float) -> None:
         self._cancellation.wait(self._until(parent.deadline, round(seconds * 1e6)))

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headway.child_runs import RunRequest
 from headway.context import Call
 from headway.digests import stable_digest
 from headway.errors import HeadwayError, Suspended
-from headway.runtime.child_results import child_id, is_child_id
+from headway.runtime.child_results import SitOut, child_id, is_child_id
 from headway.runtime.inbox import Inbox
 from headway.runtime.journal import Journal, Kept
 from headway.runtime.reporter import Reporter
 from headway.waits import Over, WaitSpec
 
 Answers = Sequence[Mapping[str, Any]]
-SitOut = Callable[[float], None]
 LOOK_EVERY_S = 0.2
 MOST_WAITS = 100
 MOST_RUNS = 1000

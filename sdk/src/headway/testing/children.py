@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headway import payloads
 from headway.errors import ParameterError, ResultElsewhere
-from headway.runtime.child_results import ChildResult
+from headway.runtime.child_results import ChildResult, SitOut
 from headway.runtime.results import ResultReader
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def child_that_ended(child: Run[Any], results: dict[str, Any]) -> dict[str, Any]
 def result_in(results: Mapping[str, Any]) -> ChildResult:
     """Reads them as a run reads the values of the runs that it has started."""
 
-    def result(run: str, _fence: int) -> Any:
+    def result(run: str, _fence: int, _sit_out: SitOut) -> Any:
         if run not in results:
             raise ResultElsewhere(run, "its value could not be kept")
         return results[run]
