@@ -81,13 +81,21 @@ SELECT run.run, attempt.fence, attempt.session, attempt.cancel, deployment.name,
        run.home IS NOT NULL AND run.home = attempt.agent, run.waits, run.answers, headway_now(), run.forked_from IS NOT NULL,
        coalesce((SELECT variables.version FROM variables WHERE variables.ws = %(ws)s), 0), run.version
 FROM run
-JOIN attempt ON attempt.ws = run.ws AND attempt.run = run.run AND attempt.fence = run.fence AND attempt.status <> 'closed'
+-- Each by its key, one after the other (the OFFSET sees to that): a plan made while tables were small may otherwise walk through all
+-- that the workspace has, its events too.
+CROSS JOIN LATERAL (
+  SELECT * FROM attempt WHERE attempt.ws = run.ws AND attempt.run = run.run AND attempt.fence = run.fence OFFSET 0
+) AS attempt
 JOIN deployment ON deployment.ws = run.ws AND deployment.deployment = run.deployment
-LEFT JOIN payload ON payload.ws = run.ws AND payload.digest = run.parameters
+LEFT JOIN LATERAL (
+  SELECT bytes FROM payload WHERE payload.ws = run.ws AND payload.digest = run.parameters OFFSET 0
+) AS payload ON true
 -- The trace that the run was created in. It began in the day segment of its creation.
-LEFT JOIN event ON event.seg = floor(extract(epoch FROM run.created_at) / 86400)::integer AND event.ws = run.ws
-  AND event.stream_kind = 6 AND event.stream_id = run.run AND event.fence = 0 AND event.version = 1
-WHERE run.ws = %(ws)s AND run.run = ANY (%(runs)s::uuid[])
+LEFT JOIN LATERAL (
+  SELECT traceparent FROM event WHERE event.seg = floor(extract(epoch FROM run.created_at) / 86400)::integer AND event.ws = run.ws
+    AND event.stream_kind = 6 AND event.stream_id = run.run AND event.fence = 0 AND event.version = 1 OFFSET 0
+) AS event ON true
+WHERE run.ws = %(ws)s AND run.run = ANY (%(runs)s::uuid[]) AND attempt.status <> 'closed'
 
 -- name: lineages
 -- app: the runs that these were made from, the first one first, each with the cut that the next one made.

@@ -26,6 +26,17 @@ def unnest(kinds: Sequence[str]) -> LiteralString:
     return f"unnest({', '.join(f'%b::{_SQL_TYPES[k]}[]' for k in kinds)})"
 
 
+def by_key(table: LiteralString, name: LiteralString, **key: LiteralString) -> LiteralString:
+    """Return `LATERAL (...) AS name`: a table's rows by these columns, as many times as there are keys.
+
+    Left to itself the planner may turn the join round and walk through all rows of a workspace, comparing each with the keys: in a
+    young database, where no table has statistics yet, that seems cheapest, and the plan is kept while the tables grow. The OFFSET
+    keeps the look-up a look-up.
+    """
+    matches = " AND ".join(f"{table}.{column} = {value}" for column, value in key.items())
+    return f"LATERAL (SELECT * FROM {table} WHERE {matches} OFFSET 0) AS {name}"  # noqa: S608 - constants
+
+
 UNCHANGED = b"="
 """In the place of a long value that a row has already."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, LiteralString
 
 from headway_control_plane.domain.run.state import AttemptState, AttemptStatus
-from headway_control_plane.log.row_table import RowTable, unnest
+from headway_control_plane.log.row_table import RowTable, by_key, unnest
 
 _COLUMNS = {
     "run": "uuid",
@@ -36,8 +36,8 @@ SELECTED: LiteralString = ", ".join(f"a.{c}" for c in _COLUMNS)
 # With each attempt comes the fence of its run: a newer one fences it.
 LOAD_ATTEMPTS = (
     f"SELECT a.ws, r.fence, {SELECTED} FROM {unnest(('int8', 'uuid', 'int8'))} AS k (ws, run, fence) "  # noqa: S608 - constants
-    "JOIN attempt a ON a.ws = k.ws AND a.run = k.run AND a.fence = k.fence "
-    "JOIN run r ON r.ws = k.ws AND r.run = k.run"
+    f"CROSS JOIN {by_key('attempt', 'a', ws='k.ws', run='k.run', fence='k.fence')} "
+    f"CROSS JOIN {by_key('run', 'r', ws='k.ws', run='k.run')}"
 )
 
 

@@ -11,7 +11,7 @@ from headway_control_plane.domain.deployment.state import DeploymentState
 from headway_control_plane.domain.pool.state import PoolState
 from headway_control_plane.domain.run.events import Isolation, OnLost
 from headway_control_plane.domain.streams import Blob
-from headway_control_plane.log.row_table import RowTable, unnest
+from headway_control_plane.log.row_table import RowTable, by_key, unnest
 
 _POOL = {
     "pool": "uuid",
@@ -27,11 +27,11 @@ _POOL_KEYS = unnest(("int8", "uuid"))
 LOAD_POOLS = (
     "SELECT p.ws, p.pool, p.version, p.name, p.permits, p.slots, "  # noqa: S608 - constants
     "(SELECT count(*) FROM slot t WHERE t.ws = p.ws AND t.pool = p.pool), p.created_at "
-    f"FROM pool p JOIN (SELECT ws, id FROM {_POOL_KEYS} AS k (ws, id)"
-    f" UNION SELECT s.ws, s.pool FROM {_POOL_KEYS} AS k (ws, id) JOIN session s ON s.ws = k.ws AND s.session = k.id"
-    f" UNION SELECT d.ws, d.pool FROM {_POOL_KEYS} AS k (ws, id) JOIN deployment d ON d.ws = k.ws AND d.deployment = k.id"
-    f" UNION SELECT a.ws, a.pool FROM {_POOL_KEYS} AS k (ws, id) JOIN agent a ON a.ws = k.ws AND a.agent = k.id"
-    ") w ON p.ws = w.ws AND p.pool = w.id"
+    f"FROM (SELECT ws, id FROM {_POOL_KEYS} AS k (ws, id)"
+    f" UNION SELECT s.ws, s.pool FROM {_POOL_KEYS} AS k (ws, id) CROSS JOIN {by_key('session', 's', ws='k.ws', session='k.id')}"
+    f" UNION SELECT d.ws, d.pool FROM {_POOL_KEYS} AS k (ws, id) CROSS JOIN {by_key('deployment', 'd', ws='k.ws', deployment='k.id')}"
+    f" UNION SELECT a.ws, a.pool FROM {_POOL_KEYS} AS k (ws, id) CROSS JOIN {by_key('agent', 'a', ws='k.ws', agent='k.id')}"
+    f") w CROSS JOIN {by_key('pool', 'p', ws='w.ws', pool='w.id')}"
 )
 
 _DEPLOYMENT = {
@@ -69,7 +69,7 @@ DEPLOYMENTS = RowTable(
 )
 LOAD_DEPLOYMENTS = (
     f"SELECT d.ws, d.deployment, d.version, d.created_at, d.deployed_at, {', '.join(f'd.{c}' for c in _DEPLOYMENT)} "  # noqa: S608 - constants
-    f"FROM {unnest(('int8', 'uuid'))} AS k (ws, id) JOIN deployment d ON d.ws = k.ws AND d.deployment = k.id"
+    f"FROM {unnest(('int8', 'uuid'))} AS k (ws, id) CROSS JOIN {by_key('deployment', 'd', ws='k.ws', deployment='k.id')}"
 )
 
 _AGENT = {
@@ -89,7 +89,7 @@ AGENTS = RowTable(
 )
 LOAD_AGENTS = (
     f"SELECT a.ws, {', '.join(f'a.{c}' for c in _AGENT)} "  # noqa: S608 - constants
-    f"FROM {unnest(('int8', 'uuid'))} AS k (ws, id) JOIN agent a ON a.ws = k.ws AND a.agent = k.id"
+    f"FROM {unnest(('int8', 'uuid'))} AS k (ws, id) CROSS JOIN {by_key('agent', 'a', ws='k.ws', agent='k.id')}"
 )
 
 

@@ -15,7 +15,7 @@ from headway_control_plane.db.run_json import (
 )
 from headway_control_plane.domain.run.events import Isolation, OnLost
 from headway_control_plane.domain.run.state import RunState, RunStatus
-from headway_control_plane.log.row_table import UNCHANGED, RowTable, unnest
+from headway_control_plane.log.row_table import UNCHANGED, RowTable, by_key, unnest
 from headway_control_plane.log.rows_attempts import SELECTED
 from headway_control_plane.log.rows_timers import read_deadline
 
@@ -78,28 +78,29 @@ RUNS = RowTable(
 )
 BEHIND = 3 + len(_COLUMNS)  # where the attempt begins in a row of LOAD_RUNS
 RUN_TAGS = RowTable("run_tag", ("ws", "tag", "run"), {"ws": "int8", "tag": "text", "run": "uuid"})
+_TIMER = by_key("timer", "d", ws="r.ws", stream_kind="6", stream_id="r.run")
 # With its newest attempt, if there was one: whatever moves the run may close it.
 LOAD_RUNS = (
     f"SELECT r.ws, d.kind, d.due_at, {', '.join(f'r.{c}' for c in _COLUMNS)}, {SELECTED} "  # noqa: S608 - constants
-    f"FROM {unnest(('int8', 'uuid'))} AS k (ws, run) JOIN run r ON r.ws = k.ws AND r.run = k.run "
-    "LEFT JOIN attempt a ON a.ws = k.ws AND a.run = k.run AND a.fence = r.fence "
-    "LEFT JOIN timer d ON d.ws = k.ws AND d.stream_kind = 6 AND d.stream_id = k.run"
+    f"FROM {unnest(('int8', 'uuid'))} AS k (ws, run) CROSS JOIN {by_key('run', 'r', ws='k.ws', run='k.run')} "
+    f"LEFT JOIN {by_key('attempt', 'a', ws='k.ws', run='k.run', fence='r.fence')} ON true "
+    f"LEFT JOIN {_TIMER} ON true"
 )
 # Of runs that may end: the runs that asked for them, which wait for that.
 LOAD_PARENTS = (
     f"SELECT r.ws, d.kind, d.due_at, {', '.join(f'r.{c}' for c in _COLUMNS)} "  # noqa: S608 - constants
     f"FROM {unnest(('int8', 'uuid'))} AS k (ws, run) "
-    "JOIN run c ON c.ws = k.ws AND c.run = k.run AND c.parent_run IS NOT NULL "
-    "JOIN run r ON r.ws = c.ws AND r.run = c.parent_run "
-    "LEFT JOIN timer d ON d.ws = r.ws AND d.stream_kind = 6 AND d.stream_id = r.run"
+    f"JOIN {by_key('run', 'c', ws='k.ws', run='k.run')} ON c.parent_run IS NOT NULL "
+    f"CROSS JOIN {by_key('run', 'r', ws='c.ws', run='c.parent_run')} "
+    f"LEFT JOIN {_TIMER} ON true"
 )
 # By parent and call: what the call's newest attempt would name need not be what its first one asked for.
 LOAD_CHILDREN = (
     f"SELECT r.ws, d.kind, d.due_at, {', '.join(f'r.{c}' for c in _COLUMNS)} "  # noqa: S608 - constants
     f"FROM {unnest(('int8', 'uuid', 'bytes'))} AS k (ws, parent, call) "
-    "JOIN child_run c ON c.ws = k.ws AND c.parent = k.parent AND c.call = k.call "
-    "JOIN run r ON r.ws = c.ws AND r.run = c.run "
-    "LEFT JOIN timer d ON d.ws = r.ws AND d.stream_kind = 6 AND d.stream_id = r.run"
+    f"CROSS JOIN {by_key('child_run', 'c', ws='k.ws', parent='k.parent', call='k.call')} "
+    f"CROSS JOIN {by_key('run', 'r', ws='c.ws', run='c.run')} "
+    f"LEFT JOIN {_TIMER} ON true"
 )
 _READ: dict[str, Callable[[bytes], Any]] = {
     "waits": load_waits,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headway_control_plane.domain.session.state import SessionState, SessionStatus
-from headway_control_plane.log.row_table import RowTable, unnest
+from headway_control_plane.log.row_table import RowTable, by_key, unnest
 from headway_control_plane.log.rows_timers import read_deadline
 
 _COLUMNS = {
@@ -36,13 +36,13 @@ SESSIONS = RowTable(
 )
 LOAD_SESSIONS = (
     f"SELECT s.ws, d.kind, d.due_at, {', '.join(f's.{c}' for c in _COLUMNS)} "  # noqa: S608 - constants
-    f"FROM {unnest(('int8', 'uuid'))} AS k (ws, session) JOIN session s ON s.ws = k.ws AND s.session = k.session "
-    "LEFT JOIN timer d ON d.ws = k.ws AND d.stream_kind = 5 AND d.stream_id = k.session"
+    f"FROM {unnest(('int8', 'uuid'))} AS k (ws, session) CROSS JOIN {by_key('session', 's', ws='k.ws', session='k.session')} "
+    f"LEFT JOIN {by_key('timer', 'd', ws='k.ws', stream_kind='5', stream_id='k.session')} ON true"
 )
 # Commands that move a session's row lock it, because renewals do not take the head lock. In order, against deadlocks.
 LOCK_SESSIONS = (
-    f"SELECT 1 FROM session WHERE (ws, session) IN (SELECT * FROM {unnest(('int8', 'uuid'))}) "  # noqa: S608 - constants
-    "ORDER BY ws, session FOR UPDATE"
+    f"SELECT 1 FROM {unnest(('int8', 'uuid'))} AS k (ws, session) "  # noqa: S608 - constants
+    f"CROSS JOIN {by_key('session', 's', ws='k.ws', session='k.session')} ORDER BY k.ws, k.session FOR UPDATE OF s"
 )
 
 
