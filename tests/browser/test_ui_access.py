@@ -1,13 +1,18 @@
 """Who gets in, what is withheld, and how many statements a page costs. Over HTTP; no browser is needed for it."""
 
 from collections.abc import Iterator
+from uuid import UUID
 
 import httpx
 import pytest
 
+from headway_api.event.v1 import attempt_pb2 as facts
+from headway_control_plane.background.children import Children
+from headway_control_plane.clock import SystemClock
 from headway_control_plane.db.pool import BinaryCursor
 from support.browser import login_path
-from support.ui_server import UiServer, serve_ui
+from support.output_facts import artifact, points
+from support.ui_server import AllShards, UiServer, serve_ui
 from support.ui_world import DRIFT, tell_nightly
 
 pytestmark = pytest.mark.postgres
@@ -133,27 +138,63 @@ def statements(monkeypatch):
     return asked
 
 
-def test_pages_ask_little(server, statements):
+def told_of_everything(server) -> dict[str, UUID]:
+    """Runs with calls, artifacts, metrics and children: one that failed, one that waits for an answer, one that completed."""
     world = server.world
+    found = {}
 
     async def fill():
         await world.enrol("agent-9")
         await world.deploy("counted", retries=0)
-        script = await world.start("counted")
-        tell_nightly(script, scale=0.01).end(1, "failed", DRIFT)
-        await script.send()
-        return script
+        await world.deploy("wide", retries=0)
+        for name in ("failed", "waits", "completed"):
+            script = await world.start("counted", name=name)
+            tell_nightly(script, scale=0.01)
+            script.ask_run(0.1, "counted", region="eu")
+            for told in (artifact(description="text"), *(points(m, range(9)) for m in "abc")):
+                script.add(0.5, getattr(facts, told.fact.type).FromString(told.fact.payload))
+                script.blobs += told.blobs
+            if name == "waits":
+                script.suspend(1, asks={"title": "Publish?", "schema": {"type": "boolean"}})
+            else:
+                script.end(1, name, DRIFT if name == "failed" else None)
+            await script.send()
+            found[name] = script.run
+        script = await world.start("wide")
+        script.map("score", 3_000, 0.1).call("odd", 0.2, 0.3)
+        await script.end(15, "failed", DRIFT).send()
+        found["wide"] = script.run
+        await Children(
+            server.database, world.log, server.pages.catalogue, AllShards(), SystemClock()
+        ).run_once()
 
-    script = server.call(fill)
+    server.call(fill)
     server.settle()
+    return found
+
+
+def test_pages_ask_little(server, statements):
+    runs = told_of_everything(server)
     limits = {
-        "/runs": 7, f"/runs/{script.run}": 13, "/deployments": 4, "/deployments/counted": 7, "/agents": 4, "/events": 4,
+        "/runs": 7, f"/runs/{runs['failed']}": 6, f"/runs/{runs['waits']}": 6, f"/runs/{runs['wide']}": 6,
+        f"/runs/{runs['completed']}": 7, "/deployments": 4, "/deployments/counted": 7, "/agents": 4, "/events": 4,
     }  # fmt: skip
     with client(server) as user:
         user.get("/runs")
         for path, limit in limits.items():
             statements.clear()
-            assert user.get(path).status_code == 200
+            answer = user.get(path)
+            assert answer.status_code == 200
             # Those of the projector and the followers may fall between.
             own = [text for text in statements if "projection_checkpoint\n" not in text]
             assert len(own) <= limit, (path, own)
+    failed = html(server, runs["failed"])
+    assert "counted: run " in failed
+    assert failed.count('class="chart"') == 3
+    assert "expected 14 columns" in failed
+    assert "Publish?" in html(server, runs["waits"])
+
+
+def html(server, run: UUID) -> str:
+    with client(server) as user:
+        return user.get(f"/runs/{run}").text

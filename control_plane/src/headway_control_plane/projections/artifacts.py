@@ -96,7 +96,11 @@ async def described(
     """The artifacts with their descriptions, but for those that were erased or withheld."""
     views = list(views)
     wanted = {view.description for view in views if view.description}
-    texts = await reader.blobs(ws, wanted) if wanted else {}
+    return with_texts(views, await reader.blobs(ws, wanted) if wanted else {})
+
+
+def with_texts(views: Iterable[ArtifactView], texts: Mapping[bytes, bytes]) -> list[ArtifactView]:
+    """The same of artifacts whose descriptions were read already, as far as they are there."""
     return [
         replace(view, text=texts.get(view.description, b"").decode("utf-8", "replace"))
         for view in views

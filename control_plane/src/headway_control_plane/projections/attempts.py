@@ -158,11 +158,21 @@ def _message(event: Recorded) -> Any:
 
 async def read_result(reader: LogReader, ws: int, report: Any) -> ResultView | None:
     """Return the result of a report, with its preview."""
-    result = report.result
-    if not report.HasField("result"):
+    digest = preview_digest(report)
+    return view_result(report, await reader.blobs(ws, [digest]) if digest else {})
+
+
+def preview_digest(report: Any | None) -> bytes:
+    """Return by what the beginning of a report's result is found; empty where there is none."""
+    return bytes(report.result.preview_digest) if report is not None else b""
+
+
+def view_result(report: Any | None, contents: Mapping[bytes, bytes]) -> ResultView | None:
+    """Return the result of a report whose preview was read already, if it is there."""
+    if report is None or not report.HasField("result"):
         return None
-    previews = await reader.blobs(ws, [result.preview_digest]) if result.preview_digest else {}
-    preview = previews.get(result.preview_digest)
+    result = report.result
+    preview = contents.get(result.preview_digest)
     return ResultView(
         codec=result.codec,
         size_bytes=result.size_bytes,

@@ -1,6 +1,6 @@
 """How read models are queried: in a transaction that sees one workspace, with statements composed in SQLAlchemy Core."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import cached_property
@@ -10,10 +10,12 @@ from psycopg.rows import dict_row
 from sqlalchemy import Executable, ScalarSelect, select
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql.expression import ClauseElement
+from sqlalchemy.sql.selectable import ReturnsRows
 
 from headway_control_plane.db.pool import Connection, Database
 from headway_control_plane.db.roles import Role
 from headway_control_plane.db.tables import projection_active
+from headway_control_plane.projections.gathering import Gathering
 
 _ANY_PLAN = {"plan_cache_mode": "force_generic_plan"}
 _DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
@@ -43,18 +45,27 @@ class Prepared:
     def __init__(self, statement: Executable) -> None:
         self._statement = statement
 
+    @property
+    def columns(self) -> Sequence[str]:
+        """The names of its columns, in order."""
+        assert isinstance(self._statement, ReturnsRows)
+        return [column.name for column in self._statement.exported_columns]
+
     @cached_property
     def compiled(self) -> tuple[bytes, dict[str, Any]]:
         return compile_statement(self._statement)
 
 
 async def fetch(
-    connection: Connection, statement: Executable | Prepared, **parameters: Any
+    connection: Connection | Gathering, statement: Executable | Prepared, **parameters: Any
 ) -> list[dict[str, Any]]:
     """Run a composed statement and return its rows by column name. Only a prepared one takes parameters."""
     prepared = statement if isinstance(statement, Prepared) else Prepared(statement)
     text, constants = prepared.compiled
     values = constants | parameters
+    if isinstance(connection, Gathering):
+        found = await connection.execute(text, values)
+        return [dict(zip(prepared.columns, row, strict=True)) for row in await found.fetchall()]
     async with connection.cursor(row_factory=dict_row) as cursor:
         # A list is planned for its very values, which a statement is that stays unprepared: a plan that suits a rare state
         # does not suit a common one. What is looked up by key is planned once: that takes longer than to execute it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 from sqlalchemy import select
@@ -57,11 +57,18 @@ async def open_waits(
     """Waits with their questions, in the order in which the flow came to them."""
     if not waits:
         return []
-    known = set(answered)
     requests = await reader.blobs(ws, [wait.request for wait in waits if wait.request])
+    return view_waits(waits, answered, requests)
+
+
+def view_waits(
+    waits: Sequence[Waiting], answered: Iterable[bytes], contents: Mapping[bytes, bytes]
+) -> list[OpenWait]:
+    """The same of waits whose questions were read already, as far as they are there."""
+    known = set(answered)
     shown = []
     for wait in waits:
-        title, schema = read_request(requests.get(wait.request))
+        title, schema = read_request(contents.get(wait.request))
         is_answered = wait.call in known
         shown.append(
             OpenWait(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,14 +12,14 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from headway_control_plane.db.pool import Connection
 from headway_control_plane.projections import artifacts, checkpoints, metrics
 from headway_control_plane.projections.artifacts import ArtifactView
+from headway_control_plane.projections.gathering import SideBySide
 from headway_control_plane.projections.keyset import Edge
 from headway_control_plane.ui.pages.site import PROJECTION, NoSuchPage, Site, number_of, path_id
 from headway_control_plane.ui.services import Viewer
 from headway_control_plane.ui.views.artifact_view import IMAGES, artifact_of
-from headway_control_plane.ui.views.chart import POINTS, chart_of
+from headway_control_plane.ui.views.chart import POINTS, Chart, chart_of
 from headway_control_plane.ui.views.parts import Tab, link
 
 PAGE = 50
@@ -77,7 +78,8 @@ async def artifact_page(site: Site, request: Request, viewer: Viewer) -> Respons
     if not one or (wanted and one[0].number != wanted):
         raise NoSuchPage("Nothing was saved under this key and version.", "/artifacts", "Artifacts")
     rows = await artifacts.described(site.services.reader, viewer.ws, found[:PAGE])
-    [shown] = await _shown(site, viewer, one, now)
+    contents = await site.services.reader.blobs(viewer.ws, _digests(one))
+    [shown] = await _shown(one, contents, now)
     values = {
         "shown": shown,
         "rows": [artifact_of(view, now) for view in rows],
@@ -108,38 +110,54 @@ async def image(site: Site, request: Request, viewer: Viewer) -> Response:
     return Response(contents[view.content], 200, STRICT, media_type=view.media_type)
 
 
-async def read_outputs(
-    connection: Connection, ws: int, run: UUID
-) -> tuple[list[ArtifactView], list[Any]]:
-    """What the page of a run shows: its artifacts, its metrics as charts."""
-    saved = await artifacts.of_run(connection, ws, run, limit=ON_RUN_PAGE + 1)
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What the page of a run shows beside its calls."""
+
+    saved: Sequence[ArtifactView]
+    more_saved: bool
+    charts: Sequence[Chart]
+    more_charts: int
+
+
+async def read_outputs(looks: SideBySide, ws: int, run: UUID) -> Outputs:
+    """Read a run's artifacts, and its metrics as charts."""
+    connection = looks.connection
+    saving = looks.read(artifacts.of_run(connection, ws, run, limit=ON_RUN_PAGE + 1))
     series = await metrics.list_series(connection, ws, run)
-    charts = [
-        chart_of(one, await metrics.points(connection, ws, run, one, POINTS))
-        for one in series[:CHARTS]
-    ]
-    return saved, [charts, max(0, len(series) - CHARTS)]
+    shown = series[:CHARTS]
+    drawing = [looks.read(metrics.points(connection, ws, run, one, POINTS)) for one in shown]
+    charts = [chart_of(one, await drawn) for one, drawn in zip(shown, drawing, strict=True)]
+    saved = await saving
+    return Outputs(
+        saved[:ON_RUN_PAGE], len(saved) > ON_RUN_PAGE, charts, max(0, len(series) - CHARTS)
+    )
+
+
+def output_digests(outputs: Outputs) -> set[bytes]:
+    """Return by what the contents of a run's artifacts are found."""
+    return _digests(outputs.saved)
 
 
 async def output_values(
-    site: Site, viewer: Viewer, outputs: tuple[list[ArtifactView], list[Any]], now: datetime
+    outputs: Outputs, contents: Mapping[bytes, bytes], now: datetime
 ) -> dict[str, Any]:
-    """The same as values of a template."""
-    saved, (charts, more_charts) = outputs
+    """Return the same as values of a template."""
     return {
-        "saved": await _shown(site, viewer, saved[:ON_RUN_PAGE], now),
-        "more_saved": len(saved) > ON_RUN_PAGE,
-        "charts": charts,
-        "more_charts": more_charts,
+        "saved": await _shown(outputs.saved, contents, now),
+        "more_saved": outputs.more_saved,
+        "charts": outputs.charts,
+        "more_charts": outputs.more_charts,
     }
 
 
+def _digests(views: Sequence[ArtifactView]) -> set[bytes]:
+    return {digest for view in views for digest in (view.content, view.description) if digest}
+
+
 async def _shown(
-    site: Site, viewer: Viewer, views: Sequence[ArtifactView], now: datetime
+    views: Sequence[ArtifactView], contents: Mapping[bytes, bytes], now: datetime
 ) -> list[Any]:
-    views = await artifacts.described(site.services.reader, viewer.ws, views)
-    digests = {view.content for view in views if view.content and view.media_type not in IMAGES}
-    images = {view.content for view in views if view.content and view.media_type in IMAGES}
-    contents = await site.services.reader.blobs(viewer.ws, digests | images) if views else {}
+    views = artifacts.with_texts(views, contents)
     # Texts of flows may be long, or made to take long: others get their turn meanwhile.
     return await asyncio.to_thread(lambda: [artifact_of(view, now, contents) for view in views])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,30 +12,38 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headway_control_plane.db.pool import Connection
-from headway_control_plane.domain.run.state import RunStatus
+from headway_control_plane.domain.run.state import Fork, RunStatus
 from headway_control_plane.domain.streams import Stream, StreamKind
 from headway_control_plane.projections import checkpoints, tasks
 from headway_control_plane.projections.attempts import (
     AttemptView,
     last_report,
     list_attempts,
-    read_result,
+    preview_digest,
     view_error,
+    view_result,
 )
 from headway_control_plane.projections.events import view_event
 from headway_control_plane.projections.forks import list_forks
+from headway_control_plane.projections.gathering import side_by_side
 from headway_control_plane.projections.logs import (
     LEVELS,
     LogPage,
     read_lines,
     read_tail,
 )
+from headway_control_plane.projections.read_model import Freshness
 from headway_control_plane.projections.run_view import RunView
 from headway_control_plane.projections.runs import get_run
 from headway_control_plane.projections.tasks import TaskCounts
-from headway_control_plane.projections.waits import open_waits
+from headway_control_plane.projections.waits import view_waits
 from headway_control_plane.ui import words
-from headway_control_plane.ui.pages.artifacts import output_values, read_outputs
+from headway_control_plane.ui.pages.artifacts import (
+    Outputs,
+    output_digests,
+    output_values,
+    read_outputs,
+)
 from headway_control_plane.ui.pages.asked import Asked, read_asked
 from headway_control_plane.ui.pages.run_tasks import task_values
 from headway_control_plane.ui.pages.site import PROJECTION, NoSuchPage, Site, number_of, path_id
@@ -43,7 +52,7 @@ from headway_control_plane.ui.views import run_page as shape
 from headway_control_plane.ui.views.children import child_facts
 from headway_control_plane.ui.views.parts import run_age
 from headway_control_plane.ui.views.plan_page import line_facts
-from headway_control_plane.ui.views.questions import Question, Refused, questions_of
+from headway_control_plane.ui.views.questions import Refused, questions_of
 
 LOG_WINDOW = 300
 EVENTS_ON_PAGE = 50
@@ -60,22 +69,15 @@ async def run_page(
         if run is None:
             raise NoSuchPage(f"There is no run {run_id} in this workspace.", "/runs", "Runs")
         asked = read_asked(request, run)
-        attempts = await list_attempts(connection, viewer.ws, run.id, after=max(0, run.fence - 20))
-        counts = await _counts(connection, viewer.ws, run, asked.fence)
-        values = await task_values(connection, viewer.ws, run, attempts, counts, asked, now)
-        log = await read_log(connection, viewer.ws, run, asked)
-        forks = await list_forks(connection, viewer.ws, run.id) if run.is_terminal else []
-        outputs = await read_outputs(connection, viewer.ws, run.id)
-        freshness = await checkpoints.freshness(connection, viewer.ws, PROJECTION)
-    values |= await output_values(site, viewer, outputs, now)
-    values |= await _contents(site, viewer, run, attempts)
-    values["questions"] = await _questions(site, viewer, run, now, refused)
+        read = await _read(connection, viewer.ws, run, asked, now)
+    values, log, forks = read.values, read.log, read.forks
+    values |= await _contents(site, viewer, run, read, now, refused)
     word, at = run_age(run)
     values |= {
         "run": run,
         "age": words.moment(at, now),
         "age_word": word,
-        "took": shape.took_words(run, attempts),
+        "took": shape.took_words(run, read.attempts),
         "facts": line_facts(
             run,
             [(made, cut.verb) for made, cut in forks],
@@ -94,16 +96,38 @@ async def run_page(
         "log_live": not run.is_terminal and not asked.line,
     }
     status = 422 if refused is not None else 200
-    return await site.show(request, viewer, "run.html", values, freshness=freshness, status=status)
+    return await site.show(
+        request, viewer, "run.html", values, freshness=read.freshness, status=status
+    )
 
 
-async def _questions(
-    site: Site, viewer: Viewer, run: RunView, now: datetime, refused: Refused | None
-) -> list[Question]:
-    if not run.waits_for_others:
-        return []
-    waits = await open_waits(site.services.reader, viewer.ws, run.waits, run.answered)
-    return questions_of(waits, now, refused)
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What the page shows of the read models."""
+
+    attempts: Sequence[AttemptView]
+    values: dict[str, Any]
+    log: LogPage
+    forks: Sequence[tuple[UUID, Fork]]
+    outputs: Outputs
+    freshness: Freshness
+
+
+async def _read(
+    connection: Connection, ws: int, run: RunView, asked: Asked, now: datetime
+) -> _Read:
+    async with side_by_side(connection) as looks:
+        each = looks.connection
+        attempts = looks.read(list_attempts(each, ws, run.id, after=max(0, run.fence - 20)))
+        log = looks.read(read_log(each, ws, run, asked))
+        forks = looks.read(list_forks(each, ws, run.id))
+        outputs = looks.read(read_outputs(looks, ws, run.id))
+        freshness = looks.read(checkpoints.freshness(each, ws, PROJECTION))
+        counts = await _counts(each, ws, run, asked.fence)
+        values = looks.read(task_values(looks, ws, run, attempts, counts, asked, now))
+    return _Read(
+        attempts.result(), values.result(), log.result(), forks.result(), outputs.result(), freshness.result()
+    )  # fmt: skip
 
 
 async def _counts(connection: Connection, ws: int, run: RunView, fence: int) -> TaskCounts:
@@ -132,25 +156,33 @@ async def _contents(
     site: Site,
     viewer: Viewer,
     run: RunView,
-    attempts: Sequence[AttemptView],
+    read: _Read,
+    now: datetime,
+    refused: Refused | None,
 ) -> dict[str, Any]:
-    """Read what lies beside the log or in it: parameters, error text, result, the run's own events."""
-    reader = site.services.reader
-    named = [digest for digest in (run.parameters, run.error_text) if digest]
-    blobs = await reader.blobs(viewer.ws, named)
-    parameters = blobs.get(run.parameters)
-    error = view_error(run.error_class, run.error_text, blobs)
+    """Read what lies beside the log or in it: parameters, error text, questions, outputs, result, the run's own events."""
+    reader, ws = site.services.reader, viewer.ws
     stream = Stream(StreamKind.RUN, run.id)
     events = await reader.read_stream(
-        viewer.ws, stream, max(0, run.version - EVENTS_ON_PAGE), EVENTS_ON_PAGE
+        ws, stream, max(0, run.version - EVENTS_ON_PAGE), EVENTS_ON_PAGE
     )
-    result = None
-    if run.state is RunStatus.COMPLETED and attempts:
-        report = await last_report(
-            reader, viewer.ws, run.id, attempts[-1].fence, attempts[-1].facts
-        )
-        result = await read_result(reader, viewer.ws, report) if report is not None else None
-    return {
+    report = None
+    if run.state is RunStatus.COMPLETED and read.attempts:
+        newest = read.attempts[-1]
+        report = await last_report(reader, ws, run.id, newest.fence, newest.facts)
+    waits = run.waits if run.waits_for_others else ()
+    named = {
+        run.parameters,
+        run.error_text,
+        preview_digest(report),
+        *(wait.request for wait in waits),
+    }
+    blobs = await reader.blobs(ws, (named | output_digests(read.outputs)) - {b""})
+    parameters = blobs.get(run.parameters)
+    error = view_error(run.error_class, run.error_text, blobs)
+    result = view_result(report, blobs)
+    return await output_values(read.outputs, blobs, now) | {
+        "questions": questions_of(view_waits(waits, run.answered, blobs), now, refused),
         "parameters": shape.pretty_json(parameters) if parameters is not None else None,
         "parameters_withheld": "Parameters were erased, or are sealed for the agent alone.",
         "card": shape.error_card(run, error, permitted="error_text" in run.permits),

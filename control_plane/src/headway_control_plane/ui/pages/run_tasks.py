@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -11,8 +12,9 @@ from headway_control_plane.db.pool import Connection
 from headway_control_plane.projections import calls, tasks
 from headway_control_plane.projections.attempts import AttemptView
 from headway_control_plane.projections.children import children_of
+from headway_control_plane.projections.gathering import SideBySide
 from headway_control_plane.projections.run_view import RunView
-from headway_control_plane.projections.tasks import Task, TaskCounts
+from headway_control_plane.projections.tasks import Task, TaskCounts, TaskGroups, TaskPage
 from headway_control_plane.ui import words
 from headway_control_plane.ui.pages.asked import Asked
 from headway_control_plane.ui.views import run_page as shape
@@ -72,30 +74,34 @@ class Drawn:
 
 
 async def task_values(
-    connection: Connection,
+    looks: SideBySide,
     ws: int,
     run: RunView,
-    attempts: Sequence[AttemptView],
+    attempts: asyncio.Task[list[AttemptView]],
     counts: TaskCounts,
     asked: Asked,
     now: datetime,
 ) -> dict[str, Any]:
     """Return what the templates show of an attempt's calls."""
-    axis = run_axis(run, attempts, now)
-    attempt = next((each for each in attempts if each.fence == asked.fence), None)
-    until = drawn_until(run, asked.fence, attempt, now)
+    connection = looks.connection
     base = f"/runs/{run.id}?attempt={asked.fence}"
-    drawn = Drawn([])
-    listed = Listed([], None)
-    if counts.total > DRAWN_SINGLY:
-        drawn = await _binned_lanes(connection, ws, run, asked, axis, until, counts)
-    elif counts.total:
-        drawn = await _drawn_lanes(connection, ws, run, asked, axis, until, base)
-    if counts.total:
-        listed = await _listed(connection, ws, run, asked, now, base)
-    children = await children_of(
-        connection, ws, run.id, asking([*drawn.tasks, *listed.tasks]), newest=CHILDREN_SHOWN + 1
+    looking = looks.read(_look(connection, ws, run, asked, counts, now))
+    listing = looks.read(_listed(connection, ws, run, asked, counts, now, base))
+    found, listed, tried = await looking, await listing, await attempts
+    singly = found.items if isinstance(found, TaskPage) else ()
+    finding = looks.read(
+        children_of(
+            connection, ws, run.id, asking([*singly, *listed.tasks]), newest=CHILDREN_SHOWN + 1
+        )
     )
+    axis = run_axis(run, tried, now)
+    attempt = next((each for each in tried if each.fence == asked.fence), None)
+    until = drawn_until(run, asked.fence, attempt, now)
+    if isinstance(found, TaskPage):
+        drawn = await _drawn_lanes(connection, ws, run, asked, axis, until, base, found)
+    else:
+        drawn = await _binned_lanes(connection, ws, run, asked, axis, counts, found)
+    children = await finding
     lanes = lanes_with_children(drawn.lanes, children)
     if asked.fence == run.fence:
         known = {task.call for task in drawn.tasks}
@@ -103,11 +109,11 @@ async def task_values(
         lanes += waiting_lanes(children, known, axis, until, over=over)
     picture = Picture(
         ticks=axis.ticks(),
-        attempts=attempt_lanes(run, attempts, axis, now, asked.fence),
+        attempts=attempt_lanes(run, tried, axis, now, asked.fence),
         lanes=[replace(lane, selected=lane.key == asked.task) for lane in lanes],
         now=None if run.is_terminal else percent(axis.place(now)),
         head=axis.head(),
-        lead=lead_words(run, attempts, axis),
+        lead=lead_words(run, tried, axis),
         folded=drawn.folded,
     )
     return {
@@ -122,6 +128,18 @@ async def task_values(
     }
 
 
+async def _look(
+    connection: Connection, ws: int, run: RunView, asked: Asked, counts: TaskCounts, now: datetime
+) -> TaskPage | TaskGroups:
+    """Read what the picture is drawn from: the calls, or sums of very many."""
+    if counts.total > DRAWN_SINGLY:
+        end = run.ended_at or now
+        return await tasks.groups(connection, ws, run.id, asked.fence, now=end, limit=MAX_LANES)
+    if counts.total:
+        return await tasks.page(connection, ws, run.id, asked.fence, limit=DRAWN_SINGLY)
+    return TaskPage((), None)
+
+
 async def _drawn_lanes(
     connection: Connection,
     ws: int,
@@ -130,9 +148,9 @@ async def _drawn_lanes(
     axis: Axis,
     until: Until,
     base: str,
+    page: TaskPage,
 ) -> Drawn:
     """Each call as what it is, those of ranges too."""
-    page = await tasks.page(connection, ws, run.id, asked.fence, limit=DRAWN_SINGLY)
     drawn = await tasks.whole(connection, ws, run.id, asked.fence, page.items)
     lanes = lanes_of_tasks(drawn, axis, until, base=base, unfolded=asked.unfolded)
     if len(lanes) <= MAX_LANES or asked.unfolded:
@@ -142,8 +160,16 @@ async def _drawn_lanes(
 
 
 async def _listed(
-    connection: Connection, ws: int, run: RunView, asked: Asked, now: datetime, base: str
+    connection: Connection,
+    ws: int,
+    run: RunView,
+    asked: Asked,
+    counts: TaskCounts,
+    now: datetime,
+    base: str,
 ) -> Listed:
+    if not counts.total:
+        return Listed([], None)
     if asked.within:
         return await _calls_of_range(connection, ws, run, asked, now, base)
     after = asked.tasks_after
@@ -197,10 +223,9 @@ async def _binned_lanes(
     run: RunView,
     asked: Asked,
     axis: Axis,
-    until: Until,
     counts: TaskCounts,
+    found: TaskGroups,
 ) -> Drawn:
-    found = await tasks.groups(connection, ws, run.id, asked.fence, now=until.now, limit=MAX_LANES)
     binned = await tasks.bins(
         connection,
         ws,
