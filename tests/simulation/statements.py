@@ -307,6 +307,8 @@ class Statements:
                         run.isolation,
                         run.max_runs_per_process,
                         run.max_memory_mb,
+                        list(run.tags),
+                        run.flow_version,
                         "",
                         run.home == attempt.agent,
                         dump_waits(run.waits),
@@ -315,6 +317,8 @@ class Statements:
                         False,  # nobody makes runs from runs here
                         0,  # nor sets variables
                         run.version,
+                        None,  # the event of its creation
+                        run.due_at,
                     )
                 )
         return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar, Token
+from datetime import UTC, datetime, timedelta
 from threading import RLock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -42,6 +43,15 @@ class RunContext(NamedTuple):
     """The run's parameters by name, as JSON has them."""
     environment: str = ""
     """Name of the agent's environment that executes it."""
+    tags: tuple[str, ...] = ()
+    """The run's tags, with those of its deployment."""
+    scheduled_time: datetime | None = None
+    """When the run was to begin, in UTC: the time that was asked for, equal in all its attempts; when it was made, if none was.
+    None from an agent or a control plane that does not tell it."""
+    run_url: str = ""
+    """Address of the run's page; empty where the control plane knows none (`HEADWAY_PUBLIC_URL`)."""
+    flow_version: str = ""
+    """`@flow(version=)` of the deployment that the run was made with."""
 
 
 class Engine(Protocol):
@@ -187,6 +197,7 @@ class Call:
             self.children.discard(child)
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _making = RLock()
 _current: ContextVar[Call | None] = ContextVar("headway_call", default=None)
 _root: Call | None = None
@@ -232,7 +243,15 @@ def context_of(call: Call) -> RunContext:
         call_run_name=call.run_name,
         parameters=dict(facts.get("parameters", {})),
         environment=facts.get("environment", ""),
+        tags=tuple(facts.get("tags", ())),
+        scheduled_time=_moment(facts.get("due_at_us", 0)),
+        run_url=facts.get("run_url", ""),
+        flow_version=facts.get("flow_version", ""),
     )
+
+
+def _moment(at_us: int) -> datetime | None:
+    return _EPOCH + timedelta(microseconds=at_us) if at_us else None
 
 
 def run_context() -> RunContext:

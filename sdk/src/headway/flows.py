@@ -76,7 +76,8 @@ def flow(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 
             - `name`: Shown; the function's name by default.
             - `description`: Shown; the docstring by default.
-            - `version`: Words of yours for the state of the code, in `Flow.version` and what `headway.introspect` says.
+            - `version`: Words of yours for the state of the code: shown with the deployment, and with each run that was made
+              from it; in a run `run_context().flow_version`.
             - `tags`: Shown and searched by.
             - `flow_run_name`: Names a call of this flow inside another flow: a template over the parameters
               (`"daily {day}"`), or a function of them.

@@ -42,7 +42,9 @@ ADDED_LATER = {
     "RunCreated": {
         "isolation": ("isolation", "max_runs_per_process", "max_memory_mb"),
         "parent": ("parent_run", "parent_call"),
+        "version": ("flow_version",),
     },
+    "DeploymentDeployed": {"version": ("flow_version",)},
     "AttemptExited": {"run": ("waits", "waits.run")},  # `waits.run`: a field of a part
     "CallEnded": {"named": ("run_name_digest",)},
 }

@@ -22,4 +22,6 @@ def headway(tmp_path_factory):
             running.deploy(f"children:{name}", name)
         running.deploy("children:asks_first", "asks_first")
         running.deploy("children:asks_and_works", "asks_and_works")
+        running.deploy("telling:tells", "tells")
+        running.deploy("telling:tells_again", "tells-again")
         yield running

@@ -228,7 +228,7 @@ async def later(txn: prefect.Transaction) -> None: ...
         (lambda: flow(len).from_source("x"), "--root"),
         (lambda: task(len).delay(1), "submit it in a flow"),
         (lambda: prefect.tags, "--tag"),
-        (lambda: runtime.flow_run.tags, "it has id"),
+        (lambda: runtime.flow_run.parent_task_run_id, "it has id"),
     ],
 )
 def test_what_is_missing_says_what_to_use(use, advice: str):

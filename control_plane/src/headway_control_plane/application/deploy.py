@@ -52,6 +52,7 @@ class Declaration:
     isolation: Isolation = Isolation.PROCESS
     max_runs_per_process: int | None = None  # None: MAX_RUNS, where runs share a process
     max_memory_mb: int | None = None
+    flow_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ def _specify(declaration: Declaration, pool: UUID) -> DeploymentDeployed:
         cancel_grace_ms=declaration.cancel_grace_ms,
         kill_grace_ms=declaration.kill_grace_ms,
         **_isolation(declaration),
+        flow_version=declaration.flow_version,
     )
 
 
@@ -137,6 +139,7 @@ def _problems(declaration: Declaration) -> list[Problem]:
         *text_problems("flow", declaration.flow),
         *text_problems("entrypoint", declaration.entrypoint, 500),
         *text_problems("code_hash", declaration.code_hash),
+        *text_problems("flow_version", declaration.flow_version),
         *tag_problems("tags", declaration.tags),
         *problems_of(declaration.description, "description"),
         *problems_of(declaration.defaults, "defaults"),

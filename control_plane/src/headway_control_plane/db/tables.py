@@ -147,6 +147,7 @@ deployment = _table(
     timestamptz created_at deployed_at
     text isolation?
     integer max_runs_per_process max_memory_mb
+    text flow_version
     """,
 )
 agent = _table(
@@ -215,6 +216,7 @@ run = _table(
     integer max_runs_per_process max_memory_mb
     uuid parent_run?
     bytea parent_call
+    text flow_version
     """,
 )
 child_run = _table(

@@ -234,7 +234,7 @@ class Delivery:
         answers = live.ledger.answer(*attempt, assignment.answers_given())
         if is_new:
             self._registry.executes(live, assignment.run)
-            live.deliver(assignment.message())  # with the answers
+            live.deliver(assignment.message(self._settings.pages))  # with the answers
         else:
             for answer in answers:
                 told = pb.AttemptAnswer(attempt=attempt_ref(attempt), answer=answer)

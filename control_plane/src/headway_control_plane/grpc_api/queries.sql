@@ -77,9 +77,10 @@ WHERE run.status IN ('completed', 'failed', 'crashed', 'cancelled')
 -- workspace's variables: in one statement, so that a run gets whatever was set before it.
 SELECT run.run, attempt.fence, attempt.session, attempt.cancel, deployment.name, run.flow, run.name, run.environment, run.entrypoint,
        run.code_hash, payload.bytes, run.cancel_grace_ms, run.kill_grace_ms, run.isolation, run.max_runs_per_process, run.max_memory_mb,
-       coalesce(event.traceparent, ''),
+       run.tags, run.flow_version, coalesce(event.traceparent, ''),
        run.home IS NOT NULL AND run.home = attempt.agent, run.waits, run.answers, headway_now(), run.forked_from IS NOT NULL,
-       coalesce((SELECT variables.version FROM variables WHERE variables.ws = %(ws)s), 0), run.version
+       coalesce((SELECT variables.version FROM variables WHERE variables.ws = %(ws)s), 0), run.version,
+       event.payload, run.due_at
 FROM run
 -- Each by its key, one after the other (the OFFSET sees to that): a plan made while tables were small may otherwise walk through all
 -- that the workspace has, its events too.
@@ -90,9 +91,10 @@ JOIN deployment ON deployment.ws = run.ws AND deployment.deployment = run.deploy
 LEFT JOIN LATERAL (
   SELECT bytes FROM payload WHERE payload.ws = run.ws AND payload.digest = run.parameters OFFSET 0
 ) AS payload ON true
--- The trace that the run was created in. It began in the day segment of its creation.
+-- The run's creation, in the day segment of that moment: the trace that it happened in, and when the run was to begin (a retry
+-- moves the row's time).
 LEFT JOIN LATERAL (
-  SELECT traceparent FROM event WHERE event.seg = floor(extract(epoch FROM run.created_at) / 86400)::integer AND event.ws = run.ws
+  SELECT traceparent, payload FROM event WHERE event.seg = floor(extract(epoch FROM run.created_at) / 86400)::integer AND event.ws = run.ws
     AND event.stream_kind = 6 AND event.stream_id = run.run AND event.fence = 0 AND event.version = 1 OFFSET 0
 ) AS event ON true
 WHERE run.ws = %(ws)s AND run.run = ANY (%(runs)s::uuid[]) AND attempt.status <> 'closed'

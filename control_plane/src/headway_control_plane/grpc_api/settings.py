@@ -56,3 +56,5 @@ class AgentServerSettings:
     key_cache: timedelta = timedelta(seconds=30)
     sweep_interval: timedelta = timedelta(seconds=1)
     sweep_interval_alone: timedelta = timedelta(seconds=10)
+    pages: str = ""
+    """The address under which people see the UI, told to flows; empty: none is known."""

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from headway_api.agent.v1 import agent_service_pb2 as pb
+from headway_api.event.v1 import control_pb2
 from headway_control_plane.db.pool import Connection, Database
 from headway_control_plane.db.queries import load_queries
 from headway_control_plane.db.roles import Role
@@ -63,6 +64,8 @@ class Assignment:
     isolation: str | None
     max_runs_per_process: int
     max_memory_mb: int
+    tags: Sequence[str]
+    flow_version: str
     traceparent: str
     at_home: bool
     waits: tuple[Waiting, ...]
@@ -71,16 +74,19 @@ class Assignment:
     is_fork: bool
     variables: int  # the version of the workspace's; 0: it never had any
     version: int  # of the run
+    due_at_us: int  # as it was asked for
     answers: Mapping[bytes, bytes] = field(default_factory=dict)  # contents by digest
     lineage: Sequence[Ancestor] = ()
 
     @classmethod
     def of_row(cls, row: Sequence[Any]) -> Assignment:
-        *plain, waits, given, now, is_fork, variables, version = row
+        *plain, waits, given, now, is_fork, variables, version, created, due_at = row
         read = load_waits(waits), load_answers(given)
-        return cls(*plain, *read, now, is_fork, variables, version)  # type: ignore[call-arg] # 18 + 6
+        due_at_us = _due_at_us(created) or to_us(due_at)  # its events may be gone by now
+        return cls(*plain, *read, now, is_fork, variables, version, due_at_us)  # type: ignore[call-arg] # 20 + 7
 
-    def message(self) -> pb.SessionResponse:
+    def message(self, pages: str = "") -> pb.SessionResponse:
+        """`pages`: the address under which people see the UI, if it is known."""
         assign = pb.Assign(
             attempt=attempt_ref((self.run, self.fence)),
             deployment=self.deployment,
@@ -99,6 +105,10 @@ class Assignment:
             isolation=self.isolation or "",
             max_runs_per_process=self.max_runs_per_process,
             max_memory_mb=self.max_memory_mb,
+            tags=self.tags,
+            due_at_us=self.due_at_us,
+            run_url=f"{pages.rstrip('/')}/runs/{self.run}" if pages else "",
+            flow_version=self.flow_version,
         )
         return pb.SessionResponse(assign=assign)
 
@@ -273,6 +283,10 @@ class SessionStore:
         async with self._database.statements(Role.AUTH) as connection:
             cursor = await connection.execute(_SQL["revoked_agents"], parameters)
             return [(of[agent], agent) for (agent,) in await cursor.fetchall()]
+
+
+def _due_at_us(created: bytes | None) -> int:
+    return control_pb2.RunCreated.FromString(created).due_at_us if created else 0
 
 
 def _columns(keys: Iterable[SessionKey]) -> dict[str, list[object]]:

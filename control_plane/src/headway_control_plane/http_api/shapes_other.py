@@ -68,6 +68,11 @@ class DeploymentInput(Input):
         default=None,
         description="With `reuse`: a process that holds more memory (MiB) after a run ends; 1,024 if left out.",
     )
+    flow_version: str = Field(
+        default="",
+        description="The flow's own word for the state of its code; its runs keep it.",
+        examples=["2026.11"],
+    )
 
 
 class DeploymentItem(Shape):
@@ -91,6 +96,7 @@ class DeploymentItem(Shape):
     isolation: str
     max_runs_per_process: int | None = Field(description="Null unless runs share a process.")
     max_memory_mb: int | None = Field(description="Null unless runs share a process.")
+    flow_version: str = Field(description="As the flow says it; empty without one.")
     created_at: Timestamp
     deployed_at: Timestamp
 
@@ -142,6 +148,7 @@ def _deployment(view: DeploymentView) -> dict[str, Any]:
         "isolation": view.isolation or Isolation.PROCESS.value,
         "max_runs_per_process": view.max_runs_per_process or None,
         "max_memory_mb": view.max_memory_mb or None,
+        "flow_version": view.flow_version,
         "created_at": view.created_at,
         "deployed_at": view.deployed_at,
     }

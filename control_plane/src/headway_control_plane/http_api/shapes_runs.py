@@ -152,6 +152,9 @@ class RunShape(RunItem):
     environment: str
     entrypoint: str
     code_hash: str
+    flow_version: str = Field(
+        description="Of the deployment when the run was made, as its flow said it; empty without one."
+    )
     on_lost: str
     parameters: dict[str, Any] | None = Field(description="Null when sealed or erased.")
     result: ResultShape | None
@@ -188,6 +191,7 @@ class RunShape(RunItem):
             environment=view.environment,
             entrypoint=view.entrypoint,
             code_hash=view.code_hash,
+            flow_version=view.flow_version,
             on_lost=view.on_lost,
             parameters=parameters,
             result=ResultShape.of(result) if result else known,

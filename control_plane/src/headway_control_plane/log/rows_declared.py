@@ -53,6 +53,7 @@ _DEPLOYMENT = {
     "isolation": "text",
     "max_runs_per_process": "int4",
     "max_memory_mb": "int4",
+    "flow_version": "text",
 }
 DEPLOYMENTS = RowTable(
     "deployment",

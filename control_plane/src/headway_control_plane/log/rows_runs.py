@@ -60,12 +60,13 @@ _COLUMNS = {
     "max_memory_mb": "int4",
     "parent_run": "uuid",
     "parent_call": "bytes",
+    "flow_version": "text",
 }
 _FIXED = (
     "shard", "deployment", "pool", "flow", "name", "tags", "environment", "entrypoint", "code_hash", "parameters",
     "priority", "retries", "retry_delay_ms", "on_lost", "cancel_grace_ms", "kill_grace_ms", "created_at", "forked_from", "fork",
     "isolation", "max_runs_per_process", "max_memory_mb",
-    "parent_run", "parent_call",
+    "parent_run", "parent_call", "flow_version",
 )  # fmt: skip
 
 _LONG = ("waits", "answers")  # of one that waits for five hundred others

@@ -174,6 +174,7 @@ def _agent_server(core: Core, shards: ShardLeases) -> AgentServer:
         policy=make_policy(settings),
         stream_max_age=timedelta(seconds=settings.session_max_age),
         drain_grace=timedelta(seconds=settings.drain_timeout / 2),
+        pages=_address_told(settings),
     )
     return AgentServer(
         core.database,
@@ -246,6 +247,13 @@ def _pages(
         entropy=core.sources.entropy,
         closing=api.closing,
     )
+
+
+def _address_told(settings: Settings) -> str:
+    """The address of the UI that is told to flows: beyond this machine only what the operator says reaches it."""
+    if settings.public_url or (is_loopback(settings.http_host) and settings.http_port):
+        return settings.http_url
+    return ""
 
 
 def _over_tls(settings: Settings) -> bool:

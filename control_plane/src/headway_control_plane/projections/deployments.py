@@ -52,6 +52,7 @@ class DeploymentView:
     isolation: str | None  # None: each run has a process of its own
     max_runs_per_process: int
     max_memory_mb: int
+    flow_version: str
     created_at: datetime
     deployed_at: datetime
     parameter_schema: Mapping[str, Any] | None = None
@@ -184,6 +185,7 @@ def _view(
         isolation=row["isolation"],
         max_runs_per_process=row["max_runs_per_process"],
         max_memory_mb=row["max_memory_mb"],
+        flow_version=row["flow_version"],
         created_at=row["created_at"],
         deployed_at=row["deployed_at"],
         parameter_schema=parameter_schema,

@@ -97,6 +97,7 @@ class RunView:
     fork: Fork | None = None
     parent_run: UUID | None = None
     parent_call: bytes = b""
+    flow_version: str = ""  # of the deployment that it was made with
 
     @property
     def is_terminal(self) -> bool:
@@ -228,6 +229,7 @@ def _view(row: Mapping[str, Any], sums: TaskCounts | None, now: datetime) -> Run
         fork=load_fork(row["fork"]),
         parent_run=row["parent_run"],
         parent_call=row["parent_call"],
+        flow_version=row["flow_version"],
     )
 
 
@@ -268,6 +270,7 @@ def view_of_new(new: NewRun) -> RunView:
         result_digest=b"",
         facts=0,
         tasks=None,
+        flow_version=event.flow_version,
     )
 
 

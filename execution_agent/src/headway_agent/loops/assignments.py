@@ -31,6 +31,10 @@ def assignment_of(assign: wire.Assign) -> Assignment:
         isolation="reuse" if assign.isolation == "reuse" else "process",
         max_runs_per_process=assign.max_runs_per_process or MAX_RUNS_PER_PROCESS,
         max_memory_mb=assign.max_memory_mb or MAX_MEMORY_MB,
+        tags=tuple(assign.tags),
+        due_at_us=assign.due_at_us,
+        run_url=assign.run_url,
+        flow_version=assign.flow_version,
     )
 
 

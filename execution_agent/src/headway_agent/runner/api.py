@@ -60,6 +60,10 @@ class Assignment:
     isolation: Literal["process", "reuse"] = "process"
     max_runs_per_process: int = 1_000
     max_memory_mb: int = 1_024
+    tags: tuple[str, ...] = ()
+    due_at_us: int = 0
+    run_url: str = ""
+    flow_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,12 @@ def from_json(kept: Mapping[str, Any]) -> Assignment:
         Ancestor(**{**ancestor, "around": tuple(ancestor["around"])})
         for ancestor in kept.get("lineage", ())
     )
-    parts = {"key": AttemptKey(*kept["key"]), "answers": answers, "lineage": lineage}
+    parts = {
+        "key": AttemptKey(*kept["key"]),
+        "answers": answers,
+        "lineage": lineage,
+        "tags": tuple(kept.get("tags", ())),
+    }
     return Assignment(**{**known, **parts})
 
 
@@ -89,6 +94,10 @@ def content(
         "deployment": assignment.deployment,
         "entrypoint": assignment.entrypoint,
         "code_hash": assignment.code_hash,
+        "tags": list(assignment.tags),
+        "due_at_us": assignment.due_at_us,
+        "run_url": assignment.run_url,
+        "flow_version": assignment.flow_version,
         "root": environment.root,
         "environment": environment.name,
         "env": {**env, **assignment.env, MARKER: marker(assignment.key)},

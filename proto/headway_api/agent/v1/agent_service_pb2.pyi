@@ -768,6 +768,10 @@ class Assign(google.protobuf.message.Message):
     ISOLATION_FIELD_NUMBER: builtins.int
     MAX_RUNS_PER_PROCESS_FIELD_NUMBER: builtins.int
     MAX_MEMORY_MB_FIELD_NUMBER: builtins.int
+    TAGS_FIELD_NUMBER: builtins.int
+    DUE_AT_US_FIELD_NUMBER: builtins.int
+    RUN_URL_FIELD_NUMBER: builtins.int
+    FLOW_VERSION_FIELD_NUMBER: builtins.int
     deployment: builtins.str
     flow: builtins.str
     run_name: builtins.str
@@ -786,6 +790,12 @@ class Assign(google.protobuf.message.Message):
     max_runs_per_process: builtins.int
     """When that process is used no more; 0: as the agent thinks right."""
     max_memory_mb: builtins.int
+    due_at_us: builtins.int
+    """When the run was to begin: as asked for, whatever attempt this is."""
+    run_url: builtins.str
+    """Its page; empty where the control plane knows no address of its own."""
+    flow_version: builtins.str
+    """As in RunCreated."""
     @property
     def attempt(self) -> global___AttemptRef: ...
     @property
@@ -795,6 +805,10 @@ class Assign(google.protobuf.message.Message):
     @property
     def lineage(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Ancestor]:
         """Of a run that was made from another: the runs whose journals it goes on with, the first one first."""
+
+    @property
+    def tags(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What the flow may ask about its run."""
 
     def __init__(
         self,
@@ -816,9 +830,13 @@ class Assign(google.protobuf.message.Message):
         isolation: builtins.str = ...,
         max_runs_per_process: builtins.int = ...,
         max_memory_mb: builtins.int = ...,
+        tags: collections.abc.Iterable[builtins.str] | None = ...,
+        due_at_us: builtins.int = ...,
+        run_url: builtins.str = ...,
+        flow_version: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["attempt", b"attempt"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["answers", b"answers", "at_home", b"at_home", "attempt", b"attempt", "cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "deployment", b"deployment", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "isolation", b"isolation", "kill_grace_ms", b"kill_grace_ms", "lineage", b"lineage", "max_memory_mb", b"max_memory_mb", "max_runs_per_process", b"max_runs_per_process", "parameters", b"parameters", "run_name", b"run_name", "traceparent", b"traceparent"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["answers", b"answers", "at_home", b"at_home", "attempt", b"attempt", "cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "deployment", b"deployment", "due_at_us", b"due_at_us", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "flow_version", b"flow_version", "isolation", b"isolation", "kill_grace_ms", b"kill_grace_ms", "lineage", b"lineage", "max_memory_mb", b"max_memory_mb", "max_runs_per_process", b"max_runs_per_process", "parameters", b"parameters", "run_name", b"run_name", "run_url", b"run_url", "tags", b"tags", "traceparent", b"traceparent"]) -> None: ...
 
 global___Assign = Assign
 

@@ -100,6 +100,7 @@ class DeploymentDeployed(google.protobuf.message.Message):
     ISOLATION_FIELD_NUMBER: builtins.int
     MAX_RUNS_PER_PROCESS_FIELD_NUMBER: builtins.int
     MAX_MEMORY_MB_FIELD_NUMBER: builtins.int
+    FLOW_VERSION_FIELD_NUMBER: builtins.int
     name: builtins.str
     flow: builtins.str
     pool: builtins.bytes
@@ -119,6 +120,8 @@ class DeploymentDeployed(google.protobuf.message.Message):
     max_runs_per_process: builtins.int
     """When a process is used no more; 0 unless runs share one."""
     max_memory_mb: builtins.int
+    flow_version: builtins.str
+    """The flow's own word for the state of its code; empty without one."""
     @property
     def tags(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
     def __init__(
@@ -142,8 +145,9 @@ class DeploymentDeployed(google.protobuf.message.Message):
         isolation: builtins.str = ...,
         max_runs_per_process: builtins.int = ...,
         max_memory_mb: builtins.int = ...,
+        flow_version: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "defaults", b"defaults", "description", b"description", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "isolation", b"isolation", "kill_grace_ms", b"kill_grace_ms", "max_memory_mb", b"max_memory_mb", "max_runs_per_process", b"max_runs_per_process", "name", b"name", "on_lost", b"on_lost", "parameter_schema", b"parameter_schema", "pool", b"pool", "retries", b"retries", "retry_delay_ms", b"retry_delay_ms", "tags", b"tags"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "defaults", b"defaults", "description", b"description", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "flow_version", b"flow_version", "isolation", b"isolation", "kill_grace_ms", b"kill_grace_ms", "max_memory_mb", b"max_memory_mb", "max_runs_per_process", b"max_runs_per_process", "name", b"name", "on_lost", b"on_lost", "parameter_schema", b"parameter_schema", "pool", b"pool", "retries", b"retries", "retry_delay_ms", b"retry_delay_ms", "tags", b"tags"]) -> None: ...
 
 global___DeploymentDeployed = DeploymentDeployed
 
@@ -306,6 +310,7 @@ class RunCreated(google.protobuf.message.Message):
     MAX_MEMORY_MB_FIELD_NUMBER: builtins.int
     PARENT_RUN_FIELD_NUMBER: builtins.int
     PARENT_CALL_FIELD_NUMBER: builtins.int
+    FLOW_VERSION_FIELD_NUMBER: builtins.int
     deployment: builtins.bytes
     pool: builtins.bytes
     flow: builtins.str
@@ -339,6 +344,8 @@ class RunCreated(google.protobuf.message.Message):
     parent_run: builtins.bytes
     """What follows stands in runs that another run asked for: that run, and its call."""
     parent_call: builtins.bytes
+    flow_version: builtins.str
+    """Of the deployment that it was made with."""
     @property
     def around(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
         """Calls that contain it: they execute again, what else is in them does not for that reason."""
@@ -372,8 +379,9 @@ class RunCreated(google.protobuf.message.Message):
         max_memory_mb: builtins.int = ...,
         parent_run: builtins.bytes = ...,
         parent_call: builtins.bytes = ...,
+        flow_version: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["around", b"around", "cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "cut_at_us", b"cut_at_us", "deployment", b"deployment", "due_at_us", b"due_at_us", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "forked_from", b"forked_from", "from_call", b"from_call", "home", b"home", "isolation", b"isolation", "kill_grace_ms", b"kill_grace_ms", "labels", b"labels", "max_memory_mb", b"max_memory_mb", "max_runs_per_process", b"max_runs_per_process", "on_lost", b"on_lost", "parameters", b"parameters", "parent_call", b"parent_call", "parent_run", b"parent_run", "pool", b"pool", "priority", b"priority", "retries", b"retries", "retry_delay_ms", b"retry_delay_ms", "verb", b"verb"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["around", b"around", "cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "cut_at_us", b"cut_at_us", "deployment", b"deployment", "due_at_us", b"due_at_us", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "flow_version", b"flow_version", "forked_from", b"forked_from", "from_call", b"from_call", "home", b"home", "isolation", b"isolation", "kill_grace_ms", b"kill_grace_ms", "labels", b"labels", "max_memory_mb", b"max_memory_mb", "max_runs_per_process", b"max_runs_per_process", "on_lost", b"on_lost", "parameters", b"parameters", "parent_call", b"parent_call", "parent_run", b"parent_run", "pool", b"pool", "priority", b"priority", "retries", b"retries", "retry_delay_ms", b"retry_delay_ms", "verb", b"verb"]) -> None: ...
 
 global___RunCreated = RunCreated
 

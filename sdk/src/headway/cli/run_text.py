@@ -45,6 +45,7 @@ def card(run: Mapping[str, Any], now: datetime) -> list[tuple[str, Cell]]:
         ("reason", text.printable(run["reason_text"]) or "-"),
         ("name", text.printable(run["name"])),
         ("flow", text.printable(f"{run['flow']} · {run['deployment']['name']}")),
+        *_version(run),
         ("pool", run["pool"]["name"]),
         ("agent", run["agent"]["name"] if run["agent"] else "-"),
         (
@@ -63,6 +64,12 @@ def card(run: Mapping[str, Any], now: datetime) -> list[tuple[str, Cell]]:
         *_line(run),
     ]
     return [*fields, *_result(run.get("result"))]
+
+
+def _version(run: Mapping[str, Any]) -> list[tuple[str, Cell]]:
+    """Of the flow that it was made with, where that says one; an older control plane knows none."""
+    version = run.get("flow_version")
+    return [("flow version", text.printable(version))] if version else []
 
 
 def error_lines(error: Mapping[str, Any] | None) -> list[str]:

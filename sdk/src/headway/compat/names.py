@@ -74,7 +74,8 @@ IMPORTS: Final[Mapping[str, Mapped]] = {
         "headway.suspend", "of the present run alone; in the shim `wait_for_input=` and `timeout=`"
     ),
     "runtime": _differs(
-        "headway.run_context", "ids and names of the run and the call, parameters; no tags"
+        "headway.run_context",
+        "ids and names of the run and the call, its parameters, tags, scheduled time and page",
     ),
     "INPUTS": _same("headway.INPUTS"),
     "TASK_SOURCE": _same("headway.SOURCE"),

@@ -363,30 +363,38 @@ def suspend_flow_run(wait_for_input: Any = None, timeout: float | None = 3600) -
 
 
 class _Facts:
-    """Attributes that are looked up in the present run when they are asked for; None outside a run."""
+    """Attributes that are looked up in the present run when they are asked for; None, and no tags, outside a run."""
 
     def __init__(self, **names: str) -> None:
         self._names = names
 
     def __getattr__(self, name: str) -> Any:
         if name not in self._names:
-            raise NoSuchMethod(
-                f"runtime has no {name!r} in Headway: it has {', '.join(self._names)}; see headway.run_context"
-            )
+            known = f"it has {', '.join(self._names)}; see headway.run_context"
+            raise NoSuchMethod(f"runtime has no {name!r} in Headway: {known}")
         try:
-            return getattr(headway.run_context(), self._names[name])
+            found = getattr(headway.run_context(), self._names[name])
         except headway.NotInRun:
-            return None
+            found = () if name == "tags" else None
+        return list(found) if name == "tags" else found
 
 
 class _Runtime(NamedTuple):
     flow_run: _Facts = _Facts(
-        id="run", name="run_name", flow_name="flow", run_count="attempt", parameters="parameters"
+        id="run",
+        name="run_name",
+        flow_name="flow",
+        flow_version="flow_version",
+        run_count="attempt",
+        parameters="parameters",
+        tags="tags",
+        scheduled_start_time="scheduled_time",
+        ui_url="run_url",
     )
     task_run: _Facts = _Facts(
         id="call", name="call_name", task_name="call_name", run_count="try_number"
     )
-    deployment: _Facts = _Facts(name="deployment")
+    deployment: _Facts = _Facts(name="deployment", version="flow_version")
 
 
 runtime: Final = _Runtime()

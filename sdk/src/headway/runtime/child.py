@@ -319,6 +319,11 @@ class Attempt:
             "deployment": start.get("deployment", ""),
             "parameters": start["parameters"],
             "environment": start.get("environment", ""),
+            # An older agent tells none of them.
+            "tags": start.get("tags", []),
+            "due_at_us": start.get("due_at_us", 0),
+            "run_url": start.get("run_url", ""),
+            "flow_version": start.get("flow_version", flow.version),
         }
 
     def _ended_badly(self, error: BaseException) -> None:

@@ -19,21 +19,22 @@ _inline = ResultReader((), "")
 
 
 class Asked(NamedTuple):
-    """A run that a flow has asked for. `due_us` 0: at once."""
+    """A run that a flow has asked for, with tags of its own. `due_us` 0: at once."""
 
     run: str
     deployment: str
     parameters: Mapping[str, Any]
     due_us: int
+    tags: tuple[str, ...]
 
 
 def asked(events: Iterable[Mapping[str, Any]]) -> Iterator[Asked]:
     """What these facts ask for; again for what an earlier attempt asked for, too."""
     for event in events:
         if event["type"] == "run.requested":
-            yield Asked(
-                event["run"], event["name"], event.get("parameters", {}), event.get("due_us", 0)
-            )
+            tags = tuple(event.get("labels", {}).get("tags", ()))
+            values, due_us = event.get("parameters", {}), event.get("due_us", 0)
+            yield Asked(event["run"], event["name"], values, due_us, tags)
 
 
 def ended_child(wait: Mapping[str, Any], given: Any, results: dict[str, Any]) -> dict[str, Any]:

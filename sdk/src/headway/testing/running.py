@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from random import Random
@@ -38,6 +38,8 @@ class Harness:
         secrets: Mapping[str, str] | None = None,
         variables: Mapping[str, Any] | None = None,
         deployments: Mapping[str, Flow[..., Any]] | None = None,
+        tags: Sequence[str] = (),
+        scheduled_time: datetime | None = None,
     ) -> None:
         self.clock = Clock(now)
         self.secrets = dict(secrets or {})
@@ -46,6 +48,10 @@ class Harness:
         """What `headway.variables.get(name)` finds; a run's next attempt sees what was changed here."""
         self.deployments = dict(deployments or {})
         """The flows of deployments, by name: runs of these are executed when a flow starts them (`Run.children`)."""
+        self.tags = list(tags)
+        """What the runs that begin from here on have in `run_context().tags`, beside their flow's own."""
+        self.scheduled_time = scheduled_time
+        """`run_context().scheduled_time` of the runs that begin from here on; None: the moment when each begins."""
         self._seed = seed
         self._jump = jump
         self._threads = threads
@@ -132,6 +138,14 @@ class Harness:
 
     # What follows serves Run.
 
+    def due_us(self) -> int:
+        """When a run that is made now is to begin."""
+        if self.scheduled_time is None:
+            return self.clock.now_us()
+        if self.scheduled_time.tzinfo is None:
+            raise HarnessError(f"scheduled_time has no zone: {self.scheduled_time!r}")
+        return round(self.scheduled_time.timestamp() * 1e6)
+
     def seconds_until(self, at_us: int) -> float:
         """From now; 0 for what has passed."""
         return max(0.0, (at_us - self.clock.now_us()) / 1e6)
@@ -169,7 +183,9 @@ class Harness:
                     f"{DEEPEST} runs stand above one of {wish.deployment!r}, each started by the next: that is the limit"
                 )
             self.clock.advance(wait)
-            child: Run[Any] = Run(self, flow, wish.run, wish.parameters, run.depth + 1)
+            child: Run[Any] = Run(
+                self, flow, wish.run, wish.parameters, run.depth + 1, wish.due_us, wish.tags
+            )
             run.children.append(child)
             self._go_on(child, None, answers)
 
@@ -201,6 +217,8 @@ def harness(
     secrets: Mapping[str, str] | None = None,
     variables: Mapping[str, Any] | None = None,
     deployments: Mapping[str, Flow[..., Any]] | None = None,
+    tags: Sequence[str] = (),
+    scheduled_time: datetime | None = None,
 ) -> Iterator[Harness]:
     """Makes what runs flows in a test.
 
@@ -218,6 +236,8 @@ def harness(
         deployments: Flows by the name of their deployment: runs of them that a flow starts are executed, one after
             another, when the attempt that started them is over, and what they return is what it waits for. Of others
             the test says what they come to (`answers`).
+        tags: What runs have in `run_context().tags`, beside their flow's own.
+        scheduled_time: What runs have in `run_context().scheduled_time`, with a zone; the moment when each begins, by default.
 
     Raises:
         ValueError: `now` has no zone, or `threads` is negative.
@@ -232,6 +252,8 @@ def harness(
         secrets=secrets,
         variables=variables,
         deployments=deployments,
+        tags=tags,
+        scheduled_time=scheduled_time,
     )
 
 

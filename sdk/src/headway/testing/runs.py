@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from headway.flows import Flow
@@ -28,6 +28,8 @@ class Run(Outputs, Generic[T]):
         run: str,
         parameters: Mapping[str, Any],
         depth: int = 0,
+        due_us: int = 0,
+        tags: Sequence[str] = (),
     ) -> None:
         self.flow = flow
         self.id = run
@@ -39,6 +41,8 @@ class Run(Outputs, Generic[T]):
         """How many runs stand above it."""
         self._harness = harness
         self._parameters = parameters
+        self._due_us = due_us or harness.due_us()
+        self._tags = list(dict.fromkeys([*flow.tags, *harness.tags, *tags]))
         self._facts: list[bytes] = []
         self._answers: list[dict[str, Any]] = []
         self._child_results: dict[str, Any] = {}
@@ -170,6 +174,8 @@ class Run(Outputs, Generic[T]):
             "run": self.id,
             "fence": number,
             "run_name": self.flow.name,
+            "tags": self._tags,
+            "due_at_us": self._due_us,
             "parameters": self._parameters,
             "answers": list(self._answers),
             "child_results": self._child_results,

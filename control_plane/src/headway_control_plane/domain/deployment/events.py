@@ -32,6 +32,7 @@ class DeploymentDeployed:
     isolation: Isolation | None = None
     max_runs_per_process: int = 0
     max_memory_mb: int = 0
+    flow_version: str = ""  # the flow's own word for the state of its code
 
 
 DeploymentEvent = DeploymentDeployed

@@ -93,6 +93,7 @@ def create_run(command: CreateRun, states: States, context: Context) -> list[Dec
         max_memory_mb=spec.max_memory_mb,
         parent_run=command.parent_run,
         parent_call=command.parent_call,
+        flow_version=spec.flow_version,
     )
     return _on(command.run, _forked(event, command, states))
 

@@ -57,6 +57,7 @@ class RunCreated:
     # What follows stands in runs that another run asked for: that run, and its call; see adr/0006.
     parent_run: UUID | None = None
     parent_call: bytes = b""
+    flow_version: str = ""  # of the deployment that it was made with
 
 
 @dataclass(frozen=True, slots=True)

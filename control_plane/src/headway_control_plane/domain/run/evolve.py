@@ -105,6 +105,7 @@ def created(run: UUID, event: RunCreated, at: datetime, policy: Policy) -> RunSt
         max_memory_mb=event.max_memory_mb,
         parent_run=event.parent_run,
         parent_call=event.parent_call,
+        flow_version=event.flow_version,
     )
 
 

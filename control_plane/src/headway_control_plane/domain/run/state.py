@@ -108,6 +108,7 @@ class RunState:
     max_memory_mb: int = 0
     parent_run: UUID | None = None  # that asked for it
     parent_call: bytes = b""
+    flow_version: str = ""
 
     @property
     def is_terminal(self) -> bool:

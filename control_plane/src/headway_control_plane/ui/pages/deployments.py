@@ -205,6 +205,7 @@ def _facts(view: DeploymentView, now: datetime) -> list[Fact]:
     return compact(
         [
             Fact("flow", view.flow),
+            Fact("version", view.flow_version),
             Fact("pool", view.pool_name, href="/agents#pools"),
             Fact("entry point", view.entrypoint, mono=True),
             Fact("environment", view.environment),

@@ -154,6 +154,7 @@ def run_facts(run: RunView, now: datetime) -> list[Fact]:
             ),
             Fact("entry point", run.entrypoint, mono=True),
             Fact("environment", run.environment),
+            Fact("version", run.flow_version),
             Fact("code", run.code_hash[:12], mono=True, copy=run.code_hash),
         ]
     )

@@ -111,6 +111,9 @@ def declaration(
         "environment": environment,
         "entrypoint": described["entrypoint"],
         "code_hash": described["code_hash"],
+        "flow_version": described.get(
+            "version", ""
+        ),  # an older SDK in the flow's environment says none
         "parameter_schema": described["parameter_schema"],
         "defaults": described["parameter_defaults"],
         "description": described["description"],

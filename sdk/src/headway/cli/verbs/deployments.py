@@ -55,6 +55,7 @@ def show(deployment: str, output: str) -> None:
             ("deployment", found["id"]),
             ("name", found["name"]),
             ("flow", text.printable(found["flow"])),
+            *_flow_version(found),
             ("pool", found["pool"]["name"]),
             ("environment", found["environment"]),
             ("entrypoint", found["entrypoint"]),
@@ -79,6 +80,12 @@ def show(deployment: str, output: str) -> None:
         for line in lines:
             click.echo(f"  {line}")
     click.echo(f"\nNext: {run_command(found)}", err=True)
+
+
+def _flow_version(found: Json) -> list[tuple[str, str]]:
+    """Only where the flow says one; `version` alone counts the changes of the deployment."""
+    version = found.get("flow_version")
+    return [("flow version", text.printable(version))] if version else []
 
 
 def _isolation(found: Json) -> str:
