@@ -14,8 +14,14 @@ from headway_control_plane.application.errors import (
     UseCaseError,
 )
 from headway_control_plane.application.json_values import canonical, problems_of
-from headway_control_plane.application.parameters import check_schema, merge_parameters
+from headway_control_plane.application.parameters import (
+    check_schema,
+    merge_parameters,
+    value_problems,
+)
 
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 SCHEMA = {
     "type": "object",
     "properties": {
@@ -123,3 +129,101 @@ def test_regular_expressions_are_refused_wherever_they_stand() -> None:
         "patternProperties",
     ]
     check_schema({"properties": {"pattern": {"type": "string", "default": {"pattern": "x"}}}})
+
+
+def forks(depth: int) -> dict:
+    """A short schema that a value is checked against 2**depth times."""
+    names = [f"#/$defs/d{n + 1}" for n in range(depth)]
+    forking = {f"d{n}": {"allOf": [{"$ref": name}, {"$ref": name}]} for n, name in enumerate(names)}
+    return {
+        "$defs": {**forking, f"d{depth}": {"type": "integer"}},
+        "properties": {"x": {"$ref": "#/$defs/d0"}},
+    }
+
+
+FORKS = forks(40)
+MANY = {"anyOf": [{"minProperties": 10_000}] * 300}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        (FORKS, 1),
+        ({**FORKS, "properties": {"x": {"$schema": DIALECT, "$ref": "#/$defs/d0"}}}, 1),
+        ({**FORKS, "properties": {"x": {"$schema": DRAFT_7, "$ref": "#/$defs/d0"}}}, 1),
+        (
+            {
+                "$defs": {"a": {"anyOf": [{"items": {"$ref": "#/$defs/a"}}] * 2, "maxItems": 0}},
+                "properties": {"x": {"$ref": "#/$defs/a"}},
+            },
+            json.loads("[" * 60 + "]" * 60),
+        ),
+        ({"properties": {"x": {"$ref": "#/$defs/d0", "unevaluatedProperties": False}}, "$defs": FORKS["$defs"]}, {}),
+        ({"properties": {"x": MANY}}, {f"name {n}": n for n in range(5_000)}),
+        ({"properties": {"x": {"items": {"enum": list(range(20_000))}}}}, [-1] * 20_000),
+    ],
+    ids=["forks", "of its dialect", "of another", "in depth", "unevaluated", "quotes", "enum"],
+)  # fmt: skip
+def test_a_check_that_would_never_end_is_given_up(schema: dict, value: object) -> None:
+    """It would hold up every tenant of the process."""
+    check_schema(schema)
+    with pytest.raises(InvalidParameters) as refused:
+        merge({"x": value}, schema)
+    assert "takes too long to check" in refused.value.problems[0].message
+    [problem] = value_problems(json.dumps(schema).encode(), {"x": value})
+    assert "takes too long to check" in problem.message
+
+
+def test_a_set_of_many_objects_is_quickly_checked() -> None:
+    schema = {"properties": {"x": {"type": "array", "uniqueItems": True}}}
+    many = [{"id": n} for n in range(15_000)]
+    assert merge({"x": many}, schema) == {"x": many}
+    with pytest.raises(InvalidParameters):
+        merge({"x": [*many, {"id": 3}]}, schema)
+
+
+@pytest.mark.parametrize(
+    ("items", "unique"),
+    [([1, True], True), ([1, 1.0], False), ([{"a": 1, "b": 2}, {"b": 2, "a": 1.0}], False), ([[0], [False]], True), (["1", 1], True)],
+)  # fmt: skip
+def test_what_is_equal_in_json_is_no_second_item(items: list, unique: bool) -> None:
+    schema = {"properties": {"x": {"uniqueItems": True}}}
+    assert (merge_problems({"x": items}, schema) == []) is unique
+
+
+def merge_problems(given_: dict, schema: dict) -> list[str]:
+    try:
+        merge(given_, schema)
+    except InvalidParameters as refused:
+        return paths(refused)
+    return []
+
+
+def test_the_largest_ordinary_parameters_are_checked_whole() -> None:
+    numbers = {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 9}}
+    rows = {"items": {"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}}}}
+    schema = {"properties": {"numbers": numbers, "rows": rows}}
+    value = {"numbers": [7] * 50_000, "rows": [{"a": "b"}] * 10_000}
+    assert merge(value, schema) == value
+
+
+def test_a_schema_that_takes_for_ever_to_check_is_refused() -> None:
+    with pytest.raises(InvalidRequest):
+        check_schema({"required": [{"a": n} for n in range(20_000)]})
+
+
+@pytest.mark.parametrize("name", ["default", "const", "enum", "examples"])
+def test_an_expression_hides_behind_no_name(name: str) -> None:
+    expression = {"type": "string", "pattern": "(a+)+$"}
+    for schema in (
+        {"properties": {name: expression}},
+        {"$defs": {name: expression}},
+        {name: expression, "properties": {"x": {"$ref": f"#/{name}"}}},
+        {name: expression, "properties": {"x": {"$dynamicRef": f"#/%{ord(name[0]):02x}{name[1:]}"}}},
+    ):  # fmt: skip
+        with pytest.raises(InvalidRequest):
+            check_schema(schema)
+    check_schema({"properties": {"x": {"$ref": f"#/$defs/{name}"}}, "$defs": {name: {}}})
+    assert merge_problems({"x": "a" * 40 + "!"}, {"properties": {"x": expression}}) == [
+        "parameters.x"
+    ]

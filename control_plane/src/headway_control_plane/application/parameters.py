@@ -5,8 +5,11 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
-from jsonschema import Draft202012Validator, SchemaError, ValidationError
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.exceptions import best_match
+from jsonschema.protocols import Validator
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
@@ -18,6 +21,12 @@ from headway_control_plane.application.errors import (
     TooLarge,
 )
 from headway_control_plane.application.json_values import encode, problems_of
+from headway_control_plane.application.schema_checks import (
+    MOST_STEPS_OF_SCHEMA,
+    BoundedValidator,
+    TooMuchWork,
+    errors_of,
+)
 
 MAX_BYTES = 256 * 1024
 _MAX_PROBLEMS = 100
@@ -25,6 +34,9 @@ _MAX_PROBLEMS = 100
 
 # Keywords whose values are data, not schemas.
 _PLAIN_VALUES = frozenset({"const", "default", "enum", "examples"})
+# Keywords whose values are schemas by name: a parameter may be called `default`.
+_NAMED = frozenset({"properties", "$defs", "definitions", "dependentSchemas"})
+_TOO_MUCH = "takes too long to check: let its references and alternatives fork less, or check the value in the flow"
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:
@@ -63,6 +75,8 @@ def merge_parameters(
         problems = list(_parameter_problems(schema, merged))
     except RecursionError:
         problems = [Problem("$", "the schema refers to itself without end; deploy it mended")]
+    except TooMuchWork:
+        problems = [Problem("parameters", _TOO_MUCH)]
     if problems:
         raise InvalidParameters(
             f"The parameters do not fit the deployment {deployment!r}.",
@@ -78,11 +92,13 @@ def value_problems(schema: bytes, value: Any) -> list[Problem]:
         return list(_parameter_problems(schema, value, "value"))[:_MAX_PROBLEMS]
     except RecursionError:
         return [Problem("$", "the schema refers to itself without end; mend it in the flow")]
+    except TooMuchWork:
+        return [Problem("value", _TOO_MUCH)]
 
 
 def _parameter_problems(schema: bytes, given: Any, name: str = "parameters") -> Iterator[Problem]:
     validator = _validator(hashlib.sha256(schema).digest(), schema)
-    for error in sorted(validator.iter_errors(given), key=lambda error: error.json_path):
+    for error in sorted(errors_of(validator, given), key=lambda error: error.json_path):
         yield from _explain(error, name)
 
 
@@ -117,15 +133,20 @@ def _shorten(message: str, limit: int = 300) -> str:
 
 
 @lru_cache(maxsize=256)
-def _validator(_digest: bytes, schema: bytes) -> Draft202012Validator:
+def _validator(_digest: bytes, schema: bytes) -> Validator:
     # With a registry of its own the library resolves nothing over the network.
-    return Draft202012Validator(_object(schema), registry=Registry())
+    made: Validator = BoundedValidator(_object(schema), registry=Registry())
+    return made
 
 
 def _schema_problems(schema: Mapping[str, Any]) -> Iterator[Problem]:
+    known = BoundedValidator(Draft202012Validator.META_SCHEMA)
     try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
+        error = best_match(iter(errors_of(known, schema, MOST_STEPS_OF_SCHEMA)))
+    except TooMuchWork:
+        yield Problem("parameter_schema", "is too large to check; let it have fewer parts")
+        return
+    if error is not None:
         yield Problem(
             "parameter_schema" + error.json_path.removeprefix("$"), _shorten(error.message)
         )
@@ -140,6 +161,11 @@ def _reference_problems(schema: Mapping[str, Any]) -> Iterator[Problem]:
                 f"refers to {reference!r}; only references within the schema (#/...) work",
             )
             continue
+        if _leads_into_data(reference):
+            yield Problem(
+                "parameter_schema", f"refers to {reference!r}, which is a value, no schema"
+            )
+            continue
         try:
             resolver.lookup(reference)
         except Unresolvable:
@@ -148,14 +174,25 @@ def _reference_problems(schema: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _references(value: Any) -> Iterator[str]:
     if isinstance(value, Mapping):
-        reference = value.get("$ref")
-        if isinstance(reference, str):
-            yield reference
+        yield from (
+            value[name] for name in ("$ref", "$dynamicRef") if isinstance(value.get(name), str)
+        )
         for child in value.values():
             yield from _references(child)
     elif isinstance(value, list):
         for child in value:
             yield from _references(child)
+
+
+def _leads_into_data(reference: str) -> bool:
+    """Whether it names something behind `default` and the like, where nobody has looked for expressions."""
+    parts = iter(unquote(reference).split("/")[1:])
+    for part in parts:
+        if part in _PLAIN_VALUES:
+            return True
+        if part in _NAMED:
+            next(parts, None)
+    return False
 
 
 def _pattern_problems(value: Any) -> Iterator[Problem]:
@@ -170,6 +207,8 @@ def _pattern_problems(value: Any) -> Iterator[Problem]:
         if is_expression or keyword == "patternProperties":
             words = f"{keyword} is not supported: check the form of a text in the flow"
             yield Problem("parameter_schema", words)
+        elif keyword in _NAMED and isinstance(child, Mapping):
+            yield from _pattern_problems(list(child.values()))
         elif keyword not in _PLAIN_VALUES:
             yield from _pattern_problems(child)
 
