@@ -122,6 +122,24 @@ def test_what_is_withheld_says_why_and_where_it_is(closed):
     assert "frames.log" in page
 
 
+def test_a_run_under_way_says_too_that_its_log_is_withheld(closed):
+    world = closed.world
+
+    async def fill():
+        await world.enrol("agent-2")
+        await world.deploy("under-way", retries=0)
+        script = await world.start("under-way")
+        await script.suspend(1).send()
+        return script
+
+    script = closed.call(fill)
+    closed.settle()
+    with client(closed) as user:
+        page = user.get(f"/runs/{script.run}").text.replace("&#34;", '"')
+    assert 'the permits of pool "local" do not name log' in page
+    assert "Nothing was printed" not in page
+
+
 @pytest.fixture
 def statements(monkeypatch):
     """What the server asks its database, without the settings of transactions."""

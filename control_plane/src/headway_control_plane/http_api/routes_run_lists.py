@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -93,8 +95,7 @@ async def list_all(
     With `subflows` the sub-flows of runs stand among them, at the time of their start: the first 100 of each run, in the
     state that its newest attempt left them in.
     """
-    earliest(since, until)
-    wanted = _filter(states, flow, tags, q, prefix)
+    wanted = _filter(states, flow, tags, q, prefix, since, until)
     fresh = Wanted.parse(min_offset, min_offset_header)
     if subflows:
         await wait_for_projection(services, caller.ws, "task_timeline", fresh)
@@ -108,15 +109,9 @@ async def list_all(
         page = await listing(
             connection,
             caller.ws,
-            RunFilter(
-                states=wanted.states,
+            replace(
+                wanted,
                 deployment=await _deployment_id(connection, caller.ws, deployment),
-                flow=wanted.flow,
-                tags=wanted.tags,
-                text=wanted.text,
-                since=since,
-                until=until,
-                prefix=wanted.prefix,
                 parent=parent,
             ),
             now=now,
@@ -153,22 +148,13 @@ async def count(
 
     With `subflows` those count too, as the list shows them.
     """
-    earliest(since, until)
-    wanted = _filter(states, flow, tags, q, None)
+    wanted = _filter(states, flow, tags, q, None, since, until)
     async with services.reads.workspace(caller.ws) as connection:
         counting = count_both if subflows else runs.count_by_state
         found = await counting(
             connection,
             caller.ws,
-            RunFilter(
-                states=wanted.states,
-                deployment=await _deployment_id(connection, caller.ws, deployment),
-                flow=wanted.flow,
-                tags=wanted.tags,
-                text=wanted.text,
-                since=since,
-                until=until,
-            ),
+            replace(wanted, deployment=await _deployment_id(connection, caller.ws, deployment)),
         )
     return CountsShape(states=dict(found.counts), capped=sorted(found.capped), cap=runs.COUNT_CAP)
 
@@ -179,12 +165,17 @@ def _filter(
     tags: list[str] | None,
     q: str | None,
     prefix: str | None,
+    since: datetime | None,
+    until: datetime | None,
 ) -> RunFilter:
+    earliest(since, until)
     return RunFilter(
         states=tuple(dict.fromkeys(states or ())),
         flow=require_text("flow", flow) or None,
         tags=tuple(dict.fromkeys(require_text("tag", tag) or "" for tag in tags or ())),
         text=require_text("q", q) or None,
+        since=since,
+        until=until,
         prefix=_require_prefix(prefix),
     )
 

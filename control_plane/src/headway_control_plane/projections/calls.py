@@ -12,7 +12,7 @@ from uuid import UUID
 from headway_control_plane.db.pool import Connection
 from headway_control_plane.db.queries import load_queries
 from headway_control_plane.projections.packed_calls import packed_keys
-from headway_control_plane.projections.tasks import Task, TaskCounts, TaskPage, task_of
+from headway_control_plane.projections.tasks import Task, TaskCounts, TaskPage, page_of, task_of
 
 SQL = load_queries("headway_control_plane.projections", "calls.sql")
 
@@ -162,6 +162,4 @@ async def _page(
     connection: Connection, query: str, key: Mapping[str, Any], limit: int, **filters: Any
 ) -> TaskPage:
     found = await connection.execute(SQL[query], {**key, **filters, "limit": limit + 1})
-    items = tuple(map(task_of, await found.fetchall()))
-    more = len(items) > limit
-    return TaskPage(items[:limit], items[limit - 1].first_offset if more else None)
+    return page_of(await found.fetchall(), limit)

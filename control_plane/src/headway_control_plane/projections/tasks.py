@@ -175,7 +175,12 @@ async def page(
             "name": name,
         },
     )
-    items = tuple(map(task_of, await found.fetchall()))
+    return page_of(await found.fetchall(), limit)
+
+
+def page_of(rows: Sequence[Row], limit: int) -> TaskPage:
+    """Return the page that begins so; `rows` are one more than it holds, if there are more."""
+    items = tuple(map(task_of, rows))
     more = len(items) > limit
     return TaskPage(items[:limit], items[limit - 1].first_offset if more else None)
 
