@@ -20,14 +20,13 @@ LOST = 70
 
 def announce(start: dict[str, Any], writer: Writer, sdk: str, fault: Faults) -> None:
     """Writes `attempt.starting`. Durable before anything runs, so that nothing is ever executed twice."""
-    pid = os.getpid()
     starting = {
         "type": "attempt.starting",
         "at_us": clock.now_us(),
         "run": start["run"],
         "fence": start["fence"],
-        "pid": pid,
-        "start_time": processes.start_time(pid),
+        "pid": os.getpid(),
+        "start_time": processes.own_start_time(),
         "boot_id": processes.boot_id(),
         "protocol": PROTOCOL if ranges(start) else PROTOCOL_MIN,
         "sdk": sdk,

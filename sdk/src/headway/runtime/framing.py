@@ -5,6 +5,7 @@ import struct
 from typing import Any
 
 LENGTH = struct.Struct(">I")
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 MAX_FRAME = 1 << 20
 
 
@@ -22,7 +23,7 @@ def parse(raw: bytes) -> dict[str, Any] | None:
 
 
 def pack(frame: dict[str, Any]) -> bytes:
-    raw = json.dumps(frame, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
+    raw = _encode(frame).encode(errors="replace")
     return LENGTH.pack(len(raw)) + raw
 
 

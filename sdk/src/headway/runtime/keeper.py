@@ -106,10 +106,8 @@ class Keeper:
             answer = {"type": "refused", "code": refused.code, "message": str(refused)}
             self._say({**answer, "id": number})
             return None
-        own = os.getpid()
-        self._say(
-            {"type": "spawned", "id": number, "pid": own, "start_time": processes.start_time(own)}
-        )
+        own = {"pid": os.getpid(), "start_time": processes.own_start_time()}
+        self._say({"type": "spawned", "id": number, **own})
         return given
 
     def _wait(self, flow: FlowProcess) -> dict[str, Any] | None:

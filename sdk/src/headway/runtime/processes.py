@@ -24,6 +24,16 @@ def start_time(pid: int) -> int:
     return _stat(pid)[1]
 
 
+def own_start_time() -> int:
+    """That of the calling process, which never changes."""
+    return _own_start_time(os.getpid())
+
+
+@functools.lru_cache(maxsize=1)
+def _own_start_time(pid: int) -> int:
+    return start_time(pid)
+
+
 @functools.cache
 def boot_id() -> str:
     """Names this boot of the machine; empty where the platform has no such name."""
