@@ -14,6 +14,7 @@ from headway_agent.runner import template
 from headway_agent.runner.api import AttemptKey
 from headway_agent.runner.attempts import Runner
 from headway_agent.runner.environments import Environment, update
+from headway_agent.spool.errors import SpoolFault
 from support.attempts import SDK, TESTS
 from support.runners import RUN, agent, assignment
 
@@ -93,6 +94,44 @@ async def test_a_runner_that_fails_inside_says_so(
         await one.runner.start(assignment())
         with pytest.raises(ValueError, match="broken"):
             await asyncio.wait_for(one.until(lambda: False), 20)
+
+
+async def test_nothing_runs_before_its_grant_is_on_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its start is prepared meanwhile, and what was prepared in vain does not stand in the way of the next try."""
+
+    async def no_room(_self: Runner, _attempt: object) -> None:
+        raise SpoolFault("No space left")
+
+    async with agent(tmp_path / "s") as one:
+        with monkeypatch.context() as patch:
+            patch.setattr(Runner, "_record_assigned", no_room)
+            for refused in ({}, {"entrypoint": "no entry point"}):
+                with pytest.raises(SpoolFault):
+                    await one.runner.start(assignment(changes=refused))
+        assert not (one.dir.run_dir(KEY) / "frames.log").exists()
+        assert one.runner.held() == []
+        await one.runner.start(assignment())
+        await one.until_state(KEY, "exited")
+        assert (await one.last(KEY))["outcome"] == "completed"
+
+
+async def test_what_lies_in_a_directory_stays_until_it_is_known_that_nobody_uses_it(
+    tmp_path: Path,
+) -> None:
+    async with agent(tmp_path / "s") as one:
+        one.runner.keep_variables({"a": 1})
+        await one.runner.start(assignment("wait"))
+        await one.until_ready(KEY)
+        variables = one.dir.run_dir(KEY) / "variables.json"
+        before = variables.read_bytes()
+        one.runner.keep_variables({"a": 2})
+        one.runner._remove(one.runner._attempts[KEY])  # as after the loss of agent.db
+        await one.runner.start(assignment("wait"))
+        assert variables.read_bytes() == before
+        assert await one.runner.kill(KEY)
+        await one.until_state(KEY, "exited")
 
 
 async def test_the_reserve_of_a_lost_supervisor_is_given_back(tmp_path: Path) -> None:

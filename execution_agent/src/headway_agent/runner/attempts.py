@@ -110,17 +110,12 @@ class Runner:
     async def start(self, assignment: Assignment) -> None:
         key = assignment.key
         attempt = self._attempts.get(key)
-        if attempt is None:
-            attempt = Attempt(key, self._dir.run_dir(key), assignment)
-            self._add(attempt)
-            self._present[key] = attempt
-            try:
-                await self._record_assigned(attempt)
-            except BaseException:
-                self._remove(attempt)
-                self._present.pop(key, None)
-                raise
-        await self._settler.settle(attempt, may_start=True)
+        try:
+            if attempt is None:
+                attempt = await self._begin(assignment)
+            await self._settler.settle(attempt, may_start=True)
+        finally:
+            self._launcher.drop(key)
         self._tell(attempt)
 
     async def resume(self, key: AttemptKey) -> None:
@@ -350,6 +345,21 @@ class Runner:
             self._told.set()
 
     # What agent.db keeps.
+
+    async def _begin(self, assignment: Assignment) -> Attempt:
+        """The attempt, on record. Meanwhile its start is prepared; nothing is executed before this returns."""
+        key = assignment.key
+        attempt = Attempt(key, self._dir.run_dir(key), assignment)
+        self._add(attempt)
+        self._present[key] = attempt
+        self._launcher.prepare(attempt)
+        try:
+            await self._record_assigned(attempt)
+        except BaseException:
+            self._remove(attempt)
+            self._present.pop(key, None)
+            raise
+        return attempt
 
     async def _record_assigned(self, attempt: Attempt) -> None:
         await self._db.run(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from headway_agent.clock import Clock
 from headway_agent.runner import environments, faults, secrets, start_file, variables
-from headway_agent.runner.api import Assignment
+from headway_agent.runner.api import Assignment, AttemptKey
 from headway_agent.runner.attempt import Attempt
 from headway_agent.runner.pairs import Code, PairLost, Pairs
 from headway_agent.runner.processes import ProcessId
@@ -60,12 +60,28 @@ class Launcher:
             *(["--allow-faults"] if options.fault_file else []),
         )
         self._pairs = Pairs()
+        self._prepared: dict[AttemptKey, asyncio.Future[Plan | None]] = {}
         self._templates = Templates(Options(state_dir.logs, arguments), clock)
+
+    def prepare(self, attempt: Attempt) -> None:
+        """Begins with what may be done while the grant is not yet on record; `launch` goes on with it, `drop` gives it up."""
+        loop = asyncio.get_running_loop()
+        self._prepared[attempt.key] = loop.run_in_executor(None, self._prepare_first, attempt)
+
+    def drop(self, key: AttemptKey) -> None:
+        prepared = self._prepared.pop(key, None)
+        if prepared is not None and not prepared.cancel() and not prepared.cancelled():
+            prepared.exception()  # nobody needs to know any more
 
     async def launch(self, attempt: Attempt) -> ProcessId:
         """Gives the supervisor. Raises Refused, SpawnRefused or TemplateLost."""
         fault = faults.take(self._options.fault_file)
-        plan = await asyncio.to_thread(self._prepare, attempt, fault)
+        prepared = self._prepared.pop(attempt.key, None)
+        plan = None if prepared is None else await prepared
+        if plan is None:
+            plan = await asyncio.to_thread(self._prepare, attempt)
+        if fault:
+            plan = plan._replace(start={**plan.start, "fault": dict(fault)})
         faults.reached("before_spawn", fault)
         process = await self._hand_over(attempt, plan) or await self._fork(attempt, plan)
         faults.reached("after_spawn", fault)
@@ -117,7 +133,11 @@ class Launcher:
         self._pairs.name(pair, process)
         return process
 
-    def _prepare(self, attempt: Attempt, fault: Mapping[str, Any]) -> Plan:
+    def _prepare_first(self, attempt: Attempt) -> Plan | None:
+        """None where there is a directory already: what lies in it may be in use, so its files are looked at first."""
+        return None if attempt.run_dir.exists() else self._prepare(attempt)
+
+    def _prepare(self, attempt: Attempt) -> Plan:
         """Checks that the attempt may run, and makes its directory."""
         assignment = attempt.assignment
         file = self._options.environments_file
@@ -142,9 +162,8 @@ class Launcher:
             idle_us=self._options.idle_us,
         )
         variables.give(self._dir.variables, attempt.run_dir)
-        extra = dict(self._options.start_extra) | ({"fault": dict(fault)} if fault else {})
         kind = Kind(environment, env, file.stat().st_mtime_ns)
-        return Plan(kind, start | extra, _code(assignment, kind))
+        return Plan(kind, start | dict(self._options.start_extra), _code(assignment, kind))
 
 
 def _code(assignment: Assignment, kind: Kind) -> Code | None:
