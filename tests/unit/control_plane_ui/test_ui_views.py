@@ -263,6 +263,8 @@ def test_search_words():
 
 def test_unknown_keys_are_text():
     assert read_search("http://x:5432 foo:bar").text == "http://x:5432 foo:bar"
+    quoted = read_search('"etl:daily" flo:x tag:a')
+    assert (quoted.text, quoted.misspelt) == ("etl:daily flo:x", ("flo",))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from headway_control_plane.http_api.routes_runs import show_whole
 from headway_control_plane.http_api.services import Services
 from headway_control_plane.http_api.shapes_forks import ForkInput, PlanShape
 from headway_control_plane.http_api.shapes_runs import RunShape
-from headway_control_plane.projections.forks import ForkSources
+from headway_control_plane.projections.forks import MOST_CALLS, ForkSources
 
 router = APIRouter(prefix="/runs/{run_id}", tags=["runs"])
 
@@ -33,7 +33,7 @@ async def plan(
     services: ServicesDependency,
     verb: Annotated[Verb, Query(description="What would be done.")] = "resume",
     call: Annotated[str, Query(max_length=64, description="The call it begins with.")] = "",
-    limit: Annotated[int, Query(ge=0, le=1000, description="Most calls of each list.")] = 100,
+    limit: Annotated[int, Query(ge=0, le=MOST_CALLS, description="Most calls of each list.")] = 100,
 ) -> PlanShape:
     """Say which of the run's calls would execute again and which would not. The run itself is made by the very same rule."""
     found = await plan_fork(_sources(services), caller.ws, run_id, ForkWish(verb, call))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Literal
 from uuid import UUID
@@ -11,6 +12,9 @@ from pydantic import Field
 from headway_control_plane.domain.fork import CallFacts, Plan
 from headway_control_plane.domain.run.state import Fork
 from headway_control_plane.http_api.shapes import Input, Shape
+
+MOST_GROUPS = 1_000
+"""Names are few; those that are made up for each call need not be told twice."""
 
 
 class ForkInput(Input):
@@ -57,15 +61,36 @@ class PlannedCall(Shape):
         )
 
 
+class PlannedGroup(Shape):
+    """All of the list that have one name and stand in one state."""
+
+    name: str
+    status: str
+    total: int
+    call: str = Field(description="The first one's key.")
+
+
 class PlannedCalls(Shape):
-    """`calls` are the first ones, in the order in which they began."""
+    """`calls` are the first ones, in the order in which they began; `groups` sum up all of them."""
 
     total: int
     calls: list[PlannedCall]
+    groups: list[PlannedGroup]
 
     @classmethod
     def of(cls, calls: Sequence[CallFacts], limit: int) -> PlannedCalls:
-        return cls(total=len(calls), calls=[PlannedCall.of(each) for each in calls[:limit]])
+        listed = [PlannedCall.of(each) for each in calls[:limit]]
+        return cls(total=len(calls), calls=listed, groups=_groups(calls))
+
+
+def _groups(calls: Sequence[CallFacts]) -> list[PlannedGroup]:
+    alike: defaultdict[tuple[str, str], list[CallFacts]] = defaultdict(list)
+    for each in calls:
+        alike[each.name, each.status].append(each)
+    return [
+        PlannedGroup(name=name, status=status, total=len(some), call=some[0].call.hex())
+        for (name, status), some in list(alike.items())[:MOST_GROUPS]
+    ]
 
 
 class PlanShape(Shape):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from uuid import UUID
 
 from starlette.requests import Request
@@ -78,6 +79,7 @@ class Search:
     parent: str = ""
     prefix: str = ""
     text: str = ""
+    misspelt: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -153,7 +155,8 @@ def read_search(text: str) -> Search:
         tags=tuple(keys.get("tag", ())),
         prefix=keys.get("id", [""])[-1],
         parent=keys.get("parent", [""])[-1],
-        text=" ".join(_TOKEN.sub(" ", text).split()),
+        text=" ".join(word.strip('"') for word in _TOKEN.sub(" ", text).split()),
+        misspelt=tuple(dict.fromkeys(_LIKE_A_KEY.findall(_TOKEN.sub(" ", text)))),
     )
 
 
@@ -168,7 +171,7 @@ async def _wanted(
             since=now - _SPANS[since] if since else None,
         )
     )
-    for key in dict.fromkeys(_LIKE_A_KEY.findall(search.text)):
+    for key in search.misspelt:
         wanted.problems.append(_unknown(key))
     if search.deployment:
         found = await find_deployment(connection, ws, search.deployment)
@@ -199,7 +202,9 @@ def _unknown(key: str) -> str:
         "state": "choose the state by the tabs",
         "since": "choose the age beside the box",
     }
-    known = f"there are {', '.join(f'{each}:' for each in _KEYS)}"
+    near = get_close_matches(key, _KEYS, n=1)
+    meant = f"did you mean {near[0]}:? There" if near else "there"
+    known = f"{meant} are {', '.join(f'{each}:' for each in _KEYS)}; a text with a colon stands in quotes"
     return f"{key}: is no filter here and was looked for as text; {advice.get(key, known)}."
 
 

@@ -1,8 +1,9 @@
 """One thing done to all runs that a filter finds: counted first, asked about, done in bounded batches."""
 
+import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -13,11 +14,11 @@ from headway.cli.errors import CommandError
 from headway.cli.exits import Exit
 from headway.cli.moments import instant
 from headway.cli.output import is_terminal, print_json
-from headway.cli.text import printable
+from headway.cli.text import STYLES, printable
 
 FILTER_HELP = (
     "All runs that match, instead of IDs: flow:NAME deployment:NAME tag:NAME state:STATE since:24h until:1h,"
-    " other words are looked for in names (text:WORD for one with a colon)."
+    " other words are looked for in names; one with a colon stands in quotes."
 )
 _STATES = {
     "cancel": ("scheduled", "pending", "running", "paused"),
@@ -26,19 +27,16 @@ _STATES = {
 _MANY = {"tag", "state"}
 _KEYS = {"flow", "deployment", "since", "until", *_MANY}
 _BATCH = 100
+_WORD = re.compile(r"""(?:\\.|"(?:\\.|[^"\\])*"|'[^']*'|[^\s"'\\])+""", re.DOTALL)
 
 
 def read_filter(text: str, action: str) -> dict[str, Any]:
     """Read `flow:nightly state:failed since:24h words`, as the box of the runs page takes it."""
     query: dict[str, Any] = {"tag": [], "state": []}
     rest = []
-    try:
-        words = shlex.split(text)
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r}: {error}") from None
-    for word in words:
+    for word, is_quoted in _words(text):
         key, colon, value = word.partition(":")
-        if not colon:
+        if is_quoted or not colon:
             rest.append(word)
         elif key == "text":
             rest.append(value)
@@ -50,6 +48,12 @@ def read_filter(text: str, action: str) -> dict[str, Any]:
             query[key].append(value)
         else:
             query[key] = instant(value) if key in {"since", "until"} else value
+    for state in query["state"]:
+        if state not in STYLES:
+            near = _near(state, _STATES[action])
+            raise click.BadParameter(
+                f"{state} is no state.{near} state: takes {', '.join(_STATES[action])}"
+            )
     useless = sorted(set(query["state"]) - set(_STATES[action]))
     if useless:
         raise click.BadParameter(
@@ -59,12 +63,29 @@ def read_filter(text: str, action: str) -> dict[str, Any]:
     return query | {"q": " ".join(rest) or None}
 
 
+def _words(text: str) -> list[tuple[str, bool]]:
+    """Words as a shell reads them, and whether each began with a quotation mark."""
+    try:
+        words = shlex.split(text)
+        return [(word, raw[:1] in "'\"") for word, raw in zip(words, _raw(text), strict=True)]
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r}: {error}") from None
+
+
+def _raw(text: str) -> list[str]:
+    return [found[0] for found in _WORD.finditer(text)]
+
+
 def _unknown(word: str, key: str) -> str:
     """A misspelt key must not become a text that changes which runs are meant."""
-    near = get_close_matches(key, _KEYS, n=1)
-    meant = f" Did you mean {near[0]}:?" if near else ""
     keys = ", ".join(f"{each}:" for each in sorted(_KEYS))
-    return f"{key}: is no filter.{meant} There are {keys}; a name with a colon is looked for by text:{word}"
+    meant = _near(key, _KEYS, ":")
+    return f"{key}: is no filter.{meant} There are {keys}; a name with a colon stands in quotes: '\"{word}\"'"
+
+
+def _near(word: str, known: Iterable[str], mark: str = "") -> str:
+    near = get_close_matches(word, list(known), n=1)
+    return f" Did you mean {near[0]}{mark}?" if near else ""
 
 
 def act_on_matching(

@@ -12,13 +12,15 @@ from headway.cli.client import Client, Json
 from headway.cli.errors import CommandError
 from headway.cli.exits import Exit
 from headway.cli.output import is_terminal, json_option, print_json
-from headway.cli.text import printable
+from headway.cli.text import columns, printable
 from headway.cli.verbs.bulk import FILTER_HELP, act_on_matching
 from headway.cli.verbs.run import parse_parameter
 from headway.cli.waiting import stay
 
 F = TypeVar("F", bound=Callable[..., Any])
 SHOWN = 20
+SHOWN_OF_PLAN = 100
+_LISTED, _MOST = 1_000, 100_000
 _KEY = re.compile("[0-9a-f]{32}")
 
 
@@ -117,16 +119,24 @@ def rerun(run_id: str, step: str, **options: Any) -> None:
 
 @click.command()
 @click.argument("run_id", metavar="ID")
+@click.option("--all", "is_all", is_flag=True, help="Each kept step on a line of its own, too.")
 @json_option
-def plan(run_id: str, output: str) -> None:
-    """List a run's steps, with their keys and what `resume` would do with them."""
+def plan(run_id: str, is_all: bool, output: str) -> None:
+    """List a run's steps, with their keys and what `resume` would do with them.
+
+    What is kept is summed up by name, `load x 1,000`; --all lists each with its key.
+    """
     client = Client.of_profile()
-    found = client.get(f"/runs/{client.find_run(run_id)}/plan", verb="resume", limit=1000)
+    run = client.find_run(run_id)
+    most = _MOST if is_all else _LISTED
+    found = client.get(f"/runs/{run}/plan", verb="resume", limit=most)
     if output == "json":
         print_json(found)
         return
-    for line in _lines(found, keys=True, most=1000):
+    for line in _lines(found, keys=True, most=most if is_all else SHOWN_OF_PLAN, single=is_all):
         click.echo(line)
+    if not is_all and _leaves_out(found, SHOWN_OF_PLAN):
+        click.echo(f"Each with its key: headway runs plan {run} --all", err=True)
 
 
 def _fork(client: Client, run: str, verb: str, call: str, options: dict[str, Any]) -> None:
@@ -197,27 +207,67 @@ def _show(planned: Json, output: str) -> None:
     if output == "json":
         print_json(planned)
         return
-    for line in _lines(planned, keys=False, most=SHOWN):
+    for line in _lines(planned, keys=False, most=SHOWN, single=False):
         click.echo(line)
 
 
 _HEADS = (
-    ("executes", "will execute"),
-    ("may", "execute again only if they are given other values than before"),
-    ("keeps", "are kept and not executed"),
+    ("executes", "will execute", "will execute"),
+    (
+        "may",
+        "executes again only if it is given other values than before",
+        "execute again only if they are given other values than before",
+    ),
+    ("keeps", "is kept and not executed", "are kept and not executed"),
 )
 
 
-def _lines(planned: Json, *, keys: bool, most: int) -> Iterable[str]:
-    for part, head in _HEADS:
+def _lines(planned: Json, *, keys: bool, most: int, single: bool) -> Iterable[str]:
+    """What will execute line by line, the rest by name; `single`: that line by line, too."""
+    for part, of_one, of_many in _HEADS:
         calls = planned[part]
         if not calls["total"]:
             continue
-        yield f"{calls['total']} {head}:"
-        for call in calls["calls"][:most]:
-            key = f"{call['call'][:12]}  " if keys else ""
-            yield f"  {key}{printable(call['name']) or '(name withheld)'}  {call['status']}"
-        if calls["total"] > most:
-            yield f"  ... and {calls['total'] - most} more"
-    if not any(planned[part]["total"] for part, _ in _HEADS):
+        yield f"{calls['total']:,} {of_one if calls['total'] == 1 else of_many}:"
+        one_by_one = single or part == "executes"
+        rows, left = _single(calls, most) if one_by_one else _summed(calls, most)
+        for row in columns([each if keys else each[1:] for each in rows]):
+            yield f"  {row}"
+        if left:
+            yield f"  ... and {left:,} more"
+    if not any(planned[part]["total"] for part, *_ in _HEADS):
         yield "The run called nothing: all of it will execute."
+
+
+def _single(calls: Json, most: int) -> tuple[list[list[str]], int]:
+    """Key, name and state of each, and how many there are beyond."""
+    shown = calls["calls"][:most]
+    rows = [[call["call"][:12], _named(call), call["status"]] for call in shown]
+    return rows, calls["total"] - len(shown)
+
+
+def _summed(calls: Json, most: int) -> tuple[list[list[str]], int]:
+    """The same by name and state; one that is alone keeps its key."""
+    if "groups" not in calls:  # an older control plane
+        return _single(calls, most)
+    groups = calls["groups"][:most]
+    rows = [
+        [group["call"][:12], _named(group), group["status"]]
+        if group["total"] == 1
+        else ["", f"{_named(group)} x {group['total']:,}", group["status"]]
+        for group in groups
+    ]
+    return rows, calls["total"] - sum(group["total"] for group in groups)
+
+
+def _leaves_out(planned: Json, most: int) -> bool:
+    """Whether `_lines` lists fewer than there are."""
+    parts = [planned[part] for part, *_ in _HEADS]
+    lists = [parts[0]["calls"], *(part.get("groups", part["calls"]) for part in parts[1:])]
+    return any(
+        part["total"] > min(len(listed), most) for part, listed in zip(parts, lists, strict=True)
+    )
+
+
+def _named(call: Json) -> str:
+    return printable(call["name"]) or "(name withheld)"

@@ -9,10 +9,11 @@ import click
 from headway.cli import run_text, subflow_text
 from headway.cli.client import Client, Json
 from headway.cli.moments import instant, now
-from headway.cli.output import json_option, print_fields, print_json, print_json_line, print_table
+from headway.cli.output import json_option, print_json, print_json_line, print_table
 from headway.cli.progress import Watch
 from headway.cli.text import STYLES
 from headway.cli.verbs.bulk import FILTER_HELP, act_on_matching
+from headway.cli.verbs.cards import print_card
 from headway.cli.verbs.forks import plan, rerun, resume, retry
 from headway.cli.verbs.metrics import metrics
 from headway.cli.verbs.run import read_value
@@ -101,12 +102,7 @@ def show(run_id: str, call: str | None, output: str) -> None:
     if output == "json":
         print_json(run)
         return
-    print_fields(run_text.card(run, now()))
-    for line in run_text.error_lines(run["error"]):
-        click.echo(line)
-    step = run_text.next_step(run)
-    if step:
-        click.echo(f"Next: {step}", err=True)
+    print_card(run_text.card(run, now()), run["error"], run_text.next_step(run))
 
 
 @runs.command(short_help="Show a run's progress until its end.")

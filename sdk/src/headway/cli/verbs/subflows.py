@@ -2,12 +2,13 @@
 
 import click
 
-from headway.cli import run_text, subflow_text
+from headway.cli import subflow_text
 from headway.cli.client import Client
 from headway.cli.moments import now
-from headway.cli.output import json_option, print_fields, print_json, print_table
+from headway.cli.output import json_option, print_json, print_table
 from headway.cli.text import CALL_STATES
 from headway.cli.verbs.attempts import hint_at_others
+from headway.cli.verbs.cards import print_card
 
 
 @click.command()
@@ -28,20 +29,8 @@ def flows(
     """List the sub-flows of a run, in the order in which they were heard of."""
     client = Client.of_profile()
     run = client.find_run(run_id)
-    found: list[dict[str, object]] = []
-    after = 0
-    while len(found) < limit:
-        page = client.get(
-            f"/runs/{run}/flows",
-            attempt=attempt,
-            status=list(statuses),
-            after=after or None,
-            limit=min(200, limit - len(found)),
-        )
-        found.extend(page["items"])
-        if page["next"] is None:
-            break
-        after = page["next"]
+    given = {"attempt": attempt, "status": list(statuses)}
+    found = list(client.pages(f"/runs/{run}/flows", limit, place="after", **given))
     if output == "json":
         print_json(found)
         return
@@ -60,9 +49,4 @@ def show_flow(client: Client, run: str, call: str, output: str) -> None:
     if output == "json":
         print_json(flow)
         return
-    print_fields(subflow_text.card(flow, now()))
-    for line in run_text.error_lines(flow["error"]):
-        click.echo(line)
-    step = subflow_text.next_step(flow)
-    if step:
-        click.echo(f"Next: {step}", err=True)
+    print_card(subflow_text.card(flow, now()), flow["error"], subflow_text.next_step(flow))
