@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from headway_control_plane.domain.fork import CallFacts, Plan, Verb
 from headway_control_plane.projections.run_view import RunView
@@ -20,7 +21,7 @@ class PlannedList:
     """Calls of one fate."""
 
     title: str
-    rows: Sequence[tuple[str, str, str]]  # key, name, status
+    rows: Sequence[tuple[str, str, int]]  # name, status, how many that follow each other
     more: int
 
 
@@ -66,15 +67,18 @@ def lists_of(plan: Plan) -> list[PlannedList]:
         (plan.may, "execute again only if they are given other values than before"),
         (plan.keeps, "are kept: their results are taken from the journal"),
     )
-    return [
-        PlannedList(
-            f"{words.plural(len(calls), 'step')} {title}",
-            [(each.call.hex(), _name(each), each.status) for each in calls[:SHOWN]],
-            max(0, len(calls) - SHOWN),
-        )
-        for calls, title in told
-        if calls
-    ]
+    return [_planned(calls, title) for calls, title in told if calls]
+
+
+def _planned(calls: Sequence[CallFacts], title: str) -> PlannedList:
+    alike = groupby((_name(each), each.status) for each in calls)
+    rows = [(name, status, len(list(each))) for (name, status), each in alike]
+    shown = rows[:SHOWN]
+    return PlannedList(
+        f"{words.plural(len(calls), 'step')} {title}",
+        shown,
+        len(calls) - sum(number for _, _, number in shown),
+    )
 
 
 def _name(call: CallFacts) -> str:
