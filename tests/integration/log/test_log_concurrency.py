@@ -247,3 +247,26 @@ async def until_someone_waits_for_a_lock(database) -> None:
             if waiting != (0,):
                 return
             await asyncio.sleep(0.01)
+
+
+async def test_what_a_commit_brings_about_is_flushed_with_what_waits_already(log, fleet):
+    """As the grant of a slot that became free: it takes some turns of the event loop, and does not miss the next flush for it."""
+    reactions = []
+
+    def create():
+        return fleet.execute(fleet.create_command(fleet.new_id()))
+
+    async def react(turns: int):
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return (await create()).recorded_at
+
+    def on_commit(notice):
+        if not reactions:
+            reactions.extend(asyncio.ensure_future(react(turns)) for turns in (0, 4))
+
+    forget = log.on_commit(on_commit)
+    first = (await create()).recorded_at
+    at_once, later = await asyncio.gather(*reactions)
+    forget()
+    assert first < at_once == later
