@@ -38,7 +38,7 @@ NAMES = {
 }
 
 
-assert output_tables.metadata is metadata  # its tables are among them
+assert output_tables.artifact.metadata is metadata  # its tables are among them
 
 
 def described() -> dict[str, list[tuple[str, str, bool]]]:

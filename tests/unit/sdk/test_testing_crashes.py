@@ -12,31 +12,16 @@ from headway import (
     sleep,
     sleep_until,
     suspend,
-    task,
     wait_for_input,
 )
 from headway.testing import Harness, HarnessError, harness
+from support.summing import add, double, sums
 
 
 @pytest.fixture
 def h():
     with harness() as made:
         yield made
-
-
-@task
-def double(n: int) -> int:
-    return 2 * n
-
-
-@task
-def add(*numbers: int) -> int:
-    return sum(numbers)
-
-
-@flow
-def sums(n: int = 3) -> int:
-    return add(*double.map(range(n)).result())
 
 
 @dataclass

@@ -22,27 +22,13 @@ from headway import (
 )
 from headway.context import current_call
 from headway.testing import Harness, HarnessError, harness
+from support.summing import double, sums
 
 
 @pytest.fixture
 def h():
     with harness() as made:
         yield made
-
-
-@task
-def double(n: int) -> int:
-    return 2 * n
-
-
-@task
-def add(*numbers: int) -> int:
-    return sum(numbers)
-
-
-@flow
-def sums(n: int = 3) -> int:
-    return add(*double.map(range(n)).result())
 
 
 def test_a_run_tells_what_happened(h: Harness):

@@ -11,8 +11,11 @@ metadata = sa.MetaData(schema="headway")
 
 _TYPES: Mapping[str, TypeEngine[Any]] = {
     "bigint": sa.BigInteger(),
+    "bigint[]": sa.ARRAY(sa.BigInteger()),
     "boolean": sa.Boolean(),
     "bytea": sa.LargeBinary(),
+    "double": sa.Double(),
+    "double[]": sa.ARRAY(sa.Double()),
     "integer": sa.Integer(),
     "jsonb": JSONB(),
     "smallint": sa.SmallInteger(),
