@@ -110,7 +110,8 @@ def _name(value: Any) -> str:
 def decode(payload: Payload) -> Any:
     """The value of a payload. Raises anything when the text is foreign or its classes have changed.
 
-    Unpickling executes code: only payloads of the user's own journal, on the user's own disk, come here.
+    Unpickling executes code: pickles come here from the user's own journal, on the user's own disk, alone. Others may also come
+    from the store of results.
     """
     if payload.codec == "bytes":
         return payload.data

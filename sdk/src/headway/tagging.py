@@ -232,11 +232,14 @@ def _path(kind: type) -> str:
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
-def _class(path: str) -> Any:
-    module, _, name = path.partition(":")
+def _class(tagged: dict[str, Any], is_meant: Callable[[type], bool]) -> Any:
+    """The class that was written down. What is read may come from a store that others write to: nothing else is called."""
+    module, _, name = tagged["t"].partition(":")
     found: Any = import_module(module)
     for part in name.split("."):
         found = getattr(found, part)
+    if not (isinstance(found, type) and is_meant(found)):
+        raise ValueError(f"{tagged['t']} is no {tagged[TAG]}")
     return found
 
 
@@ -260,7 +263,8 @@ def decode(tagged: Any) -> Any:
 
 
 def _decode_dataclass(tagged: dict[str, Any]) -> Any:
-    kind, fields = _class(tagged["t"]), tagged["v"]
+    kind = _class(tagged, lambda kind: hasattr(kind, "__dataclass_fields__"))
+    fields = tagged["v"]
     if set(fields) != set(_stored_fields(kind)):
         raise ValueError(f"{tagged['t']} has other fields now")
     value = object.__new__(kind)
@@ -270,7 +274,7 @@ def _decode_dataclass(tagged: dict[str, Any]) -> Any:
 
 
 def _decode_pydantic(tagged: dict[str, Any]) -> Any:
-    kind = _class(tagged["t"])
+    kind = _class(tagged, lambda kind: hasattr(kind, "__pydantic_fields__"))
     fields = {name: decode(each) for name, each in tagged["v"].items()}
     if not set(kind.__pydantic_fields__) <= set(fields):
         raise ValueError(f"{tagged['t']} has other fields now")
@@ -279,7 +283,8 @@ def _decode_pydantic(tagged: dict[str, Any]) -> Any:
 
 
 def _decode_namedtuple(tagged: dict[str, Any]) -> Any:
-    return _class(tagged["t"])._make(decode(tagged["v"]))
+    kind = _class(tagged, lambda kind: issubclass(kind, tuple) and hasattr(kind, "_fields"))
+    return kind._make(decode(tagged["v"]))
 
 
 _STRUCTURES: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -287,8 +292,8 @@ _STRUCTURES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "set": lambda t: set(decode(t["v"])),
     "frozenset": lambda t: frozenset(decode(t["v"])),
     "dict": lambda t: {decode(name): decode(each) for name, each in t["v"]},
-    "enum": lambda t: _class(t["t"])[t["v"]],
-    "flag": lambda t: _class(t["t"])(t["v"]),
+    "enum": lambda t: _class(t, lambda kind: issubclass(kind, Enum))[t["v"]],
+    "flag": lambda t: _class(t, lambda kind: issubclass(kind, Flag))(t["v"]),
     "dataclass": _decode_dataclass,
     "namedtuple": _decode_namedtuple,
     "pydantic": _decode_pydantic,

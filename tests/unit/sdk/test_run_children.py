@@ -215,6 +215,7 @@ def wish_of(project: Project) -> Path:
         ({"codec": "json", "file": "VALUE"}, [1, 2]),
         ({"absent": "it was deleted"}, "it was deleted"),
         ({"codec": "none"}, "could not be kept"),
+        ({"codec": "pickle", "file": "VALUE"}, "a pickle is read only where it was made"),
     ],
 )
 def test_a_result_of_another_agent_is_asked_for_and_waited_for(

@@ -83,6 +83,13 @@ def _fetched(run_dir: Path, run: str, fence: int, sit_out: SitOut) -> dict[str, 
     found: dict[str, Any] = json.loads(answer.read_bytes())
     if "absent" in found:
         raise ResultElsewhere(run, str(found["absent"]))
+    if found.get("codec") == "pickle":
+        # Unpickling executes code, and who writes to the store says here what is read.
+        raise ResultElsewhere(
+            run,
+            "another agent executed it, and it is pickled: a pickle is read only where it was made. Let that flow return"
+            " something that a codec fits (headway.register_codec)",
+        )
     return found
 
 
