@@ -283,4 +283,39 @@ MUTATIONS = (
         ),
         "tests/integration/projections/test_projection_engine.py",
     ),
+    Mutation(
+        "a child that ends tells nobody",
+        f"{CONTROL}/domain/decide.py",
+        (("[*decided, *children.answers_to_parents(decided, states, context)]", "decided"),),
+        "tests/unit/domain/test_run_children.py",
+    ),
+    Mutation(
+        "who begins to wait does not ask who has ended",
+        f"{CONTROL}/domain/run/waits.py",
+        (("children.answers_of_ended(waits, answered, states, context)", "[]"),),
+        "tests/unit/domain/test_run_children.py",
+    ),
+    Mutation(
+        "a second answer counts",
+        f"{CONTROL}/domain/run/waits.py",
+        (("if any(call == command.call for call, _ in run.answers):", "if False:"),),
+        "tests/unit/domain",
+    ),
+    Mutation(
+        "who asks again after a refusal is not heard",
+        f"{CONTROL}/log/rows_children.py",
+        (
+            (
+                "\"UPDATE SET settled = false WHERE child_run.settled AND child_run.refused <> ''\"",
+                '"NOTHING"',
+            ),
+        ),
+        "tests/integration/log/test_children_service.py",
+    ),
+    Mutation(
+        "an answer writes again what its run waits for",
+        f"{CONTROL}/log/rows_runs.py",
+        (("        return UNCHANGED\n", "        return _WRITTEN[column](value)\n"),),
+        "tests/integration/log/test_log_children.py",
+    ),
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from headway_control_plane.domain.streams import StreamKind
+from simulation.checks_families import Families
 
 if TYPE_CHECKING:
     from simulation.agent import Agent
@@ -27,7 +28,7 @@ _LEGAL = {
     "": {"RunCreated"},
     "scheduled": {"RunGranted", "RunReattached", "RunCancelRequested", "RunAnswered", "RunRescheduled", "RunPaused", "RunFailed"},
     "open": {"RunStarted", "RunReattached", "RunRescheduled", "RunPaused", "RunSuspended", "RunAsked", "RunAnswered", "RunCancelRequested", "RunCompleted", "RunFailed", "RunCrashed"},
-    "paused": {"RunResumed", "RunReattached", "RunCancelRequested", "RunFailed"},
+    "paused": {"RunResumed", "RunAnswered", "RunReattached", "RunCancelRequested", "RunFailed"},
     "suspended": {"RunResumed", "RunAnswered", "RunCancelRequested"},
     "cancelling": {"RunStarted", "RunReattached", "RunCancelled", "RunCompleted"},
     "ended": set(),
@@ -64,6 +65,7 @@ class Checks:
         self.agents: list[Agent] = []
         self.runs: dict[UUID, Run] = {}
         self.facts: dict[tuple[UUID, int], int] = {}
+        self.families = Families(world)
 
     # Commits ------------------------------------------------------------------------------------------------
 
@@ -88,6 +90,8 @@ class Checks:
         if expected != row.offset or len(row.log) != row.offset:
             self._broke("the head is not the end of the log", row.offset, len(row.log))
         self._slots(row)
+        suspended = (run for run, told in self.runs.items() if told.state == "suspended")
+        self.families.after_commit(row, suspended)
 
     def _fact(self, entry: Entry) -> None:
         key = (entry.stream.id, entry.stream.fence)
@@ -99,6 +103,7 @@ class Checks:
         if entry.type == "FactDropped":
             self._broke("a fact was dropped", key, entry.version)
         self.facts[key] = entry.version
+        self.families.fact(entry)
 
     def _run_event(self, row: Workspace, entry: Entry) -> None:
         event, name = entry.event, type(entry.event).__name__
@@ -114,6 +119,7 @@ class Checks:
             self._broke("a fence moved without a grant", name, run.fence, fence)
         if name in CLOSES and run.open:
             self._attempt_lost(row, run, entry, name)
+        self.families.run_event(entry)
         self._move(row, run, entry, name)
 
     def _move(self, row: Workspace, run: Run, entry: Entry, name: str) -> None:
@@ -134,7 +140,9 @@ class Checks:
             run.state = "open" if run.state != "cancelling" else run.state
         else:
             run.state = "ended" if name in ENDS else _NEXT.get(name, run.state)
-            if name == "RunAnswered" and before == "suspended":
+            # Who waits for several runs goes on a little later.
+            soon = name == "RunAnswered" and event.due_at <= self.world.instant()
+            if soon and before == "suspended":
                 run.state = "scheduled"
         self.world.happens(f"{before or 'new'} > {name}")
 

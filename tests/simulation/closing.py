@@ -9,11 +9,15 @@ from uuid import UUID
 from headway_agent.runner.api import AttemptKey
 from headway_api.event.v1 import attempt_pb2
 from headway_control_plane.domain.streams import StreamKind
+from simulation.closing_told import Told
+from simulation.flows import task_of
 
 if TYPE_CHECKING:
+    from headway_control_plane.domain.run.state import RunState
     from simulation.agent import Agent
+    from simulation.checks_families import Families
     from simulation.database import Entry, Workspace
-    from simulation.host import Flow
+    from simulation.flows import Flow
     from simulation.world import World
 
 _DONE = {attempt_pb2.CALL_OUTCOME_COMPLETED, attempt_pb2.CALL_OUTCOME_SKIPPED}
@@ -29,11 +33,13 @@ class Closing:
         workspaces: Iterable[Workspace],
         agents: list[Agent],
         flows: dict[str, Flow],
+        families: Families,
     ) -> None:
         self._world = world
         self._workspaces = list(workspaces)
         self._agents = agents
         self._flows = flows
+        self._families = families
         self._facts: Facts = {}
         for row in self._workspaces:
             for entry in row.log:
@@ -41,11 +47,17 @@ class Closing:
                     key = AttemptKey(str(entry.stream.id), entry.stream.fence)
                     self._facts.setdefault(key, []).append(entry)
 
-    def safety(self, accepted: dict[UUID, int]) -> None:
-        """`accepted` are the runs whose creation was confirmed, and their workspaces."""
+    def safety(self, accepted: dict[UUID, int], answered: list[tuple[UUID, str, Any]]) -> None:
+        """`accepted` are the runs whose creation was confirmed, and their workspaces; `answered` the answers."""
         for run, ws in accepted.items():
             if self._row(ws).run(run) is None:
                 self._world.broke("an accepted run is not in the log", run)
+        hosts = {agent.host.name: agent.host for agent in self._agents}
+        told = Told(self._world, hosts, self._families, self._facts)
+        told.confirmed(answered)
+        for flow in {id(flow): flow for flow in self._flows.values()}.values():
+            told.heard(flow)
+            told.sums(flow)
         for agent in self._agents:
             self._acknowledged(agent)
             self._witness(agent)
@@ -112,7 +124,9 @@ class Closing:
             said = _decoded(entry)
             if said.outcome not in _DONE:
                 continue
-            task = int.from_bytes(said.call)
+            task = task_of(said.call)
+            if task is None:
+                continue
             skipped = said.outcome == attempt_pb2.CALL_OUTCOME_SKIPPED
             if not any(
                 body.task == task and (body.key.fence < key.fence if skipped else body.key == key)
@@ -128,8 +142,25 @@ class Closing:
             (str(run.run)[:8], run.status.value, run.fence, run.reason)
             for row in self._workspaces
             for run in row.of(StreamKind.RUN)
-            if not run.is_terminal and (run.status != "paused" or run.is_suspended)
+            if not run.is_terminal and not self._waits_for_a_person(row, run)
         ]
+
+    def _waits_for_a_person(self, row: Workspace, run: RunState) -> bool:
+        """It is held, or waits for a run that is."""
+        if run.status != "paused":
+            return False
+        if not run.is_suspended:
+            return True
+        told = dict(run.answers)
+        made = [
+            row.run(self._families.made.get((run.run, w.call), run.run))
+            for w in run.waits
+            if w.kind == "run" and w.call not in told
+        ]
+        return any(
+            child is not None and child.run != run.run and self._waits_for_a_person(row, child)
+            for child in made
+        )
 
     def left_over(self) -> list[Any]:
         """What still holds something although everything has ended."""
@@ -156,6 +187,10 @@ class Closing:
                 done = {body.task for body in flow.bodies if body.kept_at is not None}
                 if run.status == "completed" and done != set(range(len(flow.tasks))):
                     self._world.broke("completed without its tasks", run.run, done)
+                asked = {call for ask in flow.asks for call in ask.calls}
+                heard = {heard.call for heard in flow.heard}
+                if run.status == "completed" and not asked <= heard:
+                    self._world.broke("completed without its children", run.run, asked - heard)
 
 
 def entry_type(frame: bytes) -> str:

@@ -27,6 +27,7 @@ from headway_control_plane.log.draft import Draft
 from headway_control_plane.log.flush import Flushed, OutcomeUnknown, Proof
 from headway_control_plane.log.items import CommandItem, Item
 from headway_control_plane.log.rows import Loaded, Wanted
+from headway_control_plane.log.rows_children import CHILDREN
 from simulation.faults import Faults
 from simulation.world import World
 
@@ -41,6 +42,15 @@ class Entry:
     event: Any
     type: str = ""
     payload: bytes = b""
+
+
+@dataclass
+class ChildRow:
+    """A row of `child_run`."""
+
+    values: dict[str, Any]
+    settled: bool = False
+    refused: str = ""
 
 
 @dataclass
@@ -62,6 +72,8 @@ class Workspace:
     chains: dict[int, bytes] = field(default_factory=dict)  # offset -> chain, as acknowledged
     late: set[tuple[UUID, int, int]] = field(default_factory=set)
     lines: dict[tuple[UUID, int], int] = field(default_factory=dict)
+    contents: dict[bytes, bytes] = field(default_factory=dict)
+    children: dict[tuple[UUID, bytes], ChildRow] = field(default_factory=dict)
 
     def of(self, kind: StreamKind) -> list[Any]:
         return [state for stream, state in self.states.items() if stream.kind is kind]
@@ -239,6 +251,23 @@ class Database:
                 self._put(loaded, ws, Stream(kind, key))
         for ws, run, fence in wanted.attempts:
             self._put_attempt(loaded, ws, run, fence)
+        self._load_families(wanted, loaded)
+
+    def _load_families(self, wanted: Wanted, loaded: Loaded) -> None:
+        for ws, run in sorted(wanted.ending):
+            child = self.workspaces[ws].run(run)
+            if child is not None and child.parent_run is not None:
+                self._put_run(loaded, ws, child.parent_run)
+        for ws, parent, call in sorted(wanted.asked):
+            made = self.workspaces[ws].children.get((parent, call))
+            if made is not None:
+                self._put_run(loaded, ws, made.values["run"])
+
+    def _put_run(self, loaded: Loaded, ws: int, run: UUID) -> None:
+        """Without its attempt, as the production loader reads it for others."""
+        state = self.workspaces[ws].run(run)
+        if state is not None:
+            loaded.states[ws].put(Stream(StreamKind.RUN, run), state)
 
     def _put(self, loaded: Loaded, ws: int, stream: Stream) -> None:
         row = self.workspaces[ws]
@@ -271,12 +300,22 @@ class Database:
             row.offset, row.seg, row.chain = head.offset, head.seg, head.chain
             row.recorded_us = head.recorded_us
             row.chains |= draft.witnesses[ws]
+            self._keep_others(row, draft)
             row.log += draft.entries[ws]
             late = {key[1:] for key in draft.late_keys if key[0] == ws} - row.late
             row.late |= late
             self.world.happened["late fact kept"] += len(late)
             self._committed.add((ws, head.offset, head.chain))
             self.checks.after_commit(row, draft.entries[ws])
+
+    def _keep_others(self, row: Workspace, draft: Written) -> None:
+        row.contents |= {digest: c for (ws, digest), c in draft.payloads.items() if ws == row.ws}
+        for values in draft.child_rows:
+            wanted = dict(zip(CHILDREN.columns, values, strict=True))
+            if wanted["ws"] == row.ws:
+                key = wanted["parent"], wanted["call"]
+                child = row.children.setdefault(key, ChildRow(wanted))
+                child.settled = child.settled and not child.refused  # told again
 
 
 def _counted(row: Workspace, pool: PoolState) -> PoolState:

@@ -42,6 +42,14 @@ KINDS = (
     "stream moved by rotation",
     "flow suspended",
     "run answered",
+    "flow paused",
+    "pause answered",
+    "range told",
+    "run asked for",
+    "child made",
+    "child refused",
+    "child abandoned",
+    "parent answered",
     "earlier process refused",
     "client retried",
     "run cancelled",
@@ -61,6 +69,8 @@ KINDS = (
     "open > RunRescheduled",
     "open > RunPaused",
     "open > RunSuspended",
+    "open > RunAsked",
+    "open > RunAnswered",
     "open > RunCancelRequested",
     "open > RunCompleted",
     "open > RunFailed",
@@ -77,7 +87,8 @@ RARE = (
     "paused > RunResumed",
     "paused > RunCancelRequested",
     "scheduled > RunRescheduled",
-    "open > RunAnswered",
+    "scheduled > RunAnswered",
+    "paused > RunAnswered",
     "cancelling > RunStarted",
     "cancelling > RunReattached",
 )
@@ -117,10 +128,23 @@ class Faults:
     drift: float = 0.0
     cancel: float = 0.0
     suspend: float = 0.0
+    children: float = 0.0
+    pause: float = 0.0
+    ranges: float = 0.0
 
     def heal(self) -> None:
         """From now on nothing goes wrong any more, but clocks keep their rate and flows their nature."""
-        lasting = {"drift", "flow_crash", "flow_failure", "stubborn", "cancel", "suspend"}
+        lasting = {
+            "drift",
+            "flow_crash",
+            "flow_failure",
+            "stubborn",
+            "cancel",
+            "suspend",
+            "children",
+            "pause",
+            "ranges",
+        }
         for field in fields(self):
             if field.name not in lasting:
                 setattr(self, field.name, 0.0)
@@ -157,6 +181,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "drift": (0.001, 0.05),
     "cancel": (0.1, 0.5),
     "suspend": (0.1, 0.8),
+    "children": (0.1, 0.6),
+    "pause": (0.1, 0.5),
+    "ranges": (0.2, 0.8),
 }
 
 

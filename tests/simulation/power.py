@@ -13,13 +13,18 @@ from headway_control_plane.background import sweeper
 from headway_control_plane.domain import states
 from headway_control_plane.domain.attempt.admission import Admission, Verdict, admit
 from headway_control_plane.domain.commands import LoseAttempt
+from headway_control_plane.domain.errors import InvalidState
 from headway_control_plane.domain.policy import Policy
-from headway_control_plane.domain.run import decide
+from headway_control_plane.domain.run import children, decide, waits
+from headway_control_plane.domain.run.events import RunAnswered, RunSuspended
 from headway_control_plane.domain.session import evolve
+from headway_control_plane.domain.streams import Decided, Stream, StreamKind
 from headway_control_plane.grpc_api import handshake, opening
+from headway_control_plane.grpc_api.ledger import Ledger
 from headway_control_plane.grpc_api.opening import AGENT_FORGOT
 from headway_control_plane.log import draft
 from headway_control_plane.log.lane import Lane
+from headway_control_plane.projections import packed_calls
 
 
 @contextmanager
@@ -58,6 +63,7 @@ _GRANT = decide.grant_run
 _EVOLVE = evolve.evolve_session
 _LINES = lines.step
 _SETTLE = opening.settle
+_ANSWER = waits.answer_run
 
 
 def _deaf_to_stored_lines(state: Any, given: Any) -> Any:
@@ -73,6 +79,26 @@ def _settle_forgetful(opening: Any, sessions: Any, attempts: Any) -> Any:
     return [*_SETTLE(opening, sessions, attempts), *([gone] if gone else [])]
 
 
+def _answer_again(command: Any, states: Any, context: Any) -> Any:
+    """Whoever answers is believed, whatever was said before."""
+    try:
+        return _ANSWER(command, states, context)
+    except InvalidState as refused:
+        if "before" not in str(refused):
+            raise
+    event = RunAnswered(command.call, command.value, context.now)
+    return [Decided(Stream(StreamKind.RUN, command.run), event)]
+
+
+def _pause_as_suspension(command: Any, states: Any) -> Any:
+    """Who asks a person loses the slot, though its process lives."""
+    run, attempt = states.run(command.run), states.attempt(command.run, command.fence)
+    if run.fence != command.fence or not attempt.is_open:
+        return []
+    event = RunSuspended(run.fence, "input", attempt.agent, (command.wait,))
+    return [Decided(Stream(StreamKind.RUN, run.run), event)]
+
+
 BUGS: dict[str, Callable[[], Any]] = {
     "no margin on the agent's lease": lambda: _put(lease, "margin", lambda ttl: 0.0),
     "no fence check in admission": lambda: _put(draft, "admit", _admit_without_fence),
@@ -85,6 +111,14 @@ BUGS: dict[str, Callable[[], Any]] = {
     "a late Hello loses what its session began since": lambda: _put(
         handshake, "settle", _settle_forgetful
     ),
+    "a child that ends tells nobody": lambda: _put(children, "answers_to_parents", lambda *_: []),
+    "who begins to wait does not ask who has ended": lambda: _put(
+        children, "answers_of_ended", lambda *_: []
+    ),
+    "a second answer counts": lambda: _put(waits, "answer_run", _answer_again),
+    "a pause gives its slot back": lambda: _put(waits, "attempt_asked", _pause_as_suspension),
+    "the sums take a range for one call": lambda: _put(packed_calls, "size", lambda _: 1),
+    "a pause never hears its answer": lambda: _put(Ledger, "answer", lambda *_: []),
     "what Welcome says of lines is not written down": lambda: _put(
         lines, "step", _deaf_to_stored_lines
     ),

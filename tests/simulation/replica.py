@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from headway_control_plane.background.children import Children
 from headway_control_plane.background.service import Service, Work
 from headway_control_plane.background.sweeper import Sweeper, SweeperSettings
 from headway_control_plane.dispatch.dispatcher import Dispatcher
@@ -21,6 +22,7 @@ from headway_control_plane.grpc_api.settings import AgentServerSettings
 from headway_control_plane.log.committer import Committer
 from simulation.access import Access, Flusher
 from simulation.database import Database
+from simulation.families import Catalog
 from simulation.faults import Faults
 from simulation.network import Call
 from simulation.statements import Statements
@@ -146,20 +148,29 @@ class Replica:
         settings = SweeperSettings(policy=self.database.policy, interval=SWEEP)
         sweeper = Sweeper(access, log, shards, clock, settings)
         agents = self._make_agents(access, replica, shards, random)
+        catalog = Catalog(self.database)
+        children = Children(access, log, catalog, shards, clock, interval=SWEEP)
         await log.start()
 
         dispatching = self._service(dispatcher, random, prompt=True, recover=dispatcher.recover)
         delivering = self._service(agents.delivery, random, prompt=True)
+        starting = self._service(children, random, prompt=True)
+        children.on_wake(starting.wake)
         dispatcher.on_wake(dispatching.wake)
         agents.on_wake(delivering.wake)
         shards.on_change(dispatcher.on_shards)
         shards.on_change(sweeper.on_shards)
-        for listener in (sweeper.on_commit, dispatcher.on_commit, agents.delivery.on_commit):
+        for listener in (
+            sweeper.on_commit,
+            dispatcher.on_commit,
+            agents.delivery.on_commit,
+            children.on_commit,
+        ):
             log.on_commit(listener)
         log.on_commit(lambda notice: self.hints and self.hints.send(self, notice.shard))
         self._remote_hints = [dispatcher.on_hint, agents.delivery.on_hint]
         leasing = self._service(shards, random, prompt=True)
-        services = [leasing, dispatching, self._service(sweeper, random), delivering]
+        services = [leasing, dispatching, self._service(sweeper, random), delivering, starting]
         for service in services:
             service.start(self._ended)
         self._services = services
@@ -167,6 +178,7 @@ class Replica:
             dispatcher.quarantine,
             sweeper.quarantine,
             sweeper.unreadable,
+            children.quarantine,
             agents.delivery.broken_runs,
             agents.delivery.broken_sessions,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -12,13 +12,15 @@ from headway_control_plane.db.run_json import dump_answers, dump_waits
 from headway_control_plane.domain.run.state import TERMINAL, RunStatus
 from headway_control_plane.domain.session.state import SessionStatus
 from headway_control_plane.domain.streams import Stream, StreamKind
-from simulation.database import Database, Workspace
+from simulation.database import Workspace
+from simulation.families import ChildStatements
 
 Row = tuple[Any, ...]
 Rows = list[Row]
 _P = "headway_control_plane"
 _FILES = (
     (f"{_P}.background", "sweeper.sql"),
+    (f"{_P}.background", "children.sql"),
     (f"{_P}.dispatch", "shards.sql"),
     (f"{_P}.dispatch", "queries.sql"),
     (f"{_P}.grpc_api", "queries.sql"),
@@ -36,22 +38,13 @@ _NAMES = {
 }
 
 
-class Statements:
+class Statements(ChildStatements):
     """One method a statement; parameters as in the SQL, rows as in its SELECT list."""
-
-    def __init__(self, database: Database) -> None:
-        self._db = database
 
     def find(self, sql: str) -> Callable[[dict[str, Any]], Rows] | None:
         """What a text means; None for settings and the like. One that nobody modelled is an error here, and a broken world."""
         name = _NAMES.get(sql)
         return None if name is None else getattr(self, name)
-
-    def _all(self) -> Iterable[Workspace]:
-        return self._db.workspaces.values()
-
-    def _of_shards(self, p: dict[str, Any]) -> list[Workspace]:
-        return [row for row in self._all() if row.shard in p["shards"]]
 
     # sweeper.sql --------------------------------------------------------------------------------------------
 
@@ -264,10 +257,10 @@ class Statements:
                 continue
             mine = [a for a in row.open_attempts() if a.session == id_]
             head = (ws, id_, state.status.value, state.replica)
-            # Nobody pauses here, so no attempt asks while it runs.
-            rows += [(*head, a.run, a.fence, a.status.value, a.cancel, 0) for a in mine] or [
-                (*head, None, None, None, None, 0)
-            ]
+            rows += [
+                (*head, a.run, a.fence, a.status.value, a.cancel, _asked(row.run(a.run)))
+                for a in mine
+            ] or [(*head, None, None, None, None, 0)]
         return rows
 
     def ended_runs(self, p: dict[str, Any]) -> Rows:
@@ -324,7 +317,8 @@ class Statements:
         return rows
 
     def answers(self, p: dict[str, Any]) -> Rows:
-        return [(digest, b'"yes"') for digest in p["digests"]]
+        contents = self._db.workspaces[p["ws"]].contents
+        return [(digest, contents[digest]) for digest in p["digests"] if digest in contents]
 
     # lines.sql ----------------------------------------------------------------------------------------------
 
@@ -344,6 +338,10 @@ class Statements:
     def _lease(self, row: Workspace, state: Any, until: datetime) -> None:
         stream = Stream(StreamKind.SESSION, state.session)
         row.states[stream] = replace(state, expires_at=until)
+
+
+def _asked(run: Any) -> int:
+    return run.version if run.reason == "input" else 0
 
 
 def _expired(state: Any, now: datetime) -> bool:

@@ -10,6 +10,8 @@ from headway_api.event.v1 import attempt_pb2
 from headway_control_plane.background import children
 from headway_control_plane.background.children import Children
 from headway_control_plane.clock import SystemClock
+from headway_control_plane.db.run_json import load_answers
+from headway_control_plane.domain.commands import LoseAttempt
 from headway_control_plane.log.founding import SHARDS
 from headway_control_plane.projections.catalogue import RowCatalogue
 from headway_control_plane.projections.reading import Reads
@@ -70,7 +72,8 @@ async def test_a_refusal_is_told_once_its_parent_listens(fleet, service, databas
     missing = [lambda run, n=n: wish(run, n, "no such one")[1] for n in range(10)]
     await parent_of(fleet, *missing, sleeps=True)
     run = await fleet.granted_run()
-    asked = [wish(run, n, "no such one") for n in range(2)]
+    # One alone: with its answer the run goes on, and listens to no other.
+    asked = [wish(run, 1, "no such one")]
     await fleet.report(run, 1, 1, [started(), *(told for _, told in asked)])
     for _ in range(5):
         await service.run_once()
@@ -81,13 +84,13 @@ async def test_a_refusal_is_told_once_its_parent_listens(fleet, service, databas
         for child, told in asked
     ]
     end = exited(attempt_pb2.ATTEMPT_OUTCOME_SUSPENDED, waits=waits)
-    await fleet.report(run, 1, 4, [end])
+    await fleet.report(run, 1, 3, [end])
     for _ in range(5):
         await service.run_once()
     with database.connect() as connection:
         query = "SELECT refused, settled FROM child_run WHERE parent = %s"
         rows = connection.execute(query, [run]).fetchall()
-    assert rows == [("not_found", True)] * 2
+    assert rows == [("not_found", True)]
 
 
 async def test_who_asks_for_much_leaves_the_others_their_turn(log, fleet, service, database):
@@ -116,3 +119,33 @@ async def test_a_workspace_whose_wishes_cannot_be_read_is_set_aside_alone(
     await service.run_once()
     assert made(database) == {wish(parent, 1)[0]}
     assert len(service.quarantine) == 1
+
+
+async def test_who_asks_again_on_another_agent_is_refused_again(fleet, service, database):
+    """Its first attempt was told, and is lost with its journal: the second one waits for the same call."""
+    run = await fleet.granted_run()
+    child, told = wish(run, 1, "no such one")
+    call = attempt_pb2.RunRequested.FromString(told.payload).call
+    wait = attempt_pb2.Wait(call=call, kind="run", run=child.bytes)
+    other = attempt_pb2.Wait(call=b"s" * 16, kind="sleep", until_us=NOW_US)
+    end = exited(attempt_pb2.ATTEMPT_OUTCOME_SUSPENDED, waits=[wait])
+    await fleet.report(run, 1, 1, [started(), told, end])
+    await service.run_once()
+    await fleet.grant(run)  # goes on with the answer, and from then on waits for something else
+    slept = exited(attempt_pb2.ATTEMPT_OUTCOME_SUSPENDED, waits=[other])
+    await fleet.report(run, 2, 1, [started(), slept])
+    await fleet.grant(run)
+    await fleet.execute(LoseAttempt(run, 3))
+    await fleet.grant(run)
+    await fleet.report(run, 4, 1, [started(), told, end])
+    assert _row(database, run) == ("paused", b"")
+    await service.run_once()
+    status, answers = _row(database, run)
+    assert (status, [answered for answered, _ in load_answers(answers)]) == ("scheduled", [call])
+
+
+def _row(database, run):
+    with database.connect() as connection:
+        return connection.execute(
+            "SELECT status, answers FROM run WHERE run = %s", [run]
+        ).fetchone()

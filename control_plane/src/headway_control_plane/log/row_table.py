@@ -45,7 +45,7 @@ class RowTable:
     """One table: its key, its columns and their kinds (of `packed.KINDS`).
 
     Statements are put together from these constants alone. `fixed` columns are written once and then kept. `long` ones, of bytes, lie beside
-    the row when they grow: where a row says UNCHANGED, they are not written again.
+    the row when they grow: where a row says UNCHANGED, they are not written again. `again`: what is done where all columns are fixed and the row is there.
     """
 
     def __init__(
@@ -56,8 +56,10 @@ class RowTable:
         *,
         fixed: Sequence[str] = (),
         long: Sequence[str] = (),
+        again: LiteralString = "NOTHING",
     ) -> None:
         self.name = name
+        self.columns = tuple(columns)
         self.kinds = tuple(columns.values())
         key_kinds = [columns[column] for column in key]
         self.key_kinds = tuple(key_kinds)
@@ -69,8 +71,7 @@ class RowTable:
         self._upsert = (
             f"INSERT INTO {name} ({', '.join(columns)}) "  # noqa: S608 - constants
             f"SELECT {', '.join(values)} FROM {unnest(self.kinds)} AS r ({', '.join(columns)}) "
-            f"ON CONFLICT ({', '.join(key)}) DO "
-            + (f"UPDATE SET {update}" if update else "NOTHING")
+            f"ON CONFLICT ({', '.join(key)}) DO " + (f"UPDATE SET {update}" if update else again)
         )
         matches = " AND ".join(f"t.{c} = k.{c}" for c in key)
         self._delete = f"DELETE FROM {name} t USING {unnest(key_kinds)} AS k ({', '.join(key)}) WHERE {matches}"  # noqa: S608 - constants

@@ -25,8 +25,14 @@ _COLUMNS = {
     "outlives": "bool",
     "requested_at": "instant",
 }
-# A call that asks again asks for the same run.
-CHILDREN = RowTable("child_run", ("ws", "parent", "call"), _COLUMNS, fixed=tuple(_COLUMNS)[3:])
+# A call that asks again, for want of a journal, asks for the same run; and one that was refused has to be told so again.
+CHILDREN = RowTable(
+    "child_run",
+    ("ws", "parent", "call"),
+    _COLUMNS,
+    fixed=tuple(_COLUMNS)[3:],
+    again="UPDATE SET settled = false WHERE child_run.settled AND child_run.refused <> ''",
+)
 
 
 @dataclass(frozen=True, slots=True)
