@@ -31,7 +31,7 @@ def test_a_variable_is_set_changed_and_unset_with_its_history(window, server, tm
     put(server, "batch-size", 7)
     page.locator("textarea[name=value]").fill("8")
     page.get_by_role("button", name="Set", exact=True).click()
-    expect(page.get_by_role("alert")).to_contain_text("read it again")
+    expect(page.get_by_role("alert")).to_contain_text("Read it again")
     expect(page.locator("textarea[name=value]")).to_have_value("8")
     page = visit.open("/variables?name=batch-size")
     expect(page.locator("table.changes tbody tr")).to_have_count(2)
