@@ -23,6 +23,25 @@ print(resource.resource.attributes["service.name"], scope.metrics[0].name, scope
 end()
 """
 
+UNHEARD = """
+from opentelemetry import metrics, trace
+from headway_control_plane.observability.telemetry import configure_telemetry
+
+end = configure_telemetry("headway-test", "1.2.3")
+metrics.get_meter("headway").create_counter("headway.events").add(5)
+with trace.get_tracer("headway").start_as_current_span("flush") as span:
+    assert not span.is_recording()
+end()
+"""
+
+
+def test_where_nobody_listens_nothing_is_recorded() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", UNHEARD], capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
 
 def test_meters_and_tracers_work_in_process_and_send_nothing() -> None:
     done = subprocess.run(

@@ -23,8 +23,11 @@ def configure_telemetry(
 ) -> Callable[[], None]:
     """Set the process's providers; return the function that flushes and ends them.
 
-    `readers` take metrics in-process, such as a scrape endpoint does.
+    `readers` take metrics in-process, such as a scrape endpoint does. Where nobody listens no provider is set: whoever measures
+    (FastAPI does, each request) sees that and leaves it.
     """
+    if not (otlp_endpoint or readers):
+        return lambda: None
     resource = Resource.create({"service.name": service, "service.version": version})
     tracing = TracerProvider(resource=resource)
     if otlp_endpoint:
