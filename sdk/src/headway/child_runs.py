@@ -236,18 +236,33 @@ def _asked(
     return call, WaitSpec("run", request.deployment, identity, seconds, run=request), request
 
 
-def _of(request: RunRequest, over: Over, *, raise_on_failure: bool) -> ChildRun:
-    told = over.value if isinstance(over.value, dict) else {}
+def failure_of(request: RunRequest, value: object) -> RunRefused | ChildRunFailed | None:
+    """Why the answer to the call is no success of the run that it asked for."""
+    told = value if isinstance(value, dict) else {}
     refused = told.get("refused")
     if isinstance(refused, dict):
-        raise RunRefused(
+        return RunRefused(
             request.deployment,
             str(refused.get("code", "")),
             str(refused.get("message", "")),
             str(refused.get("hint", "")),
             [(str(path), str(message)) for path, message in refused.get("problems") or ()],
         )
-    child = ChildRun(
+    child = _child(request, told)
+    if not child.is_final or child.is_completed:
+        return None
+    return ChildRunFailed(child.id, child.deployment, child.state, child.error_class)
+
+
+def _of(request: RunRequest, over: Over, *, raise_on_failure: bool) -> ChildRun:
+    failure = failure_of(request, over.value)
+    if isinstance(failure, RunRefused) or (raise_on_failure and failure is not None):
+        raise failure
+    return _child(request, over.value if isinstance(over.value, dict) else {})
+
+
+def _child(request: RunRequest, told: Mapping[str, Any]) -> ChildRun:
+    return ChildRun(
         id=str(told.get("run", "")),
         name=str(told.get("name", "")),
         deployment=request.deployment,
@@ -255,9 +270,6 @@ def _of(request: RunRequest, over: Over, *, raise_on_failure: bool) -> ChildRun:
         error_class=str(told.get("error_class", "")),
         fence=int(told.get("fence", 0)),
     )
-    if raise_on_failure and child.is_final and not child.is_completed:
-        raise ChildRunFailed(child.id, child.deployment, child.state, child.error_class)
-    return child
 
 
 def _parameters(deployment: str, given: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -54,6 +54,8 @@ class RunRefused(HeadwayError, ValueError):
     ) -> None:
         self.deployment = deployment
         self.code = code
+        self.message = message
+        self.hint = hint
         self.problems = tuple(Problem(path, text) for path, text in problems)
         lines = "".join(f"\n  {path}: {text}" for path, text in self.problems)
         advice = f"\n{hint}" if hint else ""

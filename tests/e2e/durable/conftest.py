@@ -24,4 +24,6 @@ def headway(tmp_path_factory):
         running.deploy("children:asks_and_works", "asks_and_works")
         running.deploy("telling:tells", "tells")
         running.deploy("telling:tells_again", "tells-again")
+        for name in ("graded", "orders", "moves"):
+            running.deploy(f"children:{name}", name)
         yield running

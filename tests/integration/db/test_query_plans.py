@@ -34,6 +34,7 @@ RUNS = 20_000
 FILES = {
     "background/children.sql": Role.DISPATCHER,
     "background/sweeper.sql": Role.DISPATCHER,
+    "db/asked_runs.sql": Role.APP,
     "db/credentials.sql": Role.AUTH,
     "dispatch/queries.sql": Role.DISPATCHER,
     "dispatch/shards.sql": Role.DISPATCHER,
@@ -53,6 +54,7 @@ FILES = {
     "projections/task_timeline.sql": Role.PROJECTOR,
     "projections/tasks.sql": Role.APP,
     "projections/waits.sql": Role.APP,
+    "projections/wishes.sql": Role.APP,
 }
 OFFLINE = {
     "log/epochs.sql": "once after a restore, over every workspace",

@@ -9,6 +9,7 @@ from headway.runtime.child_results import child_id
 from headway_api.event.v1 import attempt_pb2
 from headway_control_plane.db.run_json import load_answers
 from headway_control_plane.domain.commands import LoseAttempt
+from headway_control_plane.domain.run.state import Fork
 from headway_control_plane.domain.streams import Stream, StreamKind
 from headway_control_plane.log.reader import Reader
 from support.log_fixtures import NOW_US, exited, fact, started
@@ -85,3 +86,68 @@ async def test_an_answer_does_not_write_again_what_its_run_waits_for(fleet, data
     assert (after, still) == (chunk, waited)
     assert [call for call, _ in load_answers(answers)] == calls[:2]
     assert none == b""
+
+
+async def forked(fleet, origin: UUID, verb: str = "resume") -> UUID:
+    """A run made from one that has ended, granted."""
+    await fleet.report(origin, 1, 3, [exited()])
+    made = fleet.new_id()
+    cut = Fork(verb, b"", (), None)
+    await fleet.execute(fleet.create_command(made, forked_from=origin, fork=cut))
+    await fleet.grant(made)
+    return made
+
+
+async def types_of(fleet, run: UUID) -> list[str]:
+    events = await Reader(fleet.log.database).read_stream(fleet.ws, Stream(StreamKind.RUN, run))
+    return [event.type for event in events]
+
+
+async def asks_and_fails(fleet) -> tuple[UUID, UUID]:
+    """A run whose attempt asked for a child, which is there, and did not wait for it."""
+    run = await fleet.granted_run()
+    child = named(run, NOW_US)
+    await fleet.report(run, 1, 1, [started(), asked(child)])
+    await fleet.execute(fleet.create_command(child, parent_run=run, parent_call=CALL))
+    await fleet.grant(child)
+    return run, child
+
+
+async def test_the_end_of_a_child_answers_a_run_that_was_made_from_its_parent(fleet):
+    run, child = await asks_and_fails(fleet)
+    made = await forked(fleet, run)
+    await fleet.report(made, 1, 1, [started(), asked(child), waiting_for(child)])
+    assert (await types_of(fleet, made))[-1] == "RunSuspended"
+    await fleet.report(child, 1, 1, [started(), exited()])
+    assert (await types_of(fleet, made))[-1] == "RunAnswered"
+
+
+async def test_a_child_that_has_ended_answers_in_the_flush_in_which_it_is_taken(fleet):
+    run, child = await asks_and_fails(fleet)
+    await fleet.report(child, 1, 1, [started(), exited()])
+    made = await forked(fleet, run)
+    await fleet.report(made, 1, 1, [started(), asked(child), waiting_for(child)])
+    assert (await types_of(fleet, made))[-2:] == ["RunSuspended", "RunAnswered"]
+
+
+async def test_two_runs_that_take_one_child_are_both_answered(fleet):
+    run, child = await asks_and_fails(fleet)
+    first = await forked(fleet, run)
+    second = fleet.new_id()
+    await fleet.execute(
+        fleet.create_command(second, forked_from=run, fork=Fork("resume", b"", (), None))
+    )
+    await fleet.grant(second)
+    for made in (first, second):
+        await fleet.report(made, 1, 1, [started(), asked(child), waiting_for(child)])
+    await fleet.report(child, 1, 1, [started(), exited()])
+    for made in (first, second):
+        assert (await types_of(fleet, made))[-1] == "RunAnswered"
+
+
+async def test_nobody_hears_of_a_run_of_another_line(fleet):
+    _, child = await asks_and_fails(fleet)
+    await fleet.report(child, 1, 1, [started(), exited()])
+    stranger = await fleet.granted_run()
+    await fleet.report(stranger, 1, 1, [started(), asked(child), waiting_for(child)])
+    assert (await types_of(fleet, stranger))[-1] == "RunSuspended"

@@ -97,3 +97,56 @@ def asks_and_works(log: str, hold: str) -> int:
     while not Path(hold).exists():
         time.sleep(0.02)
     return int(future.result().result()["n"])
+
+
+@flow
+def graded(log: str, n: int, trouble: str, go: str = "") -> dict[str, int]:
+    """A child: waits for `go`, then breaks as long as the file `trouble` says so."""
+    step(log, f"part-{n}")
+    while go and not Path(go).exists():
+        time.sleep(0.02)
+    if "child" in Path(trouble).read_text():
+        raise ValueError("broken on purpose")
+    return {"n": n}
+
+
+@flow
+def orders(log: str, trouble: str, go: str = "", unwaited: bool = False, version: int = 1) -> str:
+    """A step, a child, a step. `trouble` says where it breaks; `inner` is a sub-flow around the child."""
+    step(log, "before")
+    state = inner(log, trouble, go, unwaited=unwaited)
+    breaks_at("after", trouble)
+    step(log, f"after-{version}")
+    return state
+
+
+@flow
+def inner(log: str, trouble: str, go: str, *, unwaited: bool) -> str:
+    breaks_at("asking", trouble)
+    name = "nobody" if "refused" in Path(trouble).read_text() else "graded"
+    given = {"log": log, "n": 1, "trouble": trouble, "go": go}
+    future = submit_deployment(name, given, timeout=0 if unwaited else None)
+    breaks_at("waiting", trouble)
+    child = future.result()
+    if not unwaited:
+        child.result()
+    return child.state
+
+
+def breaks_at(place: str, trouble: str) -> None:
+    if place in Path(trouble).read_text():
+        raise RuntimeError(f"broken at {place}")
+
+
+@flow
+def moves(
+    log: str, trouble: str, go: str, hold: str, timeout: float | None = None, times: int = 1
+) -> list[list[str]]:
+    """Asks for children that are alike, and has its process until `hold` is there: what each of them has come to."""
+    given = {"log": log, "n": 1, "trouble": trouble, "go": go}
+    futures = [submit_deployment("graded", given, timeout=timeout) for _ in range(times)]
+    step(log, "asked")
+    while not Path(hold).exists():
+        time.sleep(0.02)
+    children = [future.result() for future in futures]
+    return [[child.id, child.state] for child in children]

@@ -1,11 +1,13 @@
 """What a run made from another executes and keeps, over every shape of what an attempt can have left."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 
 from headway_control_plane.domain.errors import InvalidArgument, InvalidState
 from headway_control_plane.domain.fork import CallFacts, Calls, Verb, plan
+from headway_control_plane.domain.run.asked import AskedRun
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -140,3 +142,86 @@ def test_calls_that_are_not_there_and_times_that_are_withheld():
 def test_calls_around_each_other_end_somewhere():
     calls = line([call("a", 0, parent="b"), call("b", 0, parent="a")])
     assert told(calls, Verb.RETRY, "a")[0] == "a b"
+
+
+HOME = UUID(int=1)
+
+
+def asked(name: str, run: int = 7, status: str = "running", **more) -> AskedRun:
+    plain = {"deployment": "part", "parameters": b"", "requested_at": at(1), "refused": ""}
+    plain |= {"is_abandoned": False, "agent": HOME, "parent": UUID(int=100)} | more
+    return AskedRun(call=name.encode(), run=UUID(int=run), status=status, **plain)
+
+
+def family(*wishes: AskedRun, moved: bool = False) -> Calls:
+    calls = line(
+        [call("a", 0), call("sub", 2, "interrupted"), call("k", 3, "interrupted", parent="sub")]
+    )
+    calls.home = HOME
+    calls.ask(wishes, moved=moved)
+    return calls
+
+
+def attached(calls: Calls, verb: Verb, name: str = "") -> tuple[str, str]:
+    found = plan(calls, verb, name.encode())
+    return names(found.attaches), names(found.executes)
+
+
+@pytest.mark.parametrize("status", ["", "scheduled", "pending", "running", "paused", "completed"])
+def test_a_run_that_is_there_is_taken_unless_its_call_is_cut(status):
+    calls = family(asked("k", status=status))
+    assert attached(calls, Verb.RESUME) == ("k", "sub")
+    assert attached(calls, Verb.RETRY, "a") == ("k", "a sub")
+    assert attached(calls, Verb.RETRY, "k") == ("", "sub k")
+    assert attached(calls, Verb.RETRY, "sub") == ("", "sub k")
+    assert attached(calls, Verb.RERUN, "k") == ("", "sub k")
+    assert attached(calls, Verb.RERUN, "a") == ("", "a sub k")
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        *({"status": status} for status in ("failed", "crashed", "cancelled", "cancelling")),
+        {"status": "", "refused": "not_found"},
+        {"is_abandoned": True},
+    ],
+)
+def test_a_run_that_ended_badly_is_asked_for_anew(lost):
+    calls = family(asked("k", **lost))
+    assert attached(calls, Verb.RESUME) == ("", "sub k")
+    note = plan(calls, Verb.RESUME).note(b"k")
+    assert note.endswith(
+        lost.get("status") or (lost.get("refused", "") and "refused") or "cancelling"
+    )
+
+
+def test_what_another_of_its_parents_gave_up_is_not_taken():
+    calls = family(asked("k"))
+    calls.ask([asked("k", parent=UUID(int=101), is_abandoned=True)])
+    assert attached(calls, Verb.RESUME) == ("", "sub k")
+
+
+def test_a_cut_of_the_line_takes_the_asked_run_out():
+    calls = family(asked("k", status="completed"))
+    calls.cut(plan(calls, Verb.RETRY, b"k").cut)
+    assert attached(calls, Verb.RESUME) == ("", "sub k")
+    calls.ask([asked("k", 8)])
+    assert attached(calls, Verb.RESUME) == ("k", "sub")
+    assert plan(calls, Verb.RESUME).runs[b"k"].run == UUID(int=8)
+
+
+def test_a_call_that_told_nothing_but_its_wish_is_known_by_it():
+    assert attached(family(asked("late")), Verb.RESUME) == ("part", "sub k")
+    assert attached(family(asked("late"), moved=True), Verb.RESUME) == ("", "sub k")
+
+
+def test_the_preview_says_where_a_result_cannot_be_read():
+    calls = family(asked("k", status="completed", agent=UUID(int=2)))
+    assert "store of results" in plan(calls, Verb.RESUME).note(b"k")
+    assert "store" not in plan(family(asked("k", status="completed")), Verb.RESUME).note(b"k")
+
+
+def test_a_call_with_a_result_is_kept_whatever_became_of_its_run():
+    calls = line([call("k", 0)])
+    calls.ask([asked("k", status="failed")])
+    assert attached(calls, Verb.RESUME) == ("", "")

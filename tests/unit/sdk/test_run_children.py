@@ -2,14 +2,19 @@
 
 import hashlib
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from headway import ResultElsewhere
-from headway.runtime import child_results
+from headway.child_runs import RunRequest
+from headway.runtime import asked_runs, child_results
 from headway.runtime.child_results import child_id, is_child_id
+from headway_agent.connection.wishes import WISHED
+from headway_control_plane.domain.run.asked import BY_DIGEST, AskedRun
 from support.eventually import eventually
 from support.flow_process import FlowProcess, Outcome, Project
 
@@ -308,3 +313,97 @@ def test_an_older_agent_is_told_to_be_upgraded(project: Project):
 def test_ids_sort_by_when_they_were_asked_for():
     early, late = child_id(RUN, "ff" * 16, 1_000_000), child_id(RUN, "00" * 16, 2_000_000)
     assert UUID(early) < UUID(late)
+
+
+def known(wait: dict, wish: str = "") -> dict:
+    return {"call": wait["call"], "run": wait["run"], "wish": wish}
+
+
+def cut(**more) -> dict:
+    return {"logs": 1, "call": "", "around": [], "at_us": 0, **more}
+
+
+def test_a_run_that_was_made_from_this_one_takes_what_is_under_way(project: Project):
+    project.write(PARENT)
+    [wait] = waits(project.run(**KNOWS))
+    fork = {**KNOWS, "run": OTHER, "cuts": [cut()]}
+    made = project.run(**fork, asked_runs=[known(wait)])
+    [taken], [asked] = waits(made), made.of("run.requested")
+    assert (taken["run"], asked["run"], asked["call"]) == (wait["run"], wait["run"], wait["call"])
+    again = project.run(**fork, asked_runs=[known(wait, "ab" * 32)])
+    assert [each["run"] for each in waits(again)] == [wait["run"]]
+
+
+@pytest.mark.parametrize("by", ["call", "time"])
+def test_a_call_that_is_cut_asks_anew(project: Project, by: str):
+    project.write(PARENT)
+    first = project.run(**KNOWS)
+    [wait] = waits(first)
+    [asked] = first.of("run.requested")
+    out = cut(call=wait["call"]) if by == "call" else cut(at_us=asked["at_us"])
+    made = project.run(**KNOWS | {"run": OTHER, "cuts": [out]}, asked_runs=[known(wait)])
+    [taken] = waits(made)
+    assert taken["run"] != wait["run"]
+    [began] = [f for f in first.of("call.started") if f["call"] == wait["call"]]
+    assert began["at_us"] == asked["at_us"]
+
+
+@pytest.mark.parametrize("state", ["failed", "crashed", "cancelled"])
+def test_a_child_that_ended_badly_is_kept_in_its_run_and_asked_for_anew_in_another(
+    project: Project, state: str
+):
+    project.write(PARENT)
+    [wait] = waits(project.run(**KNOWS))
+    told = project.run(**answered(wait, state=state, error_class="ValueError"))
+    assert value(told) == [state, True]
+    [end] = [frame for frame in told.of("call.ended") if frame["kind"] == "wait"]
+    assert (end["outcome"], end["error"]["class"]) == ("failed", "headway.ChildRunFailed")
+    again = project.run(**KNOWS)
+    assert value(again) == [state, True]
+    [end] = [frame for frame in again.of("call.ended") if frame["kind"] == "wait"]
+    assert (end["outcome"], end["tries"]) == ("failed", 0)
+    made = project.run(**KNOWS | {"run": OTHER, "cuts": [cut(logs=3)]})
+    [asked] = made.of("run.requested")
+    assert asked["run"] != wait["run"]
+
+
+def test_on_another_machine_equal_wishes_are_told_apart(project: Project):
+    project.write("""
+        @flow
+        def main(n: int = 1):
+            children = [submit_deployment("part", {"n": n}) for _ in range(3)]
+            return [child.result().state for child in children]
+    """)
+    found = waits(project.run(**KNOWS, salt="one"))
+    project.logs[0] += ".of-the-other-machine"
+    request = RunRequest("part", {"n": 1}, (), "", 0, waited=True, outlives=False)
+    wish = asked_runs.wish_of(request)
+    there = [known(wait, wish) for wait in found[:2]]
+    moved = project.run(**KNOWS, salt="other", asked_runs=there)
+    taken = waits(moved)
+    assert {wait["call"] for wait in taken}.isdisjoint(wait["call"] for wait in found)
+    assert [wait["run"] for wait in taken[:2]] == [wait["run"] for wait in found[:2]]
+    assert is_child_id(taken[2]["run"], RUN, taken[2]["call"])
+    there += [known(wait, wish) for wait in taken]
+    assert waits(project.run(**KNOWS, salt="other", asked_runs=there)) == taken
+    other = project.run({"n": 2}, **KNOWS, salt="third", asked_runs=there)
+    assert not {wait["run"] for wait in waits(other)} & {wait["run"] for wait in taken}
+
+
+def test_a_wish_has_the_digest_that_the_control_plane_makes_of_it():
+    parameters = {"n": 3, "text": "é\ud800", "x": 1.5, "deep": {"b": [1, None], "a": True}}
+    frame = json.dumps({"parameters": parameters, "name": "part"}).encode()
+    digest = WISHED["run.requested"]["parameters_digest"](json.loads(frame))
+    asked = AskedRun(
+        parent=UUID(RUN), call=b"c", run=UUID(OTHER), deployment="part",
+        parameters=hashlib.sha256(digest).digest(), requested_at=datetime.now(UTC), refused="",
+        is_abandoned=False, status="", agent=None,
+    )  # fmt: skip
+    request = RunRequest("part", parameters, (), "", 0, waited=True, outlives=False)
+    assert asked_runs.wish_of(request) == asked.wish.hex()
+    withheld = replace(asked, deployment=BY_DIGEST + hashlib.sha256(b"part").hexdigest())
+    assert withheld.wish == asked.wish
+    assert (
+        asked_runs.wish_of(request._replace(parameters={}))
+        == replace(asked, parameters=b"").wish.hex()
+    )

@@ -142,3 +142,29 @@ def test_a_flow_that_starts_itself_without_end_is_told():
         pytest.raises(HarnessError, match="20 runs stand above"),
     ):
         h.run(endless)
+
+
+@flow
+def refused() -> str:
+    try:
+        return run_deployment("part").state
+    except RunRefused as error:
+        return error.code
+
+
+def test_they_are_refused():
+    no = RunRefused("part", "not_found", "There is no such deployment.", "Deploy it.")
+    with harness() as h:
+        run = h.run(refused, answers={"part": no})
+        assert run.result() == "not_found"
+        [end] = [e for e in run.events if e["type"] == "call.ended" and e["kind"] == "wait"]
+        assert (end["outcome"], end["error"]["class"]) == ("failed", "headway.RunRefused")
+        assert "Deploy it." in end["error"]["message"]
+
+
+def test_a_call_that_failed_has_one_outcome_in_all_attempts():
+    with harness() as h:
+        run = h.run(careful).answer("part", ValueError("no"), crash_after="part")
+        assert run.again().result() == "ValueError"
+        ends = [e for each in run.attempts for e in each.events if e["type"] == "call.ended"]
+        assert [end["outcome"] for end in ends] == ["failed", "failed"]

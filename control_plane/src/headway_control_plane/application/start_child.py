@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from headway_control_plane.application.json_values import encode, read_foreign
 from headway_control_plane.application.ports import Log
 from headway_control_plane.domain.commands import AnswerRun
 from headway_control_plane.domain.errors import InvalidState, NotFound, Refused
-from headway_control_plane.domain.run.children import DEEPEST
+from headway_control_plane.domain.run.children import DEEPEST, is_child_id
 from headway_control_plane.domain.streams import Blob
 
 
@@ -23,7 +23,7 @@ from headway_control_plane.domain.streams import Blob
 class WantedRun:
     """What a run asks for. `deployment` is empty where its name is withheld and nothing has it; `parameters` and `labels` are JSON, None where its pool withholds them or they were erased.
 
-    `depth`: how many runs stand above it. `is_listened_to`: the parent waits for the answer at this moment.
+    `depth`: how many runs stand above it. `is_listened_to`: the parent waits for the answer at this moment. `is_made`: the run is there.
     """
 
     parent: UUID
@@ -40,6 +40,14 @@ class WantedRun:
     parent_status: str
     depth: int
     is_listened_to: bool
+    is_made: bool
+    asked_before: Sequence[tuple[UUID, bytes, str]] = ()
+    """Other calls that asked for the same run, of this run or of those that it was made from; and why theirs was refused."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is this call that the run is made for; else it takes one that was asked for before."""
+        return is_child_id(self.run, self.parent, self.call)
 
     @property
     def is_ended_with_parent(self) -> bool:
@@ -59,12 +67,14 @@ class Withheld(UseCaseError):
     code = "withheld"
 
 
-async def start_child(log: Log, catalogue: Catalogue, ws: int, wanted: WantedRun) -> None:
-    """Accept the run; again for the same wish changes nothing.
+async def start_child(log: Log, catalogue: Catalogue, ws: int, wanted: WantedRun) -> bool:
+    """Accept the run; again for the same wish changes nothing. Whether that is done: a call that takes a run waits for whoever is to make it.
 
     Raises:
         UseCaseError, Refused: There will be no such run.
     """
+    if not wanted.is_first:
+        return _is_there(wanted)
     if wanted.is_ended_with_parent:
         raise NotAllowed("The run that asked for it was cancelled.")
     if wanted.depth >= DEEPEST:
@@ -82,6 +92,25 @@ async def start_child(log: Log, catalogue: Catalogue, ws: int, wanted: WantedRun
         request=request,
         parent=ParentCall(wanted.parent, wanted.call),
     )
+    return True
+
+
+def _is_there(wanted: WantedRun) -> bool:
+    first = [
+        refused
+        for parent, call, refused in wanted.asked_before
+        if is_child_id(wanted.run, parent, call)
+    ]
+    if not first:
+        raise NotAllowed(
+            "The call names a run that neither this run nor one that it was made from has asked for."
+        )
+    if first[0]:
+        raise NotAllowed(
+            f"The run was asked for before, and refused: {first[0]}.",
+            hint="Retry this step: it asks for a new run then.",
+        )
+    return wanted.is_made
 
 
 async def tell_refusal(log: Log, ws: int, wanted: WantedRun, error: Exception) -> bool:
@@ -98,6 +127,13 @@ async def tell_refusal(log: Log, ws: int, wanted: WantedRun, error: Exception) -
 
 def refusal_code(error: Exception) -> str:
     return str(getattr(error, "code", "refused"))
+
+
+def refusal_told(error: Exception) -> bytes:
+    """What pages say of it, JSON. Of parameters it names those that are wrong, not what is wrong with them: that may hold their values."""
+    told = _told(error)
+    named = [path for path, _ in told["problems"]]
+    return encode({"message": told["message"], "hint": told["hint"], "problems": named})
 
 
 def _told(error: Exception) -> Mapping[str, Any]:

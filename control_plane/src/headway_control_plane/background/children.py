@@ -19,6 +19,7 @@ from headway_control_plane.application.ports import CommitNotice, Log
 from headway_control_plane.application.start_child import (
     WantedRun,
     refusal_code,
+    refusal_told,
     start_child,
     tell_refusal,
 )
@@ -57,6 +58,7 @@ class _Settled:
     call: bytes
     settled: bool
     refused: str = ""
+    refusal: bytes = b""
 
 
 class Children:
@@ -137,7 +139,7 @@ class Children:
         }
         async with self._database.transaction(Role.APP, ws=ws) as connection:
             rows = await (await connection.execute(_SQL["wanted"], named)).fetchall()
-        return [WantedRun(*row) for row in rows]
+        return [_wanted(row) for row in rows]
 
     async def _one(self, ws: int, wanted: WantedRun) -> _Settled | None:
         try:
@@ -152,12 +154,13 @@ class Children:
 
     async def _start(self, ws: int, wanted: WantedRun) -> _Settled:
         try:
-            await start_child(self._log, self._catalogue, ws, wanted)
+            is_done = await start_child(self._log, self._catalogue, ws, wanted)
         except (UseCaseError, Refused) as error:
             is_told = not wanted.waited or wanted.parent_status in _TERMINAL
             is_told = is_told or await tell_refusal(self._log, ws, wanted, error)
-            return _Settled(ws, wanted.parent, wanted.call, is_told, refusal_code(error))
-        return _Settled(ws, wanted.parent, wanted.call, settled=True)
+            why = refusal_code(error), refusal_told(error)
+            return _Settled(ws, wanted.parent, wanted.call, is_told, *why)
+        return _Settled(ws, wanted.parent, wanted.call, is_done)
 
     async def _cancel(self, ws: int, run: UUID) -> None:
         command = CancelRun(run, "the run that started it was cancelled")
@@ -179,6 +182,7 @@ class Children:
             "calls": [each.call for each in settled],
             "settled": [each.settled for each in settled],
             "refused": [each.refused for each in settled],
+            "refusals": [each.refusal for each in settled],
         }
         async with self._database.statements(Role.DISPATCHER) as connection:
             await connection.execute(_SQL["settle"], columns)
@@ -188,6 +192,12 @@ class Children:
         parameters = {"shards": shards, "aside": aside, "most": MOST, **more}
         async with self._database.statements(Role.DISPATCHER) as connection:
             return await (await connection.execute(_SQL[name], parameters)).fetchall()
+
+
+def _wanted(row: Sequence[Any]) -> WantedRun:
+    *plain, parents, calls, refusals = row
+    before = list(zip(parents, map(bytes, calls), refusals, strict=True))
+    return WantedRun(*plain, before)  # type: ignore[call-arg] # 16 of the row
 
 
 def _lots(items: Sequence[Any]) -> Iterable[Sequence[Any]]:

@@ -34,25 +34,42 @@ SELECT k.parent, k.call, k.run,
      UNION ALL
      SELECT r.parent_run, above.depth + 1 FROM above JOIN run r ON r.ws = k.ws AND r.run = above.parent_run WHERE above.depth < 100
    ) SELECT max(depth)::integer FROM above),
-  p.status = 'paused' AND position(convert_to(encode(k.call, 'hex'), 'UTF8') IN p.waits) > 0
+  p.status = 'paused' AND position(convert_to(encode(k.call, 'hex'), 'UTF8') IN p.waits) > 0,
+  EXISTS (SELECT FROM run made WHERE made.ws = k.ws AND made.run = k.run),
+  before.parents, before.calls, before.refusals
 FROM unnest(%(parents)s::uuid[], %(calls)s::bytea[]) AS asked (parent, call)
 JOIN child_run k ON k.ws = %(ws)s AND k.parent = asked.parent AND k.call = asked.call
 JOIN run p ON p.ws = k.ws AND p.run = k.parent
+CROSS JOIN LATERAL (
+  WITH RECURSIVE line AS (
+    SELECT r.run, r.forked_from FROM run r WHERE r.ws = k.ws AND r.run = k.parent
+    UNION ALL
+    SELECT r.run, r.forked_from FROM line JOIN run r ON r.ws = k.ws AND r.run = line.forked_from
+  )
+  SELECT coalesce(array_agg(o.parent), '{}') AS parents, coalesce(array_agg(o.call), '{}') AS calls,
+    coalesce(array_agg(o.refused), '{}') AS refusals
+  FROM child_run o JOIN line ON line.run = o.parent
+  WHERE o.ws = k.ws AND o.run = k.run AND (o.parent, o.call) <> (k.parent, k.call)
+) AS before
 WHERE NOT k.settled
 
 -- name: settle
 -- dispatcher: carried out, or refused: for good, or as long as nobody can be told.
-UPDATE child_run k SET settled = s.settled, refused = s.refused
-FROM unnest(%(workspaces)s::bigint[], %(parents)s::uuid[], %(calls)s::bytea[], %(settled)s::boolean[], %(refused)s::text[])
-  AS s (ws, parent, call, settled, refused)
+UPDATE child_run k SET settled = s.settled, refused = s.refused, refusal = s.refusal
+FROM unnest(%(workspaces)s::bigint[], %(parents)s::uuid[], %(calls)s::bytea[], %(settled)s::boolean[], %(refused)s::text[], %(refusals)s::bytea[])
+  AS s (ws, parent, call, settled, refused, refusal)
 WHERE k.ws = s.ws AND k.parent = s.parent AND k.call = s.call AND NOT k.settled
   AND (k.settled, k.refused) IS DISTINCT FROM (s.settled, s.refused)
 
 -- name: abandoned
--- dispatcher: runs under way whose parent waited for them and was cancelled.
+-- dispatcher: runs under way whose parent waited for them and was cancelled, and for which nobody else waits who took them.
 SELECT c.ws, c.run FROM run c
-JOIN run p ON p.ws = c.ws AND p.run = c.parent_run AND p.status IN ('cancelling', 'cancelled')
-JOIN child_run k ON k.ws = c.ws AND k.parent = c.parent_run AND k.call = c.parent_call AND k.waited AND NOT k.outlives
+CROSS JOIN LATERAL (
+  SELECT bool_or(p.status IN ('cancelling', 'cancelled') AND k.waited AND NOT k.outlives) AS gone,
+    bool_or(p.ended_at IS NULL AND p.status <> 'cancelling') AS awaited
+  FROM (SELECT ws, parent, waited, outlives FROM child_run WHERE child_run.ws = c.ws AND child_run.run = c.run OFFSET 0) AS k
+  JOIN run p ON p.ws = k.ws AND p.run = k.parent
+) AS asked
 WHERE c.parent_run IS NOT NULL AND c.ended_at IS NULL AND c.status <> 'cancelling' AND c.shard = ANY (%(shards)s::smallint[])
-  AND NOT c.run = ANY (%(aside)s::uuid[])
+  AND NOT c.run = ANY (%(aside)s::uuid[]) AND asked.gone AND NOT asked.awaited
 LIMIT %(most)s

@@ -225,7 +225,7 @@ child_run = _table(
     """
     bigint ws
     uuid parent run
-    bytea call parameters labels
+    bytea call parameters labels refusal
     smallint shard
     text deployment refused
     timestamptz due_at? requested_at

@@ -309,9 +309,9 @@ class AttemptOver:
         return (Stream(StreamKind.RUN, self.run),)
 
     @property
-    def asked(self) -> tuple[bytes, ...]:
-        """The calls whose runs it waits for: what was made for them is needed too."""
-        return tuple(wait.call for wait in self.waits if wait.kind == "run")
+    def asked(self) -> tuple[tuple[bytes, UUID], ...]:
+        """The calls that wait for runs, and the runs that they name: what was made for them is needed too."""
+        return tuple((w.call, w.run or self.run) for w in self.waits if w.kind == "run")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,14 @@ The SDK carries the cut out over the journal (`headway.runtime.journal`); here i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from uuid import UUID
 
 from headway_control_plane.domain.errors import InvalidArgument, InvalidState
+from headway_control_plane.domain.run.asked import BY_DIGEST, AskedRun, taken
 from headway_control_plane.domain.run.state import Fork
 
 _WITHHELD = datetime(
@@ -50,14 +52,29 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`executes`: certainly, if the flow comes to them again. `may`: those that are given other values than before. `keeps`:
-    certainly not. In the order in which they began.
+    """`executes`: certainly, if the flow comes to them again. `attaches`: those whose run is there and is taken. `may`: those that
+    are given other values than before. `keeps`: certainly not. In the order in which they began. `runs`: what calls have asked for.
     """
 
     cut: Fork
     executes: tuple[CallFacts, ...]
+    attaches: tuple[CallFacts, ...]
     may: tuple[CallFacts, ...]
     keeps: tuple[CallFacts, ...]
+    runs: Mapping[bytes, AskedRun]
+    taken: Set[bytes]  # the calls of `attaches`
+    home: UUID | None
+
+    def note(self, call: bytes) -> str:
+        """What becomes of the run that a call has asked for, where something can be said of it."""
+        asked = self.runs.get(call)
+        if asked is None:
+            return ""
+        if call not in self.taken:
+            return f"asked for run {asked.run}: {asked.state}"
+        if asked.status == "completed" and asked.agent != self.home:
+            return f"takes run {asked.run}: completed by another agent, so its result is read only through a store of results"
+        return f"takes run {asked.run}: {asked.state}"
 
 
 @dataclass(slots=True)
@@ -65,6 +82,9 @@ class Calls:
     """What a line of runs knows of its calls, attempt by attempt, the oldest first."""
 
     known: dict[bytes, Known] = field(default_factory=dict)
+    asked: dict[bytes, AskedRun] = field(default_factory=dict)
+    wishes: list[AskedRun] = field(default_factory=list)  # those that a cut took out, too
+    home: UUID | None = None  # the agent with the journal
 
     def add(self, attempt: Iterable[CallFacts]) -> None:
         """One attempt's calls. A result stays when a later attempt says nothing better of the call."""
@@ -78,10 +98,24 @@ class Calls:
             first = before.first_began if before is not None and before.facts.kept else facts.began
             self.known[facts.call] = Known(facts, facts.began, first)
 
+    def ask(self, asked: Iterable[AskedRun], *, moved: bool = False) -> None:
+        """What the calls of one run have asked for, behind its attempts.
+
+        Of a call that told nothing else this is all that is known; or, where the run has `moved`, another agent than its home made it.
+        """
+        for each in asked:
+            self.wishes.append(each)
+            if each.call in self.known or not moved:
+                self.asked[each.call] = each
+            if each.call not in self.known and not moved:
+                facts = _unheard(each)
+                self.known[each.call] = Known(facts, facts.began, facts.began)
+
     def cut(self, cut: Fork) -> None:
-        """What a fork took out of the journal has no result any more."""
+        """What a fork took out of the journal has no result any more, and no run that was asked for."""
         out = {call for call, known in self.known.items() if self.is_out(known, cut)}
         for call in out:
+            self.asked.pop(call, None)
             known = self.known[call]
             facts = replace(known.facts, kept=False, status="cut")
             self.known[call] = replace(known, facts=facts)
@@ -117,7 +151,22 @@ def plan(calls: Calls, verb: Verb, call: bytes = b"") -> Plan:
         for each in calls.known.keys() - keeps
         if not sure.intersection(calls.chain(each)[1:])
     }
-    return Plan(cut, _shown(calls, executes), _shown(calls, unsure), _shown(calls, sure))
+    runs = taken(calls.wishes)
+    attaches = {
+        each
+        for each in executes - taken_out
+        if each in calls.asked and calls.asked[each].run in runs
+    }
+    return Plan(
+        cut,
+        executes=_shown(calls, executes - attaches),
+        attaches=_shown(calls, attaches),
+        may=_shown(calls, unsure),
+        keeps=_shown(calls, sure),
+        runs=calls.asked,
+        taken=attaches,
+        home=calls.home,
+    )
 
 
 def cut_of(calls: Calls, verb: Verb, call: bytes) -> Fork:
@@ -149,6 +198,12 @@ def _unsure(calls: Calls, verb: Verb, call: bytes) -> set[bytes]:
         for each, known in calls.known.items()
         if known.facts.ended is None or known.facts.ended >= since
     }
+
+
+def _unheard(asked: AskedRun) -> CallFacts:
+    name = "" if asked.deployment.startswith(BY_DIGEST) else asked.deployment
+    at = asked.requested_at
+    return CallFacts(asked.call, b"", name, "", "interrupted", False, True, at, None)  # noqa: FBT003
 
 
 def _shown(calls: Calls, chosen: set[bytes]) -> tuple[CallFacts, ...]:

@@ -45,10 +45,22 @@ class States:
         self._states: dict[Stream, State] = {}
         self._dirty: set[Stream] = set()
         self._loaded: dict[Stream, State] = {}
+        self._askers: dict[UUID, set[tuple[UUID, bytes]]] = {}
 
     def put(self, stream: Stream, state: State) -> None:
         """Takes in a state as loaded."""
         self._states[stream] = self._loaded[stream] = state
+
+    def put_asker(self, child: UUID, parent: UUID, call: bytes) -> None:
+        """Takes in that a call stands for a run, as loaded."""
+        self._askers.setdefault(child, set()).add((parent, call))
+
+    def askers(self, child: RunState) -> set[tuple[UUID, bytes]]:
+        """The calls that stand for a run, as far as they are loaded: that which it was made for, and those that took it later."""
+        askers = set(self._askers.get(child.run, ()))
+        if child.parent_run is not None:
+            askers.add((child.parent_run, child.parent_call))
+        return askers
 
     def loaded_deadline(self, stream: Stream) -> Deadline | None:
         """The deadline that the stream had when it was loaded: what its timer says."""

@@ -79,6 +79,7 @@ SELECT run.run, attempt.fence, attempt.session, attempt.cancel, deployment.name,
        run.code_hash, payload.bytes, run.cancel_grace_ms, run.kill_grace_ms, run.isolation, run.max_runs_per_process, run.max_memory_mb,
        run.tags, run.flow_version, coalesce(event.traceparent, ''),
        run.home IS NOT NULL AND run.home = attempt.agent, run.waits, run.answers, headway_now(), run.forked_from IS NOT NULL,
+       EXISTS (SELECT FROM attempt other WHERE other.ws = run.ws AND other.run = run.run AND other.agent <> attempt.agent),
        coalesce((SELECT variables.version FROM variables WHERE variables.ws = %(ws)s), 0), run.version,
        event.payload, run.due_at
 FROM run

@@ -10,11 +10,13 @@ from uuid import UUID
 
 from headway_api.agent.v1 import agent_service_pb2 as pb
 from headway_api.event.v1 import control_pb2
+from headway_control_plane.db.asked_runs import read_asked
 from headway_control_plane.db.pool import Connection, Database
 from headway_control_plane.db.queries import load_queries
 from headway_control_plane.db.roles import Role
 from headway_control_plane.db.run_json import load_answers, load_fork, load_waits
 from headway_control_plane.db.variables_json import load_entries
+from headway_control_plane.domain.run.asked import AskedRun, taken
 from headway_control_plane.domain.run.events import Waiting
 from headway_control_plane.domain.run.state import Fork
 from headway_control_plane.domain.run.waits import is_over
@@ -42,6 +44,12 @@ class Ancestor:
             around=self.cut.around,
             cut_at_us=to_us(self.cut.cut_at) if self.cut.cut_at else 0,
         )
+
+
+def asked_message(run: UUID, asked: AskedRun) -> pb.AskedRun:
+    """For an attempt of `run`."""
+    wish = asked.wish if asked.parent == run else b""
+    return pb.AskedRun(call=asked.call, run=asked.run.bytes, wish=wish)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +80,20 @@ class Assignment:
     given: tuple[tuple[bytes, bytes], ...]  # call of a wait -> digest of its answer
     now: datetime
     is_fork: bool
+    has_moved: bool  # another agent has executed an attempt of it
     variables: int  # the version of the workspace's; 0: it never had any
     version: int  # of the run
     due_at_us: int  # as it was asked for
     answers: Mapping[bytes, bytes] = field(default_factory=dict)  # contents by digest
     lineage: Sequence[Ancestor] = ()
+    asked_runs: Sequence[AskedRun] = ()
 
     @classmethod
     def of_row(cls, row: Sequence[Any]) -> Assignment:
-        *plain, waits, given, now, is_fork, variables, version, created, due_at = row
+        *plain, waits, given, now, is_fork, has_moved, variables, version, created, due_at = row
         read = load_waits(waits), load_answers(given)
         due_at_us = _due_at_us(created) or to_us(due_at)  # its events may be gone by now
-        return cls(*plain, *read, now, is_fork, variables, version, due_at_us)  # type: ignore[call-arg] # 20 + 7
+        return cls(*plain, *read, now, is_fork, has_moved, variables, version, due_at_us)  # type: ignore[call-arg] # 20 + 8
 
     def message(self, pages: str = "") -> pb.SessionResponse:
         """`pages`: the address under which people see the UI, if it is known."""
@@ -109,6 +119,7 @@ class Assignment:
             due_at_us=self.due_at_us,
             run_url=f"{pages.rstrip('/')}/runs/{self.run}" if pages else "",
             flow_version=self.flow_version,
+            asked_runs=[asked_message(self.run, asked) for asked in self.asked_runs],
         )
         return pb.SessionResponse(assign=assign)
 
@@ -192,9 +203,15 @@ class SessionStore:
             found = [Assignment.of_row(row) for row in await cursor.fetchall()]
             lineages = await self._lineages(connection, ws, found)
             answers = await self._answers(connection, ws, found)
-        if not (lineages or answers):
+            asked = await self._asked_runs(connection, ws, found)
+        if not (lineages or answers or asked):
             return found
-        return [replace(a, lineage=lineages.get(a.run, ()), answers=answers) for a in found]
+        return [
+            replace(
+                a, lineage=lineages.get(a.run, ()), answers=answers, asked_runs=asked.get(a.run, ())
+            )
+            for a in found
+        ]
 
     async def variables(self, ws: int) -> pb.Variables:
         """Return all variables with their values; one whose value was erased is left out."""
@@ -225,6 +242,20 @@ class SessionStore:
                 if (cut := load_fork(fork)) is not None:
                     lineages.setdefault(run, []).append(Ancestor(ancestor, cut))
         return lineages
+
+    async def _asked_runs(
+        self, connection: Connection, ws: int, found: Sequence[Assignment]
+    ) -> dict[UUID, list[AskedRun]]:
+        """What the agent of an attempt cannot have in its journal, or must not take from it. Of other runs nothing is read."""
+        told = {}
+        for each in found:
+            if each.is_fork or each.has_moved:
+                asked = await read_asked(connection, ws, each.run)
+                runs = taken(asked)
+                told[each.run] = [
+                    a for a in asked if a.run in runs or (a.parent == each.run and not a.refused)
+                ]
+        return told
 
     async def _answers(
         self, connection: Connection, ws: int, found: Sequence[Assignment]

@@ -39,6 +39,7 @@ from headway_control_plane.http_api.shapes_tasks import (
 )
 from headway_control_plane.projections import attempts, calls, logs, tasks
 from headway_control_plane.projections.reading import fetch
+from headway_control_plane.projections.wishes import list_refusals
 
 router = APIRouter(prefix="/runs/{run_id}", tags=["runs"])
 
@@ -128,10 +129,12 @@ async def list_tasks(
             page = await calls.within(connection, caller.ws, run_id, fence, around, **wish)
             inner = await calls.look_within(connection, caller.ws, run_id, fence, around)
             sums = inner.counts
+        refusals = await list_refusals(connection, caller.ws, run_id)
+    why = {refusal.call: refusal.text for refusal in refusals}
     return TasksShape(
         attempt=fence,
         counts=TaskSums.of(sums),
-        items=[TaskShape.of(task) for task in page.items],
+        items=[TaskShape.of(task, why.get(task.call, "")) for task in page.items],
         next=page.next,
     )
 

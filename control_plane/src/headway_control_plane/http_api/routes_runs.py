@@ -35,6 +35,7 @@ from headway_control_plane.projections.forks import list_forks
 from headway_control_plane.projections.head import head
 from headway_control_plane.projections.run_view import view_of_new
 from headway_control_plane.projections.waits import RunWaits, open_waits
+from headway_control_plane.projections.wishes import list_refusals
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
@@ -198,6 +199,7 @@ async def show_whole(
         cursor = await head(connection, ws)
         view = await runs.get_run(connection, ws, run_id, now=services.clock.now())
         forks = await list_forks(connection, ws, run_id) if view and view.is_terminal else []
+        refusals = await list_refusals(connection, ws, run_id) if view else []
     if view is None:
         raise missing_run()
     if known is not None and known.digest == view.parameters:
@@ -217,6 +219,7 @@ async def show_whole(
         if view.waits_for_others
         else (),
         forks=forks,
+        refusals=refusals,
         cursor=str(cursor),
     )
 

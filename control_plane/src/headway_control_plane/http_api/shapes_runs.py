@@ -12,7 +12,7 @@ from pydantic import Field
 from headway_control_plane.application.answer_run import OpenWait
 from headway_control_plane.domain.run.state import Fork, RunStatus
 from headway_control_plane.http_api.shapes import Count, Cursor, Input, Reference, Shape, Timestamp
-from headway_control_plane.http_api.shapes_forks import ForkShape
+from headway_control_plane.http_api.shapes_forks import ForkShape, RefusedRunShape
 from headway_control_plane.http_api.shapes_waits import WaitingShape
 from headway_control_plane.projections.attempts import (
     AttemptView,
@@ -24,6 +24,7 @@ from headway_control_plane.projections.attempts import (
 from headway_control_plane.projections.logs import LogLine
 from headway_control_plane.projections.run_view import RunView
 from headway_control_plane.projections.tasks import TaskCounts
+from headway_control_plane.projections.wishes import Refusal
 
 
 class RunInput(Input):
@@ -166,6 +167,9 @@ class RunShape(RunItem):
     )
     forked_from: ForkShape | None = Field(description="The run that it was made from.")
     forks: list[ForkShape] = Field(description="The newest runs that were made from it.")
+    refused_runs: list[RefusedRunShape] = Field(
+        description="Runs of other deployments that its flow has asked for and does not get; the first hundred."
+    )
     cursor: Cursor = Field(
         description="The log as of this answer: follow the run's events from here."
     )
@@ -180,6 +184,7 @@ class RunShape(RunItem):
         result: ResultView | None,
         waits: Sequence[OpenWait] = (),
         forks: Sequence[tuple[UUID, Fork]] = (),
+        refusals: Sequence[Refusal] = (),
         cursor: str,
     ) -> RunShape:
         common = _common(view)
@@ -201,6 +206,7 @@ class RunShape(RunItem):
             if view.forked_from and view.fork
             else None,
             forks=[ForkShape.of(run, fork) for run, fork in forks],
+            refused_runs=[RefusedRunShape.of(refusal) for refusal in refusals],
             cursor=cursor,
         )
 

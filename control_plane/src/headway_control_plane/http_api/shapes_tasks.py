@@ -46,9 +46,12 @@ class TaskShape(Shape):
     retries: list[RetryShape]
     error_class: str
     result: dict[str, Any] | None
+    refused: str = Field(
+        default="", description="Why the run that it asked for, and does not wait for, is not made."
+    )
 
     @classmethod
-    def of(cls, task: Task) -> TaskShape:
+    def of(cls, task: Task, refused: str = "") -> TaskShape:
         return cls(
             call=task.call.hex(),
             parent=task.parent.hex(),
@@ -73,6 +76,7 @@ class TaskShape(Shape):
             ],
             error_class=task.error_class,
             result=task.result,
+            refused=refused,
         )
 
 

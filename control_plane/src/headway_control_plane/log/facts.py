@@ -19,7 +19,7 @@ from headway_control_plane.domain.commands import (
     Command,
     DeliverEvent,
 )
-from headway_control_plane.domain.run.children import is_child_id
+from headway_control_plane.domain.run.asked import BY_DIGEST
 from headway_control_plane.domain.run.events import Waiting
 from headway_control_plane.domain.streams import NO_BLOB, Blob
 from headway_control_plane.log import packed
@@ -33,7 +33,7 @@ from headway_control_plane.log.output_facts import (
     output_problem,
 )
 from headway_control_plane.log.packed import from_us
-from headway_control_plane.log.rows_children import BY_DIGEST, ChildRequest
+from headway_control_plane.log.rows_children import ChildRequest
 from headway_control_plane.log.upcast import decode_any
 
 PAYLOAD_BYTES_MAX = 1 << 20
@@ -245,7 +245,7 @@ def _derive(facts: PreparedFacts, n: int, message: Any) -> None:
         facts.commands[n] = _over(facts, message)
     elif isinstance(message, attempt_pb2.WaitStarted):
         if message.wait.kind == "input" and message.wait.call:  # else nobody could answer it
-            asked = _waiting(facts.run, message.wait)
+            asked = _waiting(message.wait)
             facts.commands[n] = AttemptAsked(facts.run, facts.fence, asked)
     elif isinstance(message, attempt_pb2.EventEmitted):
         value = _value(facts, message)
@@ -282,7 +282,7 @@ def _over(facts: PreparedFacts, exited: attempt_pb2.AttemptExited) -> AttemptOve
         error_text=Blob(digest, facts.blobs.get(digest)) if digest else NO_BLOB,
         result_digest=exited.result.digest,
         result_size_bytes=exited.result.size_bytes,
-        waits=tuple(_waiting(facts.run, wait) for wait in exited.waits),
+        waits=tuple(_waiting(wait) for wait in exited.waits),
     )
 
 
@@ -293,9 +293,9 @@ def _request(run: UUID, asked: attempt_pb2.RunRequested) -> ChildRequest:
         raise Poison("a digest in RunRequested is none")
     if not 0 <= asked.due_at_us < END_OF_TIME_US:
         raise Poison("a wanted run is due at no instant between 1970 and 8999")
-    wanted = _child(asked.run, run, asked.call)
+    wanted = _child(asked.run)
     if wanted is None:
-        raise Poison("RunRequested does not name the run as it is to be named")
+        raise Poison("RunRequested does not name the run")
     return ChildRequest(
         parent=run,
         call=asked.call,
@@ -310,12 +310,12 @@ def _request(run: UUID, asked: attempt_pb2.RunRequested) -> ChildRequest:
     )
 
 
-def _child(named: bytes, parent: UUID, call: bytes) -> UUID | None:
-    child = UUID(bytes=named) if len(named) == 16 else None
-    return child if child is not None and is_child_id(child, parent, call) else None
+def _child(named: bytes) -> UUID | None:
+    """Whether it may name that run is found out where the run is looked for."""
+    return UUID(bytes=named) if len(named) == 16 else None
 
 
-def _waiting(run: UUID, wait: attempt_pb2.Wait) -> Waiting:
+def _waiting(wait: attempt_pb2.Wait) -> Waiting:
     if wait.kind not in _WAITS:
         raise Poison("the fact names a wait of a kind that there is not")
     if not 0 <= wait.until_us < END_OF_TIME_US:
@@ -329,7 +329,7 @@ def _waiting(run: UUID, wait: attempt_pb2.Wait) -> Waiting:
         topic=wait.topic,
         until=from_us(wait.until_us) if wait.until_us else None,
         request=wait.request_digest,
-        run=_child(wait.run, run, wait.call) if wait.kind == "run" else None,
+        run=_child(wait.run) if wait.kind == "run" else None,
     )
 
 

@@ -148,7 +148,7 @@ def _want_parents(wanted: Wanted, ws: int, command: Command) -> None:
 
 def _want_children(wanted: Wanted, ws: int, command: Command) -> None:
     if isinstance(command, AttemptOver):
-        wanted.asked.update((ws, command.run, call) for call in command.asked)
+        wanted.asked.update((ws, command.run, call, named) for call, named in command.asked)
 
 
 def _bytes_of_contents(command: Command) -> int:

@@ -81,8 +81,8 @@ class Wanted:
     topics: set[tuple[int, bytes]] = field(default_factory=set)
     """Of events: the runs that wait for them are wanted too."""
     ending: set[Key] = field(default_factory=set)  # runs whose end others may wait for
-    asked: set[tuple[int, UUID, bytes]] = field(default_factory=set)
-    """Calls of runs that begin to wait: the runs that were made for them are wanted too."""
+    asked: set[tuple[int, UUID, bytes, UUID]] = field(default_factory=set)
+    """Calls of runs that begin to wait, and the runs that they name: what was made for them is wanted too."""
 
     def add(self, ws: int, streams: Iterable[Stream]) -> None:
         for stream in streams:
@@ -116,8 +116,8 @@ class Loader:
         deployments, agents = wanted.of(StreamKind.DEPLOYMENT), wanted.of(StreamKind.AGENT)
         pools = wanted.of(StreamKind.POOL)
         await self._query(connection, LOAD_RUNS, _take_run_and_attempt, _KEY, runs)
-        await self._query(connection, LOAD_PARENTS, _take_run, _KEY, sorted(wanted.ending))
-        await self._query(connection, LOAD_CHILDREN, _take_run, _CALL_KEY, sorted(wanted.asked))
+        await self._query(connection, LOAD_PARENTS, _take_asker, _KEY, sorted(wanted.ending))
+        await self._query(connection, LOAD_CHILDREN, _take_asker, _CALL_KEY, sorted(wanted.asked))
         attempts = sorted(wanted.attempts)
         await self._query(connection, LOAD_ATTEMPTS, _take_attempt, _ATTEMPT_KEY, attempts)
         await self._query(connection, LOAD_SESSIONS, _take_session, _KEY, sessions)
@@ -156,7 +156,7 @@ class Loader:
 
 
 _KEY = ("int8", "uuid")
-_CALL_KEY = ("int8", "uuid", "bytes")
+_CALL_KEY = ("int8", "uuid", "bytes", "uuid")
 _ATTEMPT_KEY = ("int8", "uuid", "int8")
 
 
@@ -168,6 +168,13 @@ def _sql(query: str) -> LiteralString:
 def _take_run(loaded: Loaded, row: Row) -> None:
     run = read_run(row)
     loaded.states[row[0]].put(Stream(StreamKind.RUN, run.run), run)
+
+
+def _take_asker(loaded: Loaded, row: Row) -> None:
+    """One of two runs of which one waits for the other, and in which call."""
+    _take_run(loaded, row)
+    child, parent, call = row[BEHIND:]
+    loaded.states[row[0]].put_asker(child, parent, call)
 
 
 def _take_run_and_attempt(loaded: Loaded, row: Row) -> None:

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from headway_control_plane.log.row_table import RowTable
 
-BY_DIGEST = "sha256:"  # before the digest of a deployment's name that the pool withholds
 _COLUMNS = {
     "ws": "int8",
     "parent": "uuid",

@@ -87,20 +87,31 @@ LOAD_RUNS = (
     f"LEFT JOIN {by_key('attempt', 'a', ws='k.ws', run='k.run', fence='r.fence')} ON true "
     f"LEFT JOIN {_TIMER} ON true"
 )
+# A run may be taken by calls of those that its parent was made into, and of its parent on another agent.
+_IS_OF_LINE = (
+    "({child}.parent_run = {parent} OR EXISTS ("  # noqa: S608 - constants
+    "WITH RECURSIVE line AS ("
+    f"SELECT l.forked_from FROM {by_key('run', 'l', ws='k.ws', run='{parent}')} "
+    f"UNION ALL SELECT l.forked_from FROM line CROSS JOIN {by_key('run', 'l', ws='k.ws', run='line.forked_from')}) "
+    "SELECT FROM line WHERE line.forked_from = {child}.parent_run))"
+)
 # Of runs that may end: the runs that asked for them, which wait for that.
 LOAD_PARENTS = (
-    f"SELECT r.ws, d.kind, d.due_at, {', '.join(f'r.{c}' for c in _COLUMNS)} "  # noqa: S608 - constants
+    f"SELECT r.ws, d.kind, d.due_at, {', '.join(f'r.{c}' for c in _COLUMNS)}, c.run, w.parent, w.call "  # noqa: S608 - constants
     f"FROM {unnest(('int8', 'uuid'))} AS k (ws, run) "
     f"JOIN {by_key('run', 'c', ws='k.ws', run='k.run')} ON c.parent_run IS NOT NULL "
-    f"CROSS JOIN {by_key('run', 'r', ws='c.ws', run='c.parent_run')} "
+    f"JOIN {by_key('child_run', 'w', run='k.run')} ON w.ws = k.ws AND {_IS_OF_LINE.format(parent='w.parent', child='c')} "
+    f"CROSS JOIN {by_key('run', 'r', ws='w.ws', run='w.parent')} "
     f"LEFT JOIN {_TIMER} ON true"
 )
-# By parent and call: what the call's newest attempt would name need not be what its first one asked for.
+# By parent and call: what the call's newest attempt would name need not be what its first one asked for. Else as it is named: a call that takes
+# another's run may wait in the flush that says so.
 LOAD_CHILDREN = (
-    f"SELECT r.ws, d.kind, d.due_at, {', '.join(f'r.{c}' for c in _COLUMNS)} "  # noqa: S608 - constants
-    f"FROM {unnest(('int8', 'uuid', 'bytes'))} AS k (ws, parent, call) "
-    f"CROSS JOIN {by_key('child_run', 'c', ws='k.ws', parent='k.parent', call='k.call')} "
-    f"CROSS JOIN {by_key('run', 'r', ws='c.ws', run='c.run')} "
+    f"SELECT r.ws, d.kind, d.due_at, {', '.join(f'r.{c}' for c in _COLUMNS)}, r.run, k.parent, k.call "  # noqa: S608 - constants
+    f"FROM {unnest(('int8', 'uuid', 'bytes', 'uuid'))} AS k (ws, parent, call, named) "
+    f"LEFT JOIN {by_key('child_run', 'w', ws='k.ws', parent='k.parent', call='k.call')} ON true "
+    "CROSS JOIN LATERAL (SELECT coalesce(w.run, k.named) AS run OFFSET 0) AS n "
+    f"JOIN {by_key('run', 'r', ws='k.ws', run='n.run')} ON {_IS_OF_LINE.format(parent='k.parent', child='r')} "
     f"LEFT JOIN {_TIMER} ON true"
 )
 _READ: dict[str, Callable[[bytes], Any]] = {

@@ -10,6 +10,7 @@ from uuid import UUID
 from headway_control_plane.db.pool import Connection
 from headway_control_plane.db.queries import load_queries
 from headway_control_plane.domain.run.state import RunStatus
+from headway_control_plane.projections.wishes import reason
 
 SQL = load_queries("headway_control_plane.projections", "children.sql")
 
@@ -25,6 +26,7 @@ class ChildRun:
     deployment: str
     requested_at: datetime
     refused: str
+    why: str  # it was refused, in words
     run: UUID | None
     state: RunStatus | None
     ended_at: datetime | None
@@ -43,8 +45,8 @@ async def children_of(
     found = await connection.execute(SQL["children"], key)
     return {
         bytes(call): ChildRun(
-            bytes(call), deployment, requested_at, refused, child,
+            bytes(call), deployment, requested_at, refused, reason(refused, refusal), child,
             RunStatus(status) if status else None, ended_at, is_new,
         )
-        for call, deployment, requested_at, refused, child, status, ended_at, is_new in await found.fetchall()
+        for call, deployment, requested_at, refused, refusal, child, status, ended_at, is_new in await found.fetchall()
     }  # fmt: skip

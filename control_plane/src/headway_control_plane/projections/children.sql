@@ -5,7 +5,7 @@
 WITH newest AS (
   SELECT n.call FROM child_run n WHERE n.ws = %(ws)s AND n.parent = %(run)s ORDER BY n.requested_at DESC LIMIT %(newest)s
 )
-SELECT k.call, coalesce(d.name, CASE WHEN k.deployment LIKE 'sha256:%%' THEN '' ELSE k.deployment END), k.requested_at, k.refused, r.run, r.status,
+SELECT k.call, coalesce(d.name, CASE WHEN k.deployment LIKE 'sha256:%%' THEN '' ELSE k.deployment END), k.requested_at, k.refused, k.refusal, r.run, r.status,
        r.ended_at, k.call IN (SELECT newest.call FROM newest)
 FROM child_run k
 LEFT JOIN run r ON r.ws = %(ws)s AND r.run = k.run

@@ -16,6 +16,7 @@ from sqlalchemy import select
 from headway_control_plane.application.errors import TooLarge
 from headway_control_plane.application.fork_run import Source
 from headway_control_plane.application.ports import LogReader, Unavailable
+from headway_control_plane.db.asked_runs import read_asked
 from headway_control_plane.db.pool import Connection
 from headway_control_plane.db.queries import load_queries
 from headway_control_plane.db.run_json import load_fork
@@ -83,9 +84,10 @@ class ForkSources:
 async def _calls(connection: Connection, ws: int, run_id: UUID) -> Calls:
     """The calls of a run and of those that it was made from, as far as the run's home has them in its journal."""
     found = await connection.execute(_SQL["line"], {"ws": ws, "run": run_id})
+    asked = await read_asked(connection, ws, run_id)
     calls = Calls()
     left = MOST_CALLS
-    for each, cut, home in await found.fetchall():
+    for each, cut, home, moved in await found.fetchall():
         key = {"ws": ws, "run": each, "agent": home, "limit": left + 1}
         rows = await (await connection.execute(_SQL["calls"], key)).fetchall()
         left -= sum(row[_CALLS] for row in rows)
@@ -96,6 +98,8 @@ async def _calls(connection: Connection, ws: int, run_id: UUID) -> Calls:
             )
         for _, attempt in groupby(rows, key=itemgetter(0)):
             calls.add(facts for row in attempt for facts in _facts(row))
+        calls.ask((one for one in asked if one.parent == each), moved=moved)
+        calls.home = home
         if (taken := load_fork(cut)) is not None:
             calls.cut(taken)
     return calls

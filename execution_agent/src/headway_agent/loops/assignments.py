@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from headway_agent.connection.messages import attempt_of, run_of
-from headway_agent.runner.api import Ancestor, Answer, Assignment, AttemptKey
+from headway_agent.runner.api import Ancestor, Answer, AskedRun, Assignment, AttemptKey
 from headway_api.agent.v1 import agent_service_pb2 as wire
 
 DEFAULT_GRACE_MS = 5_000
@@ -28,6 +28,7 @@ def assignment_of(assign: wire.Assign) -> Assignment:
         answers=tuple(map(answer_of, assign.answers)),
         lineage=tuple(map(_ancestor, assign.lineage)),
         at_home=assign.at_home,
+        asked_runs=tuple(map(_asked_run, assign.asked_runs)),
         isolation="reuse" if assign.isolation == "reuse" else "process",
         max_runs_per_process=assign.max_runs_per_process or MAX_RUNS_PER_PROCESS,
         max_memory_mb=assign.max_memory_mb or MAX_MEMORY_MB,
@@ -41,6 +42,10 @@ def assignment_of(assign: wire.Assign) -> Assignment:
 def answer_of(answer: wire.Answer) -> Answer:
     value = json.loads(answer.value) if answer.value else None
     return Answer(answer.call.hex(), answer.over, value)
+
+
+def _asked_run(asked: wire.AskedRun) -> AskedRun:
+    return AskedRun(asked.call.hex(), run_of(asked.run), asked.wish.hex())
 
 
 def _ancestor(ancestor: wire.Ancestor) -> Ancestor:

@@ -38,6 +38,15 @@ class Ancestor:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedRun:
+    """A run that a call of this run has asked for, with what it wished for; or, without a `wish`, a call of a run that this one was made from."""
+
+    call: str
+    run: str
+    wish: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Assignment:
     """A grant, as the control plane gave it."""
 
@@ -56,6 +65,7 @@ class Assignment:
     code_hash: str = ""
     answers: tuple[Answer, ...] = ()
     lineage: tuple[Ancestor, ...] = ()
+    asked_runs: tuple[AskedRun, ...] = ()
     at_home: bool = False
     isolation: Literal["process", "reuse"] = "process"
     max_runs_per_process: int = 1_000

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from headway_agent.runner import secrets
-from headway_agent.runner.api import Ancestor, Answer, Assignment, AttemptKey
+from headway_agent.runner.api import Ancestor, Answer, AskedRun, Assignment, AttemptKey
 from headway_agent.runner.environments import Environment, Refused
 from headway_agent.runner.template import PROTOCOL_MIN
 from headway_agent.spool.frames import protocol_of
@@ -35,11 +35,13 @@ def from_json(kept: Mapping[str, Any]) -> Assignment:
         Ancestor(**{**ancestor, "around": tuple(ancestor["around"])})
         for ancestor in kept.get("lineage", ())
     )
+    asked = tuple(AskedRun(**each) for each in kept.get("asked_runs", ()))
     parts = {
         "key": AttemptKey(*kept["key"]),
         "answers": answers,
         "lineage": lineage,
         "tags": tuple(kept.get("tags", ())),
+        "asked_runs": asked,
     }
     return Assignment(**{**known, **parts})
 
@@ -105,6 +107,7 @@ def content(
         "journal": [str(path) for path in journal.logs],
         "cuts": list(journal.cuts),
         "answers": [asdict(answer) for answer in assignment.answers],
+        "asked_runs": [asdict(asked) for asked in assignment.asked_runs],
         "store": str(store),
         "knows": ["runs", "pauses", *(["results"] if has_store else [])],
         "salt": salt,

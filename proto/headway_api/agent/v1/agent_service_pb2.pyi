@@ -772,6 +772,7 @@ class Assign(google.protobuf.message.Message):
     DUE_AT_US_FIELD_NUMBER: builtins.int
     RUN_URL_FIELD_NUMBER: builtins.int
     FLOW_VERSION_FIELD_NUMBER: builtins.int
+    ASKED_RUNS_FIELD_NUMBER: builtins.int
     deployment: builtins.str
     flow: builtins.str
     run_name: builtins.str
@@ -810,6 +811,10 @@ class Assign(google.protobuf.message.Message):
     def tags(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """What the flow may ask about its run."""
 
+    @property
+    def asked_runs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___AskedRun]:
+        """Of a run that was made from another, or that another agent has executed too: the runs that its calls stand for."""
+
     def __init__(
         self,
         *,
@@ -834,11 +839,40 @@ class Assign(google.protobuf.message.Message):
         due_at_us: builtins.int = ...,
         run_url: builtins.str = ...,
         flow_version: builtins.str = ...,
+        asked_runs: collections.abc.Iterable[global___AskedRun] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["attempt", b"attempt"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["answers", b"answers", "at_home", b"at_home", "attempt", b"attempt", "cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "deployment", b"deployment", "due_at_us", b"due_at_us", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "flow_version", b"flow_version", "isolation", b"isolation", "kill_grace_ms", b"kill_grace_ms", "lineage", b"lineage", "max_memory_mb", b"max_memory_mb", "max_runs_per_process", b"max_runs_per_process", "parameters", b"parameters", "run_name", b"run_name", "run_url", b"run_url", "tags", b"tags", "traceparent", b"traceparent"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["answers", b"answers", "asked_runs", b"asked_runs", "at_home", b"at_home", "attempt", b"attempt", "cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "deployment", b"deployment", "due_at_us", b"due_at_us", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "flow_version", b"flow_version", "isolation", b"isolation", "kill_grace_ms", b"kill_grace_ms", "lineage", b"lineage", "max_memory_mb", b"max_memory_mb", "max_runs_per_process", b"max_runs_per_process", "parameters", b"parameters", "run_name", b"run_name", "run_url", b"run_url", "tags", b"tags", "traceparent", b"traceparent"]) -> None: ...
 
 global___Assign = Assign
+
+@typing.final
+class AskedRun(google.protobuf.message.Message):
+    """A run that was asked for before this attempt. With a `wish`: by this very run. Without: by a call of one that it was made from; the run is under
+    way or has completed, so that the call, if no cut takes it out, stands for it again.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CALL_FIELD_NUMBER: builtins.int
+    RUN_FIELD_NUMBER: builtins.int
+    WISH_FIELD_NUMBER: builtins.int
+    call: builtins.bytes
+    run: builtins.bytes
+    wish: builtins.bytes
+    """SHA-256 over two digests: of the deployment's name as it was given, and of the parameters (nothing where there are none). An agent without
+    the journal knows the call by it, for it names calls otherwise; equal wishes stand in the order in which they were made.
+    """
+    def __init__(
+        self,
+        *,
+        call: builtins.bytes = ...,
+        run: builtins.bytes = ...,
+        wish: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["call", b"call", "run", b"run", "wish", b"wish"]) -> None: ...
+
+global___AskedRun = AskedRun
 
 @typing.final
 class Answer(google.protobuf.message.Message):

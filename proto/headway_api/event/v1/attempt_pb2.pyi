@@ -662,7 +662,8 @@ class RunRequested(google.protobuf.message.Message):
     """It goes on when the run that asked is cancelled."""
     run: builtins.bytes
     """The id that it gets, a UUIDv7, 16 bytes: when it was first asked for, and for its random part the first 74 bits of SHA-256
-    over the asking run's id (16 bytes) and the call.
+    over the asking run's id (16 bytes) and the call. Or an id that this run named so in a call of an attempt on another agent, or that a run
+    which it was made from named so: the call stands for that run.
     """
     deployment_digest: builtins.bytes
     """SHA-256 of the deployment's name or id as it was given, by which it is found even where names are withheld."""

@@ -183,7 +183,17 @@ def _line(run: Mapping[str, Any]) -> list[tuple[str, Cell]]:
     if made:
         fields.append(("made from", f"{made['run']} ({made['verb']})"))
     forks = [f"{fork['run']} ({fork['verb']})" for fork in run.get("forks", ())]
-    return [*fields, ("continued by", ", ".join(forks))] if forks else fields
+    if forks:
+        fields.append(("continued by", ", ".join(forks)))
+    return [*fields, *(("refused", _refused(each)) for each in run.get("refused_runs", ()))]
+
+
+def _refused(refused: Mapping[str, Any]) -> str:
+    """Why there is no run that its flow has asked for, and what to do."""
+    wrong = f" ({', '.join(refused['problems'])})" if refused["problems"] else ""
+    named = refused["deployment"] or "a deployment"
+    said = f"no run of {named}: {refused['message'] or refused['code']}{wrong} {refused['hint']}"
+    return text.printable(said.strip())
 
 
 def _sums(sums: Mapping[str, int]) -> str:

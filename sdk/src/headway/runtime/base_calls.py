@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
@@ -59,6 +59,7 @@ class BaseCalls:
         *,
         answers: Answers | None = None,
         child_result: ChildResult | None = None,
+        asked_runs: Sequence[Mapping[str, Any]] = (),
         inbox: Inbox | None = None,
         on_code_change: str = "trust",
         cache: Cache | None = None,
@@ -86,6 +87,7 @@ class BaseCalls:
             answers,
             reporter,
             may_ask=child_result is not None,
+            asked_runs=asked_runs,
             inbox=inbox,
         )
         self._child_result = child_result or nowhere

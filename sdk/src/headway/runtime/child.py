@@ -239,6 +239,7 @@ class Attempt:
             self._start.get("salt") or ROOT,
             answers=self._start.get("answers"),
             child_result=self._child_result(),
+            asked_runs=self._start.get("asked_runs", ()),
             inbox=self._inbox(),
             on_code_change=flow.on_code_change,
             cache=self._cache(),

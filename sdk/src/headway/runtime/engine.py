@@ -216,7 +216,8 @@ class JournalEngine(OutputCalls):
             kept = self._made_by_other_code(definition, kept)
         if kept:
             call.ref = kept.ref
-            self._report.skipped(call, kept)
+            if not kept.failed:  # else whoever waited for it says how that went
+                self._report.skipped(call, kept)
             if kept.result["codec"] == "pickle":
                 self._opaque.remember(kept.value, call.ref)
         elif self._journal.had(call.key):

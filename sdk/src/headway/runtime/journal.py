@@ -21,6 +21,8 @@ _READ_RANGES = 8  # of those that were asked for last: a flow asks for its calls
 _CALL = re.compile(rb'"call": ?"([0-9a-f]{32})"')
 _KEPT_END = re.compile(rb'"outcome": ?"(?:completed|skipped)"')
 _NOT_KEPT = re.compile(rb'"codec": ?"none"')
+_ENDED_ALIKE = re.compile(rb'"kind": ?"wait".*"result": ?\{')
+"""A run that was asked for and failed, or was refused: its call failed, and this run's later attempts get the same outcome."""
 _OUTPUTS = ("artifact.saved", "metrics.recorded", "event.emitted")
 _OUTPUT = re.compile(rb'"(?:artifact\.saved|metrics\.recorded|event\.emitted)"')
 _ASKED = re.compile(rb'\{"type": ?"run\.requested"')
@@ -39,6 +41,8 @@ class Kept(NamedTuple):
     """What stands for the result in the keys of calls."""
     code: str
     """Of the function that made it; empty where no attempt told."""
+    failed: bool = False
+    """Of a run that was asked for: it did not complete, or there is none."""
 
 
 class Place(NamedTuple):
@@ -61,6 +65,14 @@ class Entry(NamedTuple):
     parent: str
     started_us: int
     at: int = -1
+    failed: bool = False
+
+
+class Asked(NamedTuple):
+    """The run that a call asked for, and when."""
+
+    run: str
+    at_us: int
 
 
 class Output(NamedTuple):
@@ -93,7 +105,7 @@ class Journal:
         cut: Set[str] = frozenset(),
         waits: Mapping[str, Mapping[str, Any]] | None = None,
         outputs: Mapping[str, Output] | None = None,
-        asked: Mapping[str, str] | None = None,
+        asked: Mapping[str, Asked] | None = None,
     ) -> None:
         self._outputs = outputs or {}
         self._entries = entries
@@ -144,8 +156,8 @@ class Journal:
             if found is None:
                 return None
             ref = str(frame.get("ref") or key)
-            code = str(frame.get("code", ""))
-            return Kept(payloads.decode(found.payload), told, found.file, ref, code)
+            code, failed = str(frame.get("code", "")), frame.get("outcome") == "failed"
+            return Kept(payloads.decode(found.payload), told, found.file, ref, code, failed)
         except Exception:  # noqa: BLE001 - the class has changed, a codec is gone, a file is foreign: execute again
             return None
 
@@ -179,8 +191,13 @@ class Journal:
         return 0 if told is None else told.points
 
     def asked(self, key: str) -> str | None:
-        """The run that an earlier attempt asked for in this call."""
-        return self._asked.get(key)
+        """The run that an earlier attempt, of this run or of one that it was made from, asked for in this call."""
+        asked = self._asked.get(key)
+        return None if asked is None else asked.run
+
+    def asked_runs(self) -> set[str]:
+        """All runs that earlier attempts asked for."""
+        return {asked.run for asked in self._asked.values()}
 
 
 class _Loading:
@@ -189,7 +206,7 @@ class _Loading:
     def __init__(self, cuts: Sequence[Cut]) -> None:
         self.entries: dict[str, Entry] = {}
         self.waits: dict[str, Mapping[str, Any]] = {}
-        self.asked: dict[str, str] = {}
+        self.asked: dict[str, Asked] = {}
         self.cut: set[str] = set()
         self.outputs: dict[str, Output] = {}
         self._cuts = cuts
@@ -218,14 +235,22 @@ class _Loading:
             self._attempt(parse(raw) or {})
 
     def _ask(self, frame: Mapping[str, Any]) -> None:
-        call, run = frame.get("call"), frame.get("run")
+        call, run, at_us = frame.get("call"), frame.get("run"), frame.get("at_us")
         if isinstance(call, str) and isinstance(run, str):
-            self.asked[call] = run
+            self.asked[call] = Asked(run, at_us if type(at_us) is int else 0)
+            self._parents[call] = str(frame.get("parent", ""))
 
     def cut_after(self, count: int) -> None:
         for cut in self._cuts:
             if cut.logs == count:
                 self._apply(cut)
+                self._forget_failures()
+
+    def _forget_failures(self) -> None:
+        """A run that is made from another asks anew for what failed there."""
+        failed = {call for call, entry in self.entries.items() if entry.failed}
+        self.cut |= failed
+        self.entries = {call: e for call, e in self.entries.items() if call not in failed}
 
     def _call(self, raw: bytes, fact: bytes | Place) -> None:
         if not self._cuts:
@@ -237,14 +262,17 @@ class _Loading:
             return
         self._parents[call] = parent
         if _is_kept(frame):
-            self.entries[call] = Entry(fact, parent, self._executed_at(frame, call))
+            failed = frame["outcome"] == "failed"
+            self.entries[call] = Entry(fact, parent, self._executed_at(frame, call), failed=failed)
 
     def _unread(self, raw: bytes, fact: bytes | Place) -> None:
         """Where nothing is cut, a fact need not be understood before it is asked for: that is most of a load's time.
 
         What these patterns find cannot stand in a text, whose quotes have backslashes; `find` reads the whole.
         """
-        if b'"call.ended"' in raw and _KEPT_END.search(raw) and not _NOT_KEPT.search(raw):
+        if b'"call.ended"' not in raw or _NOT_KEPT.search(raw):
+            return
+        if _KEPT_END.search(raw) or _ENDED_ALIKE.search(raw):
             key = _CALL.search(raw)
             if key is not None:
                 self.entries[key[1].decode()] = Entry(fact, "", 0)
@@ -305,6 +333,7 @@ class _Loading:
         out = {call for call, entry in self.entries.items() if is_out(call, entry.started_us)}
         self.cut |= out
         self.entries = {call: e for call, e in self.entries.items() if call not in out}
+        self.asked = {call: a for call, a in self.asked.items() if not is_out(call, a.at_us)}
         self.outputs = {name: o for name, o in self.outputs.items() if not is_out(o.call, o.at_us)}
         self.waits = {
             call: wait
@@ -347,5 +376,7 @@ def _told(frame: dict[str, Any], key: str, at: int) -> dict[str, Any] | None:
 def _is_kept(frame: Mapping[str, Any]) -> bool:
     """Whether this fact ended its call with a value that is kept. A fact of another form keeps nothing."""
     result = frame.get("result")
-    kept = frame.get("type") == "call.ended" and frame.get("outcome") in _KEPT_OUTCOMES
+    outcome, is_wait = frame.get("outcome"), frame.get("kind") == "wait"
+    ended = outcome in _KEPT_OUTCOMES or (outcome == "failed" and is_wait)
+    kept = frame.get("type") == "call.ended" and ended
     return kept and isinstance(result, dict) and result.get("codec", "none") != "none"

@@ -10,7 +10,7 @@ from headway import payloads
 from headway.child_runs import RunRequest
 from headway.context import Call
 from headway.definitions import Definition
-from headway.errors import ResultTooLarge, UnserializableResult
+from headway.errors import HeadwayError, ResultTooLarge, UnserializableResult
 from headway.runtime.cache import Hit
 from headway.runtime.changed_code import code_of
 from headway.runtime.channel import Channel
@@ -121,9 +121,18 @@ class Reporter:
         frame["error"] = self.describe(error)
         self._send(frame)
 
-    def waited(self, call: Call, since_us: int, over: dict[str, Any]) -> None:
-        """A wait is over; what was answered is kept like a result."""
-        frame = self._ended(call, since_us, "completed", 1)
+    def waited(
+        self,
+        call: Call,
+        since_us: int,
+        over: dict[str, Any],
+        error: HeadwayError | None = None,
+        tries: int = 1,
+    ) -> None:
+        """A wait is over; what was answered is kept like a result. `error`: it was for a run that there is not, or that failed."""
+        frame = self._ended(call, since_us, "completed" if error is None else "failed", tries)
+        if error is not None:
+            frame["error"] = self.describe(error)
         frame["result"] = self._result(over, call.name, "the next attempt waits again")
         self._send(frame)
 
@@ -133,8 +142,10 @@ class Reporter:
         self._send({"type": "wait.started", "at_us": self.clock(), "wait": dict(wait)})
 
     def run_requested(self, call: Call, request: RunRequest, run: str) -> None:
-        """The call asks for a run of this id."""
-        frame = _frame("run.requested", self.clock(), call)
+        """The call asks for a run of this id. Begun and asked at one instant, so that a cut takes both or none."""
+        at_us = self.clock()
+        self.started(call, at_us)
+        frame = _frame("run.requested", at_us, call)
         self._send({**frame, "run": run, **request.told()})
 
     def recorded(self, call: Call, since_us: int, value: Any) -> None:

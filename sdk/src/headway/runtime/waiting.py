@@ -7,11 +7,12 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headway.child_runs import RunRequest
+from headway.child_runs import RunRequest, failure_of
 from headway.context import Call
 from headway.digests import stable_digest
 from headway.errors import HeadwayError, Suspended
-from headway.runtime.child_results import SitOut, child_id, is_child_id
+from headway.runtime.asked_runs import AskedRuns
+from headway.runtime.child_results import SitOut
 from headway.runtime.inbox import Inbox
 from headway.runtime.journal import Journal, Kept
 from headway.runtime.reporter import Reporter
@@ -46,10 +47,11 @@ class Waits:
         report: Reporter,
         *,
         may_ask: bool = False,
+        asked_runs: Sequence[Mapping[str, Any]] = (),
         inbox: Inbox | None = None,
     ) -> None:
         self.pending: list[dict[str, Any]] = []
-        self._run = run
+        self._asked = AskedRuns(run, journal, asked_runs)
         self._may_ask = may_ask
         self._inbox = inbox
         self._bytes = 0
@@ -63,12 +65,16 @@ class Waits:
     def reach(self, call: Call, spec: WaitSpec, kept: Kept | None, sit_out: SitOut) -> Over:
         """The end of the wait. Raises Suspended where it lies beyond this attempt."""
         if kept is not None:
-            return _recorded(kept.value)
+            over = _recorded(kept.value)
+            if kept.failed and spec.run is not None:
+                failure = failure_of(spec.run, over.value)
+                self._report.waited(call, self._report.clock(), kept.value, failure, tries=0)
+            return over
         now_us = self._report.clock()
         wait = self._wait(call, spec, now_us)
         answer = (self._answers or {}).get(call.key)
         if answer is not None and not answer.get("over"):
-            return self._end(call, wait, Over(answered=True, value=answer.get("value")))
+            return self._end(call, wait, Over(answered=True, value=answer.get("value")), spec.run)
         left_s = _left(wait, now_us)
         if spec.run is not None and not spec.run.waited:
             self._ask(call, spec.run, wait)
@@ -128,20 +134,16 @@ class Waits:
         if spec.request is not None:
             wait["request"] = dict(spec.request)
         if spec.run is not None:
-            wait["run"] = self._asked_before(call) or child_id(self._run, call.key, now_us)
+            wait["run"] = self._asked.find(call.key, spec.run, now_us)
         return wait
 
     def _ask(self, call: Call, request: RunRequest, wait: Mapping[str, Any]) -> None:
-        """Tells of the wanted run, unless an attempt of this very run has: one that this was made from asked for another."""
+        """Tells of the wanted run, unless an attempt of this very run has."""
         self._require_suspension()
         if not self._may_ask:
             raise HeadwayError("this agent starts no runs of deployments: upgrade headway-agent")
-        if self._asked_before(call) is None:
+        if not self._asked.is_told(call.key, wait["run"]):
             self._report.run_requested(call, request, wait["run"])
-
-    def _asked_before(self, call: Call) -> str | None:
-        asked = self._journal.asked(call.key)
-        return asked if asked and is_child_id(asked, self._run, call.key) else None
 
     def _require_suspension(self) -> None:
         if self._answers is None:
@@ -163,12 +165,15 @@ class Waits:
         self._counts[is_run] += 1
         self.pending.append(wait)
 
-    def _end(self, call: Call, wait: Mapping[str, Any], over: Over) -> Over:
+    def _end(
+        self, call: Call, wait: Mapping[str, Any], over: Over, request: RunRequest | None = None
+    ) -> Over:
         recorded: dict[str, Any] = {"value": over.value} if over.answered else {"over": True}
         if not over.answered and "run" in wait:
             recorded["run"] = wait["run"]
             over = _recorded(recorded)
-        self._report.waited(call, wait["since_us"], recorded)
+        failure = None if request is None else failure_of(request, over.value)
+        self._report.waited(call, wait["since_us"], recorded, failure)
         return over
 
 

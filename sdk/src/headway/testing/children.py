@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headway import payloads
-from headway.errors import ParameterError, ResultElsewhere
+from headway.errors import ParameterError, ResultElsewhere, RunRefused
 from headway.runtime.child_results import ChildResult, SitOut
 from headway.runtime.results import ResultReader
 
@@ -38,7 +38,13 @@ def asked(events: Iterable[Mapping[str, Any]]) -> Iterator[Asked]:
 
 
 def ended_child(wait: Mapping[str, Any], given: Any, results: dict[str, Any]) -> dict[str, Any]:
-    """As the control plane answers such a wait: an exception failed the run, anything else is what its flow returned."""
+    """As the control plane answers such a wait: an exception failed the run, anything else is what its flow returned.
+
+    RunRefused: there is no such run.
+    """
+    if isinstance(given, RunRefused):
+        problems = [list(problem) for problem in given.problems]
+        return _refused(given.code, given.message, problems, given.hint)
     failed = isinstance(given, BaseException)
     results[wait["run"]] = None if failed else given
     return _told(wait["run"], "failed" if failed else "completed", given if failed else None)
@@ -80,5 +86,8 @@ def _told(run: str, state: str, error: BaseException | None) -> dict[str, Any]:
     }
 
 
-def _refused(code: str, message: str, problems: Iterable[list[str]] = ()) -> dict[str, Any]:
-    return {"refused": {"code": code, "message": message, "problems": list(problems)}}
+def _refused(
+    code: str, message: str, problems: Iterable[list[str]] = (), hint: str = ""
+) -> dict[str, Any]:
+    told = {"code": code, "message": message, "hint": hint, "problems": list(problems)}
+    return {"refused": told}

@@ -56,13 +56,14 @@ def answers_to_parents(
         if type(one.event) not in _STATES:
             continue
         child = states.run(one.stream.id)
-        parent = states.run(child.parent_run) if child and child.parent_run else None
-        if child is None or parent is None or not _waits_for(parent, child.parent_call, context):
+        if child is None:
             continue
         told = _told(child, _STATES[type(one.event)], _error_class(one.event))
-        due_at = context.now + _pause(parent, {child.parent_call}, context)
-        event = RunAnswered(child.parent_call, told, due_at)
-        answers.append(Decided(Stream(StreamKind.RUN, parent.run), event))
+        for asker, call in sorted(states.askers(child)):
+            parent = states.run(asker)
+            if parent is not None and _waits_for(parent, call, context):
+                event = RunAnswered(call, told, context.now + _pause(parent, {call}, context))
+                answers.append(Decided(Stream(StreamKind.RUN, parent.run), event))
     return answers
 
 
@@ -71,7 +72,12 @@ def naming_made(parent: UUID, waits: Iterable[Waiting], states: States) -> tuple
 
     An attempt names what its journal knows. One on another agent than the first has none of it, and a later time in the id.
     """
-    made = {child.parent_call: child.run for child in states.runs() if child.parent_run == parent}
+    made = {
+        call: child.run
+        for child in states.runs()
+        for asker, call in states.askers(child)
+        if asker == parent
+    }
     return tuple(
         replace(wait, run=made[wait.call]) if wait.kind == "run" and wait.call in made else wait
         for wait in waits
@@ -79,6 +85,7 @@ def naming_made(parent: UUID, waits: Iterable[Waiting], states: States) -> tuple
 
 
 def answers_of_ended(
+    parent: UUID,
     waits: Sequence[Waiting],
     answered: Collection[bytes],
     states: States,
@@ -88,7 +95,9 @@ def answers_of_ended(
     ended = {}
     for wait in waits:
         child = states.run(wait.run) if wait.run is not None else None
-        if child is not None and child.is_terminal and wait.call not in answered:
+        if child is None or (parent, wait.call) not in states.askers(child):
+            continue
+        if child.is_terminal and wait.call not in answered:
             ended[wait.call] = _told(child, child.status, child.error_class)
     out = sum(w.kind == "run" and w.call not in ended and w.call not in answered for w in waits)
     due_at = context.now + context.policy.gather(out) if out else context.now

@@ -36,7 +36,7 @@ def suspend(
     waits = children.naming_made(run.run, waits, states)
     suspended = RunSuspended(run.fence, reason_of(waits), attempt.agent, waits)
     answered = {call for call, _ in run.answers}
-    ended = children.answers_of_ended(waits, answered, states, context)
+    ended = children.answers_of_ended(run.run, waits, answered, states, context)
     if any(wait.call in answered or is_over(wait, now) for wait in waits):
         return [suspended, RunResumed(now), *ended]
     return [suspended, *ended]

@@ -88,7 +88,7 @@ async def _show(
         "verb": verb.value,
         "call": call,
         "verbs": shape.verb_choices(verb),
-        "calls": shape.call_choices((*whole.executes, *whole.keeps), call),
+        "calls": shape.call_choices((*whole.executes, *whole.attaches, *whole.keeps), call),
         "lists": shape.lists_of(chosen) if chosen is not None else None,
         "typed": typed,
         "problems": problems or [],

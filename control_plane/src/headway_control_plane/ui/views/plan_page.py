@@ -21,7 +21,9 @@ class PlannedList:
     """Calls of one fate."""
 
     title: str
-    rows: Sequence[tuple[str, str, int]]  # name, status, how many that follow each other
+    rows: Sequence[
+        tuple[str, str, int]
+    ]  # name, status or what of the run that it has asked for, how many that follow each other
     more: int
 
 
@@ -64,14 +66,15 @@ def call_choices(calls: Sequence[CallFacts], call: str) -> list[Choice]:
 def lists_of(plan: Plan) -> list[PlannedList]:
     told = (
         (plan.executes, "will execute"),
+        (plan.attaches, "take the run that they asked for, and start none"),
         (plan.may, "execute again only if they are given other values than before"),
         (plan.keeps, "are kept: their results are taken from the journal"),
     )
-    return [_planned(calls, title) for calls, title in told if calls]
+    return [_planned(plan, calls, title) for calls, title in told if calls]
 
 
-def _planned(calls: Sequence[CallFacts], title: str) -> PlannedList:
-    alike = groupby((_name(each), each.status) for each in calls)
+def _planned(plan: Plan, calls: Sequence[CallFacts], title: str) -> PlannedList:
+    alike = groupby((_name(each), plan.note(each.call) or each.status) for each in calls)
     rows = [(name, status, len(list(each))) for (name, status), each in alike]
     shown = rows[:SHOWN]
     return PlannedList(

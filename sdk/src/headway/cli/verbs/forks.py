@@ -184,7 +184,8 @@ def _call(client: Client, run: str, step: str) -> str:
     if _KEY.fullmatch(step):
         return step
     planned = client.get(f"/runs/{run}/plan", verb="resume", limit=1000)
-    calls = [call for part in ("executes", "keeps") for call in planned[part]["calls"]]
+    parts = [planned[part] for part in ("executes", "attaches", "keeps") if part in planned]
+    calls = [call for part in parts for call in part["calls"]]
     found = [call for call in calls if call["name"] == step] or [
         call for call in calls if len(step) >= 6 and call["call"].startswith(step)
     ]
@@ -214,6 +215,11 @@ def _show(planned: Json, output: str) -> None:
 _HEADS = (
     ("executes", "will execute", "will execute"),
     (
+        "attaches",
+        "takes the run that it asked for, and starts none",
+        "take the run that they asked for, and start none",
+    ),
+    (
         "may",
         "executes again only if it is given other values than before",
         "execute again only if they are given other values than before",
@@ -222,27 +228,31 @@ _HEADS = (
 )
 
 
+_SINGLE = ("executes", "attaches")
+
+
 def _lines(planned: Json, *, keys: bool, most: int, single: bool) -> Iterable[str]:
     """What will execute line by line, the rest by name; `single`: that line by line, too."""
     for part, of_one, of_many in _HEADS:
-        calls = planned[part]
-        if not calls["total"]:
+        calls = planned.get(part)  # a control plane from before knows fewer
+        if not calls or not calls["total"]:
             continue
         yield f"{calls['total']:,} {of_one if calls['total'] == 1 else of_many}:"
-        one_by_one = single or part == "executes"
+        one_by_one = single or part in _SINGLE
         rows, left = _single(calls, most) if one_by_one else _summed(calls, most)
         for row in columns([each if keys else each[1:] for each in rows]):
             yield f"  {row}"
         if left:
             yield f"  ... and {left:,} more"
-    if not any(planned[part]["total"] for part, *_ in _HEADS):
+    if not any(planned[part]["total"] for part, *_ in _HEADS if part in planned):
         yield "The run called nothing: all of it will execute."
 
 
 def _single(calls: Json, most: int) -> tuple[list[list[str]], int]:
     """Key, name and state of each, and how many there are beyond."""
     shown = calls["calls"][:most]
-    rows = [[call["call"][:12], _named(call), call["status"]] for call in shown]
+    told = [printable(call.get("note") or call["status"]) for call in shown]
+    rows = [[call["call"][:12], _named(call), say] for call, say in zip(shown, told, strict=True)]
     return rows, calls["total"] - len(shown)
 
 
@@ -262,8 +272,12 @@ def _summed(calls: Json, most: int) -> tuple[list[list[str]], int]:
 
 def _leaves_out(planned: Json, most: int) -> bool:
     """Whether `_lines` lists fewer than there are."""
-    parts = [planned[part] for part, *_ in _HEADS]
-    lists = [parts[0]["calls"], *(part.get("groups", part["calls"]) for part in parts[1:])]
+    known = [(name, planned[name]) for name, *_ in _HEADS if name in planned]
+    parts = [part for _, part in known]
+    lists = [
+        part["calls"] if name in _SINGLE else part.get("groups", part["calls"])
+        for name, part in known
+    ]
     return any(
         part["total"] > min(len(listed), most) for part, listed in zip(parts, lists, strict=True)
     )

@@ -96,4 +96,6 @@ def _note(call: Mapping[str, Any]) -> str:
     said = [call["name"] if call["run_name"] else "", call["error_class"]]
     if call["tries"] > 1:
         said.append(f"{call['tries']} tries")
+    if call.get("refused"):
+        said.append(f"refused: {call['refused']}")
     return ", ".join(printable(word) for word in said if word) or "-"

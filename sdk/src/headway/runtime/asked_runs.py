@@ -1,0 +1,69 @@
+"""Which run each call stands for that asks for one: one call, one run, over attempts, agents, and runs made from runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from headway.child_runs import RunRequest
+from headway.runtime.child_results import child_id, is_child_id
+from headway.runtime.journal import Journal
+
+
+class AskedRuns:
+    """Finds what was asked for before.
+
+    `known` is what the control plane says of it: runs that this run has asked for, each with its `wish`, where other agents
+    have executed it too; and those that runs which it was made from have asked for, as far as they are under way or completed.
+    """
+
+    def __init__(self, run: str, journal: Journal, known: Sequence[Mapping[str, Any]]) -> None:
+        self._run = run
+        self._journal = journal
+        self._known = {str(each["run"]) for each in known}
+        self._by_call = {str(each["call"]): str(each["run"]) for each in known if each["wish"]}
+        # Another agent names calls by another salt: there a call is known again by what it wishes for, in the order of wishes.
+        self._elsewhere: defaultdict[str, deque[str]] = defaultdict(deque)
+        here = journal.asked_runs()
+        for each in known:
+            if each["wish"] and each["run"] not in here:
+                self._elsewhere[str(each["wish"])].append(str(each["run"]))
+        self._taken: set[str] = set()
+        self._lock = threading.Lock()
+
+    def find(self, call: str, request: RunRequest, now_us: int) -> str:
+        """The run that the call stands for; a new one if it has asked for none, or for one that is not to be had."""
+        asked = self._journal.asked(call)
+        if asked and (asked in self._known or is_child_id(asked, self._run, call)):
+            return asked
+        with self._lock:
+            found = self._by_call.get(call) or self._next(wish_of(request))
+            if found is not None:
+                self._taken.add(found)
+        return found or child_id(self._run, call, now_us)
+
+    def is_told(self, call: str, run: str) -> bool:
+        """Whether an attempt of this very run has asked for it: then the journal says so to whoever reads it."""
+        return self._journal.asked(call) == run and is_child_id(run, self._run, call)
+
+    def _next(self, wish: str) -> str | None:
+        waiting = self._elsewhere.get(wish, ())
+        while waiting:
+            run = waiting.popleft()
+            if run not in self._taken:
+                return run
+        return None
+
+
+def wish_of(request: RunRequest) -> str:
+    """What is wanted, as the control plane knows it: SHA-256 over the digests of the deployment's name and of the parameters."""
+    parameters = b""
+    if request.parameters:
+        content = json.dumps(dict(request.parameters), ensure_ascii=False)
+        parameters = hashlib.sha256(content.encode("utf-8", "replace")).digest()
+    deployment = hashlib.sha256(request.deployment.encode("utf-8", "replace")).digest()
+    return hashlib.sha256(deployment + parameters).hexdigest()
