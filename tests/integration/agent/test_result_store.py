@@ -426,6 +426,17 @@ def test_get_from_a_journal_and_from_the_store(url: str, tmp_path: Path, monkeyp
     assert out.read_bytes() == SMALL
 
 
+def test_get_takes_the_beginning_of_an_id_as_lists_show_it(tmp_path: Path, monkeypatch):
+    monkeypatch.delenv("HEADWAY_AGENT_RESULTS", raising=False)
+    make_attempt(tmp_path / "runs" / "01a20669-16a4-72ae-8777-78fc2501c4d2")
+    assert get(tmp_path, "01a20669-16a4")[0] == 0
+    assert (tmp_path / "out").read_bytes() == SMALL
+    (tmp_path / "runs" / "01a20669-16a4-7000-8000-000000000000").mkdir()
+    assert "2 runs on this machine begin with 01a20669-16a4" in get(tmp_path, "01a20669-16a4")[1]
+    assert get(tmp_path, "01a20669-16a4-72")[0] == 0
+    assert "no journal of run 01b" in get(tmp_path, "01b")[1]
+
+
 def test_what_get_writes_is_its_owners_alone(tmp_path: Path):
     make_attempt(tmp_path / "runs" / "run-1")
     assert get(tmp_path, "run-1")[0] == 0

@@ -41,7 +41,9 @@ async def test_of_two_who_read_the_same_version_one_is_told_to_read_again(api: A
     answers = await asyncio.gather(*(put(api, value=n, if_version=version) for n in range(4)))
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
     refused = next(answer for answer in answers if answer.status_code == 409)
-    assert "Read it again" in refused.json()["detail"]
+    told = refused.json()
+    assert "`headway variables get batch-size --output json`" in told["detail"]
+    assert told["hint"] == ""  # nothing general behind what names the command
     assert (await put(api, "fresh", if_version=0)).status_code == 200
     assert (await put(api, "fresh", 1, if_version=0)).status_code == 409
     stale = await api.one.client.delete("/variables/batch-size", params={"if_version": version})

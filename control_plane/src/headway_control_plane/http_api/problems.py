@@ -153,12 +153,14 @@ def problem_of(error: Exception) -> ProblemShape:
     """Describe an error of the table."""
     for kind, status, title, hint in _TABLE:
         if isinstance(error, kind):
+            detail = _detail(error)
+            general = "" if "`headway " in detail else hint  # it names the very command already
             return _shape(
                 status,
                 title,
                 code=getattr(error, "code", "") or _CODES.get(kind, "refused"),
-                detail=_detail(error),
-                hint=getattr(error, "hint", "") or hint,
+                detail=detail,
+                hint=getattr(error, "hint", "") or general,
                 problems=getattr(error, "problems", ()),
             )
     raise error

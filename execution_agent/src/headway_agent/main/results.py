@@ -22,6 +22,7 @@ from headway_agent.spool.value_store import (
 
 _HEX = frozenset("0123456789abcdef")
 _DIGEST_LENGTH = 64
+_SHORTEST = 6
 
 
 class NoResult(Exception):
@@ -68,6 +69,7 @@ def _from_reference(reference: str, target: Path) -> str:
 
 
 def _from_run(settings: Settings, run: str, call: str, target: Path) -> str:
+    run = _whole_id(settings.state_dir / "runs", run)
     logs = _logs(settings.state_dir / "runs" / run) if run and "/" not in run else []
     if not logs:
         raise NoResult(
@@ -86,6 +88,16 @@ def _from_run(settings: Settings, run: str, call: str, target: Path) -> str:
     _take(settings, log.parent, logs, result, target)
     name = frame.get("name", "the run")
     return f"{name}: codec {result.get('codec')}, {target.stat().st_size} bytes, SHA-256 {result.get('digest')}"
+
+
+def _whole_id(runs: Path, given: str) -> str:
+    """The one run on this machine whose id begins so, as lists of runs cut it; else what was given."""
+    if len(given) < _SHORTEST or not _HEX.issuperset(given.replace("-", "")):
+        return given
+    found = [path.name for path in runs.glob(f"{given}*")]
+    if len(found) > 1:
+        raise NoResult(f"{len(found)} runs on this machine begin with {given}: give more of the id")
+    return found[0] if found else given
 
 
 def _logs(run: Path) -> list[Path]:

@@ -63,7 +63,9 @@ def show(deployment: str, output: str) -> None:
             ("tags", ", ".join(map(text.printable, found["tags"])) or "-"),
             (
                 "retries",
-                f"{found['retries']} after {text.duration(found['retry_delay_ms'] * 1000)}",
+                f"{found['retries']} after {text.duration(found['retry_delay_ms'] * 1000)}"
+                if found["retries"]
+                else "none",
             ),
             ("on lost", found["on_lost"]),
             ("isolation", _isolation(found)),

@@ -52,7 +52,7 @@ def _options(function: F) -> F:
     return function
 
 
-@click.command()
+@click.command(short_help="Let a run that waits or has ended go on.")
 @click.argument("run_id", metavar="ID", required=False)
 @click.option("--filter", "matching", help=FILTER_HELP)
 @_options
@@ -106,7 +106,7 @@ def retry(run_id: str, step: str, **options: Any) -> None:
     _fork(client, found, "retry", _call(client, found, step), options)
 
 
-@click.command()
+@click.command(short_help="Execute an ended run again from STEP on.")
 @click.argument("run_id", metavar="ID")
 @click.argument("step")
 @_options
@@ -117,7 +117,7 @@ def rerun(run_id: str, step: str, **options: Any) -> None:
     _fork(client, found, "rerun", _call(client, found, step), options)
 
 
-@click.command()
+@click.command(short_help="List what `resume` would execute and keep.")
 @click.argument("run_id", metavar="ID")
 @click.option("--all", "is_all", is_flag=True, help="Each kept step on a line of its own, too.")
 @json_option

@@ -9,7 +9,7 @@ from headway.cli.text import path_part
 _HEADS = ("name", "unit", "newest", "lowest", "highest", "recorded", "kept")
 
 
-@click.command()
+@click.command(short_help="List the metrics of a run, or points of one.")
 @click.argument("run_id", metavar="ID")
 @click.argument("name", required=False)
 @click.option(

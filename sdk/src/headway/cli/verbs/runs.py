@@ -192,7 +192,7 @@ def release(run_ids: tuple[str, ...], anywhere: bool, output: str) -> None:
     _each(run_ids, "release", output, {"anywhere": anywhere})
 
 
-@runs.command("input")
+@runs.command("input", short_help="Answer what a run asks, or show what it asks.")
 @click.argument("run_id", metavar="ID")
 @click.option("--name", default="", help="Which question, if there are several.")
 @click.option("--value", help="The answer as JSON.")

@@ -11,7 +11,7 @@ from headway.cli.verbs.attempts import hint_at_others
 from headway.cli.verbs.cards import print_card
 
 
-@click.command()
+@click.command(short_help="List the sub-flows of a run.")
 @click.argument("run_id", metavar="ID")
 @click.option(
     "--state",
