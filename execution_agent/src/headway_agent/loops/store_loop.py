@@ -1,17 +1,17 @@
 """Takes values to the store of the pool's, one after the other, and gets what flows want of it. Nobody waits for it: a store that is away keeps files here."""
 
 import asyncio
-import contextlib
 import logging
-import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from headway_agent.core.backoff import Backoff, Policy, delay
+from headway_agent.loops.threads import in_thread
 from headway_agent.loops.waiting import wait_for
 from headway_agent.spool import kept_values, run_results
+from headway_agent.spool.shared_cache import SharedCache
 from headway_agent.spool.value_store import StoreFault, ValueStore
 
 log = logging.getLogger(__name__)
@@ -33,8 +33,10 @@ class StoreLoop:
         started: Callable[[], set[Path]],
         fraction: Callable[[], float],
         policy: Policy = Policy(first=2.0, cap=60.0),  # noqa: B008 - it cannot be changed
+        shared: SharedCache | None = None,
     ) -> None:
         self._store = store
+        self._shared = shared
         self._started = started
         self._fraction = fraction
         self._policy = policy
@@ -59,7 +61,7 @@ class StoreLoop:
         in_row = 0
         for run_dir in list(self._watched):
             try:
-                served = await _in_thread(partial(serve, self._store, run_dir))
+                served = await in_thread(partial(serve, self._store, run_dir, self._shared))
             except Exception as error:  # noqa: BLE001 - this loop's end would be the agent's, over one attempt's files
                 fault = error
                 in_row += 1
@@ -100,33 +102,7 @@ class Served(NamedTuple):
     is_waited_for: bool = False
 
 
-async def _in_thread(work: Callable[[], Served]) -> Served:
-    """In a thread that nothing waits for: one that hangs in a store's connection must not hold up the agent's end."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Served] = loop.create_future()
-
-    def settle(outcome: Served | Exception, /) -> None:
-        if done.cancelled():
-            return
-        if isinstance(outcome, Exception):
-            done.set_exception(outcome)
-        else:
-            done.set_result(outcome)
-
-    def run() -> None:
-        outcome: Served | Exception
-        try:
-            outcome = work()
-        except Exception as error:  # noqa: BLE001 - the waiting loop gets it
-            outcome = error
-        with contextlib.suppress(RuntimeError):  # the agent has ended meanwhile
-            loop.call_soon_threadsafe(settle, outcome)
-
-    threading.Thread(target=run, name="store", daemon=True).start()
-    return await done
-
-
-def serve(store: ValueStore, run_dir: Path) -> Served:
+def serve(store: ValueStore, run_dir: Path, shared: SharedCache | None = None) -> Served:
     """Gets what an attempt's flow wants, and sends what it has now. Raises StoreFault and OSError."""
     if not run_dir.exists() or kept_values.is_wholly_stored(run_dir):
         return Served(is_over=True)
@@ -135,6 +111,8 @@ def serve(store: ValueStore, run_dir: Path) -> Served:
     for file in kept_values.unstored(run_dir):
         store.put(file.name, file)
         kept_values.stored(file)
+    if shared is not None:
+        shared.publish(run_dir)
     if over is None:
         return Served(is_over=False, is_waited_for=got)
     if over.returned is not None:

@@ -20,6 +20,7 @@ from headway_agent.connection.tap import Tap
 from headway_agent.core.backoff import Policy
 from headway_agent.core.session import Rules
 from headway_agent.loops.attempts_loop import AttemptsLoop
+from headway_agent.loops.cache_loop import CacheLoop
 from headway_agent.loops.hub import Hub
 from headway_agent.loops.lease_history import LeaseHistory
 from headway_agent.loops.log_loop import LogLoop
@@ -46,6 +47,7 @@ from headway_agent.runner.state_dir import StateDir, StateDirBusy
 from headway_agent.settings import BadSetting, Settings, apply_results_env, read_token
 from headway_agent.spool import records
 from headway_agent.spool.agent_db import AgentDb, SpoolFault
+from headway_agent.spool.shared_cache import SharedCache
 from headway_agent.spool.value_store import StoreFault, open_store
 
 log = logging.getLogger(__name__)
@@ -163,15 +165,22 @@ async def converse(
                 Loop("watch", WatchLoop(hub).run),
                 Loop("report", ReportLoop(hub).run),
                 Loop("log", LogLoop(hub).run),
-                *_store_loops(settings, hub, runner),
+                *_store_loops(settings, identity, hub, runner),
             ]
         )
 
 
-def _store_loops(settings: Settings, hub: Hub, runner: Runner) -> Iterator[Loop]:
-    if settings.results:
-        store = open_store(settings.results)
-        yield Loop("store", StoreLoop(store, runner.take_started, hub.random.random).run)
+def _store_loops(
+    settings: Settings, identity: Identity, hub: Hub, runner: Runner
+) -> Iterator[Loop]:
+    if not settings.results:
+        return
+    store = open_store(settings.results)
+    shared = SharedCache(store, identity.workspace_id, settings.result_max)
+    fraction = hub.random.random
+    yield Loop("store", StoreLoop(store, runner.take_started, fraction, shared=shared).run)
+    paths = runner.cache_paths()
+    yield Loop("cache", CacheLoop(shared, *paths, hub.clock.monotonic, fraction).run)
 
 
 @contextlib.contextmanager

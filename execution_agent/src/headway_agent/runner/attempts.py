@@ -17,7 +17,7 @@ from headway_agent.runner.attempt import Attempt
 from headway_agent.runner.launch import Launcher, LaunchOptions
 from headway_agent.runner.settle import Settler
 from headway_agent.runner.state_dir import StateDir
-from headway_agent.runner.wake import WakeSocket, socket_path
+from headway_agent.runner.wake import WakeSocket, cache_socket_path, socket_path
 from headway_agent.spool import cache_files, kept_values, records, retention
 from headway_agent.spool.agent_db import AgentDb
 
@@ -96,6 +96,10 @@ class Runner:
         await self._launcher.close()
         if self._wake is not None:
             self._wake.close()
+
+    def cache_paths(self) -> tuple[Path, Path, Path]:
+        """Of the cache that agents share: its socket, the file that names it, and where attempts lie."""
+        return cache_socket_path(self._dir.path), self._dir.cache_socket, self._dir.runs
 
     # What the session asks for. See api.Attempts.
 

@@ -16,7 +16,7 @@ from headway_agent.runner.pairs import Code, PairLost, Pairs
 from headway_agent.runner.processes import ProcessId
 from headway_agent.runner.state_dir import StateDir
 from headway_agent.runner.template import Kind, Options, Templates, child_env
-from headway_agent.runner.wake import socket_path
+from headway_agent.runner.wake import cache_socket_path, socket_path
 
 log = logging.getLogger(__name__)
 
@@ -154,6 +154,7 @@ class Launcher:
             wake=self._wake_path,
             result_max=self._options.result_max,
             has_store=self._options.has_store,
+            shared_cache=cache_socket_path(self._dir.path) if self._options.has_store else None,
             # Equal in a whole line of runs: a call has one key in all of them.
             salt=self._dir.salt(
                 assignment.lineage[0].run if assignment.lineage else assignment.key.run

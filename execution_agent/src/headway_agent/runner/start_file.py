@@ -78,6 +78,7 @@ def content(
     salt: str,
     idle_us: int,
     has_store: bool = False,
+    shared_cache: Path | None = None,
     secret_variables: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """`secret_variables`: those of `env` that hold secrets, with the secrets' names. They come from the template's
@@ -114,6 +115,7 @@ def content(
         "secrets": secrets.for_start(environment.secrets, kept),
         "wake": str(wake),
         "result_max": result_max,
+        **({"shared_cache": str(shared_cache)} if shared_cache else {}),
         "cancel_grace_us": assignment.cancel_grace_us,
         "kill_grace_us": assignment.kill_grace_us,
         "traceparent": assignment.traceparent,

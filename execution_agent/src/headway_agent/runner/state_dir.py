@@ -51,6 +51,11 @@ class StateDir:
         return self.path / "logs"
 
     @property
+    def cache_socket(self) -> Path:
+        """A file that names the socket of the cache that agents share, while an agent listens there."""
+        return self.path / "cache.socket"
+
+    @property
     def variables(self) -> Path:
         return self.path / "variables.json"
 

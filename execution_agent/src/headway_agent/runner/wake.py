@@ -31,6 +31,11 @@ def socket_path(state_dir: Path) -> Path:
     return path
 
 
+def cache_socket_path(state_dir: Path) -> Path:
+    """Beside the wake socket: where flows ask for results in the cache that agents share."""
+    return socket_path(state_dir).with_name("cache")
+
+
 class WakeSocket:
     """Receives the hints. The caller holds the lock of the state directory, so an old socket is a dead one's."""
 

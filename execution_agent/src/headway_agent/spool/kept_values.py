@@ -38,6 +38,10 @@ def stored(file: Path) -> None:
     file.with_name(file.name + _MARK).touch(mode=0o600)
 
 
+def is_stored(file: Path) -> bool:
+    return file.with_name(file.name + _MARK).exists()
+
+
 @dataclass(frozen=True, slots=True)
 class Over:
     """Nothing will be added. `returned`: what the run gave, as it is recorded; None where it did not complete."""

@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +21,10 @@ _OBJECT_STORES = frozenset(
     {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "memory", "oss"}
 )
 """Have no folders, and show an object only when it is whole."""
-_CHUNK = 1 << 20
+
+
+NOTE_MAX = 1 << 20
+"""Bytes of a small object beside the values."""
 
 
 class StoreFault(Exception):
@@ -44,6 +48,18 @@ class ValueStore(Protocol):
 
     def delete(self, digest: str) -> None:
         """Deletes what is there."""
+
+    def read_note(self, name: str) -> bytes:
+        """A small object beside the values; `name` has slashes. Raises ValueAbsent, also for one larger than NOTE_MAX."""
+
+    def write_note(self, name: str, data: bytes) -> None:
+        """In the place of what has this name; a reader sees either, whole."""
+
+    def notes(self, folder: str) -> list[str]:
+        """The names of all below `folder`, in order."""
+
+    def delete_note(self, name: str) -> bool:
+        """Whether there was one."""
 
 
 def reference(url: str, digest: str) -> str:
@@ -88,7 +104,7 @@ def open_store(url: str) -> ValueStore:
 
 def fetch(store: ValueStore, digest: str, target: Path) -> None:
     """The value as a file, checked. Raises ValueAbsent and StoreFault; then there is no file."""
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    part = target.with_name(f"{target.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
         store.get(digest, part)
         if digest_of(part) != digest:
@@ -102,6 +118,12 @@ def digest_of(file: Path) -> str:
     """SHA-256, hex."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _checked(data: bytes, name: str) -> bytes:
+    if len(data) > NOTE_MAX:
+        raise ValueAbsent(f"{name} is too large")
+    return data
 
 
 class FolderStore:
@@ -151,6 +173,52 @@ class FolderStore:
             self._path(digest).unlink(missing_ok=True)
         except OSError as error:
             raise StoreFault(f"{self.url} can't be changed: {error}") from error
+
+    def read_note(self, name: str) -> bytes:
+        """Whole: notes are renamed into place."""
+        try:
+            with (self._folder / name).open("rb") as file:
+                data = file.read(NOTE_MAX + 1)
+        except FileNotFoundError as error:
+            raise ValueAbsent(f"{self.url} has no {name}") from error
+        except OSError as error:
+            raise StoreFault(f"{self.url} can't be read: {error}") from error
+        return _checked(data, name)
+
+    def write_note(self, name: str, data: bytes) -> None:
+        """Not synced: what a power cut tears, its reader tells from what was written."""
+        target = self._folder / name
+        try:
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd, unnamed = tempfile.mkstemp(".part", f"{target.name}.", target.parent)
+            part = Path(unnamed)
+            try:
+                with os.fdopen(fd, "wb") as written:
+                    written.write(data)
+                part.replace(target)
+            finally:
+                part.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreFault(f"{self.url} can't be written: {error}") from error
+
+    def notes(self, folder: str) -> list[str]:
+        """Without parts of those that are being written."""
+        try:
+            found = [path for path in (self._folder / folder).rglob("*") if path.is_file()]
+        except OSError as error:
+            raise StoreFault(f"{self.url} can't be listed: {error}") from error
+        names = (path.relative_to(self._folder).as_posix() for path in found)
+        return sorted(name for name in names if not name.endswith(".part"))
+
+    def delete_note(self, name: str) -> bool:
+        """Its folder stays."""
+        try:
+            (self._folder / name).unlink()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StoreFault(f"{self.url} can't be changed: {error}") from error
+        return True
 
     def _path(self, digest: str) -> Path:
         return self._folder / _place(digest)
@@ -203,6 +271,47 @@ class FsspecStore:
         """One that is not there is no fault."""
         with self._explained("changed"), contextlib.suppress(FileNotFoundError):
             self._system.rm_file(self._path(digest))
+
+    def read_note(self, name: str) -> bytes:
+        """No more of it than a note may have."""
+        with self._explained("read"):
+            try:
+                data = self._system.cat_file(f"{self._root}/{name}", start=0, end=NOTE_MAX + 1)
+            except FileNotFoundError as error:
+                raise ValueAbsent(f"{self.url} has no {name}") from error
+        return _checked(data, name)
+
+    def write_note(self, name: str, data: bytes) -> None:
+        """Where half a file would be seen it gets its name at the end."""
+        target = f"{self._root}/{name}"
+        with self._explained("written"):
+            if self._is_object_store:
+                self._system.pipe_file(target, data)
+                return
+            self._system.makedirs(target.rpartition("/")[0], exist_ok=True)
+            part = f"{target}.{os.uname().nodename}.{os.getpid()}.{threading.get_ident()}.part"
+            self._system.pipe_file(part, data)
+            self._system.mv(part, target)
+
+    def notes(self, folder: str) -> list[str]:
+        """Without parts of those that are being written."""
+        with self._explained("listed"):
+            try:
+                found = self._system.find(f"{self._root}/{folder}")
+            except FileNotFoundError:
+                return []
+        below = f"{self._root}/".lstrip("/")
+        names = (str(path).lstrip("/").removeprefix(below) for path in found)
+        return sorted(name for name in names if not name.endswith(".part"))
+
+    def delete_note(self, name: str) -> bool:
+        """Object stores do not say whether there was one: then there was."""
+        with self._explained("changed"):
+            try:
+                self._system.rm_file(f"{self._root}/{name}")
+            except FileNotFoundError:
+                return False
+        return True
 
     def _path(self, digest: str) -> str:
         return f"{self._root}/{_place(digest)}"

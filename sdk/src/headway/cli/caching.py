@@ -50,11 +50,18 @@ def _cached_calls(log: Path) -> Iterator[dict[str, Any]]:
 
 
 def ask_for_key(
-    python: Path, task: str, root: Path, arguments: Mapping[str, Any], parameters: Mapping[str, Any]
+    python: Path,
+    task: str,
+    root: Path,
+    arguments: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    environment: str,
 ) -> dict[str, Any]:
     """What `headway.runtime.cache_key` says, under the user's own Python. Raises CommandError."""
     command = [str(python), "-m", "headway.runtime.cache_key", task, "--root", str(root)]
-    given = json.dumps({"arguments": arguments, "parameters": parameters})
+    given = json.dumps(
+        {"arguments": arguments, "parameters": parameters, "environment": environment}
+    )
     try:
         done = subprocess.run(
             command,

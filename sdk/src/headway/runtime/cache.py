@@ -24,10 +24,12 @@ from headway.payloads import Payload
 from headway.runtime.cache_store import FOLDER, CacheStore, Entry, Lock
 from headway.runtime.changed_code import code_of
 from headway.runtime.results import ResultReader
+from headway.runtime.shared_cache import Asking, SharedCache, shared_parts
 
 PATIENCE_S = 10.0
 """How long a call waits for another one's result where the two might wait for each other."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.25
+_FIRST_ASK_S, _LONGEST_ASK_S = 0.002, 0.05
 _log = logging.getLogger("headway")
 _inline = ResultReader((), "")
 
@@ -68,6 +70,14 @@ def parts_of(
     for number, function in enumerate(policy.functions):
         parts[f"function.{number}"] = _by_function(function, arguments)
     return parts
+
+
+def shared_parts_of(
+    definition: Definition, parts: Mapping[str, str], environment: str
+) -> dict[str, str]:
+    """What its key in the cache that agents share is made of. Raises NoKey."""
+    task = f"{task_path(definition)}\0{definition.name}"
+    return shared_parts(parts, task, environment, _source(definition))
 
 
 def key_of(parts: Mapping[str, str]) -> str:
@@ -118,13 +128,21 @@ class Cache:
     """The cache of one attempt. Without a store directory every call is a miss."""
 
     def __init__(
-        self, store: str, run_dir: Path, root: str, run: str, clock: Callable[[], int]
+        self,
+        store: str,
+        run_dir: Path,
+        root: str,
+        run: str,
+        clock: Callable[[], int],
+        shared: SharedCache | None = None,
     ) -> None:
         self.store = CacheStore(Path(store) / FOLDER) if store else None
         self.results = run_dir / "results"
         self.root = root
         self.run = run
         self.clock = clock
+        self.shared = shared
+        """With other agents, where these have a store."""
         self.parameters: Mapping[str, Any] = {}
         """Of the run."""
         self.in_worker = False
@@ -148,6 +166,8 @@ class Cache:
             self.warn(f"{definition.name} does not use the cache: {error}")
             return lookup
         lookup.key = key_of(lookup.parts)
+        if self.shared is not None:
+            lookup.shared_parts = self._shared(definition, lookup.parts, self.shared.environment)
         if definition.refresh_cache:
             lookup.refreshing = "refresh_cache is set"
         elif call.step is not None and definition.transaction_hooks:
@@ -155,6 +175,15 @@ class Cache:
         elif anew:
             lookup.refreshing = "it is to be executed again in this run"
         return lookup
+
+    def _shared(
+        self, definition: Definition, parts: Mapping[str, str], environment: str
+    ) -> Mapping[str, str]:
+        try:
+            return shared_parts_of(definition, parts, environment)
+        except NoKey as error:
+            self.warn(f"{definition.name} does not share results with other agents: {error}")
+            return {}
 
     def warn(self, text: str) -> None:
         """Ten thousand calls of one map have one reason."""
@@ -171,6 +200,8 @@ class Lookup:
 
     def __init__(self, cache: Cache, call: Call, definition: Definition) -> None:
         self.key = ""
+        self.shared_parts: Mapping[str, str] = {}
+        """Empty: other agents are not asked, nor told."""
         self.parts: Mapping[str, str] = {}
         self.reason = ""
         """Why there is a hit, or none."""
@@ -180,6 +211,7 @@ class Lookup:
         self._call = call
         self._target = definition
         self._lock: Lock | None = None
+        self._asking: Asking | None = None
         self._pause = 0.0
         self._give_up = float("inf")
 
@@ -190,6 +222,8 @@ class Lookup:
     def step(self) -> float | None:
         """Seconds to wait before the next step, for another call is making this result; None: decided."""
         store = self._cache.store
+        if self._asking is not None and store is not None:
+            return self._hear(store, self._asking)
         if store is None or not self.key or self.hit is not None or self._find(store):
             return None
         try:
@@ -202,8 +236,7 @@ class Lookup:
             if not self._can_go_on_alone():
                 self._cache.stuck.add(self.key)
             # Between the look and the lock somebody may have made it.
-            self._find(store)
-            return None
+            return None if self._find(store) else self._ask(store)
         return self._wait(store)
 
     def keep(self, result: Mapping[str, Any]) -> None:
@@ -228,11 +261,19 @@ class Lookup:
         )
         try:
             store.write(entry, payload)
+            # Pickled ones run code where they are read: they stay on the machine that made them.
+            shared = self._cache.shared
+            if shared is not None and self.shared_parts and result["codec"] != "pickle":
+                key = key_of(self.shared_parts)
+                shared.offer(entry._replace(key=key, parts=self.shared_parts))
         except OSError as error:
             self._cache.warn(f"results of {self._target.name} cannot be put in the cache: {error}")
 
     def close(self) -> None:
         """The call has ended, or will not begin: others may go on."""
+        if self._asking is not None:
+            self._asking.close()
+            self._asking = None
         if self._lock is not None:
             self._cache.stuck.discard(self.key)
             self._lock.release()
@@ -247,13 +288,58 @@ class Lookup:
         if entry is None or self.reason:
             return False
         try:
-            self.hit = self._read(store, entry)
+            self.hit = self._read(entry, store.payload_path(entry))
         except Exception as error:  # noqa: BLE001 - a file or a class is gone, a codec unknown, a text foreign: all are misses
             self.reason = f"the kept value cannot be read: {type(error).__name__}: {error}"
             return False
         store.used(self.key)
         self.reason = f"made by run {entry.run}"
         return True
+
+    def _ask(self, store: CacheStore) -> float | None:
+        """Whoever has the lock looks for what another agent made."""
+        shared = self._cache.shared
+        if shared is None or not self.shared_parts or self.refreshing:
+            return None
+        self._asking = shared.ask(key_of(self.shared_parts))
+        self._pause = _FIRST_ASK_S
+        return self._hear(store, self._asking)
+
+    def _hear(self, store: CacheStore, asking: Asking) -> float | None:
+        if not asking.poll():
+            pause, self._pause = self._pause, min(self._pause * 1.5, _LONGEST_ASK_S)
+            return pause
+        self._asking = None
+        try:
+            entry = asking.entry()
+        finally:
+            asking.close()
+        why = asking.reason if entry is None else self._why_not_shared(entry)
+        if entry is not None and not why:
+            why = self._adopt(store, entry)
+        if why:
+            self.reason = f"{self.reason}; shared by other agents: {why}"
+        return None
+
+    def _why_not_shared(self, entry: Entry) -> str:
+        if entry.result["codec"] == "pickle":
+            return "the kept value is pickled"
+        return self._why_not(entry)
+
+    def _adopt(self, store: CacheStore, entry: Entry) -> str:
+        """Takes another agent's result for this one's; empty, or why it cannot be read."""
+        file = self._cache.results / str(entry.result["digest"])
+        try:
+            self.hit = self._read(entry, file)
+        except Exception as error:  # noqa: BLE001 - as of an entry of this agent's: all are misses
+            return f"the kept value cannot be read: {type(error).__name__}: {error}"
+        self.reason = f"made by run {entry.run} at another agent"
+        ours = entry._replace(key=self.key, parts=self.parts)
+        try:
+            store.write(ours, file if "file" in entry.result else None)
+        except OSError as error:
+            self._cache.warn(f"results of {self._target.name} cannot be put in the cache: {error}")
+        return ""
 
     def _why_not(self, entry: Entry | None) -> str:
         """Empty where the entry may be used."""
@@ -269,14 +355,14 @@ class Lookup:
             return "by this machine's clock the kept value is not made yet, so nobody knows its age"
         return f"the kept value is {age_s:.0f} s old, and expired" if age_s >= limit_s else ""
 
-    def _read(self, store: CacheStore, entry: Entry) -> Hit:
+    def _read(self, entry: Entry, file: Path) -> Hit:
+        """`file`: where a large value lies."""
         result = dict(entry.result)
         if "file" not in result:
             found = _inline(result)
             if found is None:
                 raise ValueError("it is not what was written")
             return Hit(payloads.decode(found.payload), found.payload, None)
-        file = store.payload_path(entry)
         payload = Payload(result["codec"], file.read_bytes())
         if payload.digest != result["digest"]:
             raise ValueError("it is not what was written")

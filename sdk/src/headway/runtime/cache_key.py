@@ -1,6 +1,6 @@
 """Says, as one line of JSON on stdout, under which key a call of a task is cached; run by the user's own Python.
 
-python -m headway.runtime.cache_key package.module:task --root DIR < {"arguments": {...}, "parameters": {...}}
+python -m headway.runtime.cache_key package.module:task --root DIR < {"arguments": {...}, "parameters": {...}, "environment": "default"}
 """
 
 from __future__ import annotations
@@ -10,19 +10,21 @@ import contextlib
 import importlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headway.definitions import Definition
 from headway.entrypoints import use_root
 from headway.runtime.binding import bind
-from headway.runtime.cache import NoKey, key_of, parts_of, scope_of
+from headway.runtime.cache import NoKey, key_of, parts_of, scope_of, shared_parts_of
 
 FAILED = 1
 
 
 def describe(task: str, root: str, given: dict[str, Any]) -> dict[str, Any]:
-    """`key`, `parts`, `expires_s`, `scope` (what entries of the same task have in common). Raises what the import raises."""
+    """`key`, `parts`, `expires_s`, `scope` (what entries of the same task have in common), and `shared_key`, `shared_parts`
+    among agents where the environment is given. Raises what the import raises.
+    """
     use_root(root)
     module, _, name = task.partition(":")
     found: Any = importlib.import_module(module)
@@ -35,11 +37,22 @@ def describe(task: str, root: str, given: dict[str, Any]) -> dict[str, Any]:
     arguments = bind(found, (), given["arguments"])
     parts = parts_of(found, arguments, root, given["parameters"])
     return {
+        **_shared(found, parts, given.get("environment", "")),
         "key": key_of(parts),
         "parts": parts,
         "scope": scope_of(found, root),
         "expires_s": found.cache_expires,
     }
+
+
+def _shared(task: Definition, parts: Mapping[str, str], environment: str) -> dict[str, Any]:
+    if not environment:
+        return {}
+    try:
+        shared = shared_parts_of(task, parts, environment)
+    except NoKey:
+        return {}
+    return {"shared_key": key_of(shared), "shared_parts": shared}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -57,7 +57,7 @@ class CacheStore:
             raw = self.entry_path(key).read_bytes()
         except OSError:
             return None
-        entry = _parsed(raw)
+        entry = parsed(raw)
         return entry if entry is not None and entry.key == key else None
 
     def write(self, entry: Entry, payload: Path | None) -> None:
@@ -71,7 +71,7 @@ class CacheStore:
             self._take(payload, self.payload_path(entry))
         part = _part(path)
         try:
-            part.write_bytes(_text(entry))
+            part.write_bytes(text_of(entry))
             part.replace(path)
         except OSError:
             part.unlink(missing_ok=True)
@@ -180,16 +180,24 @@ def _part(path: Path) -> Path:
     return path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.part")
 
 
-def _text(entry: Entry) -> bytes:
+def text_of(entry: Entry) -> bytes:
+    """As it lies in a file."""
     body = json.dumps({"format": FORMAT, **entry._asdict()}, sort_keys=True).encode()
     return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
 
 
-def _parsed(raw: bytes) -> Entry | None:
+def parsed(raw: bytes) -> Entry | None:
+    """None where it is not whole, or of a form that this code does not know."""
     digest, _, body = raw.partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != digest:
         return None
-    said = json.loads(body)
-    if said.pop("format") != FORMAT:
+    try:
+        said = json.loads(body)
+        if said.pop("format") != FORMAT:
+            return None
+        entry = Entry(**said)
+        is_known = isinstance(entry.result["codec"], str) and isinstance(entry.made_at_us, int)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        # A digest proves that it is what somebody wrote, and agents share what they write.
         return None
-    return Entry(**said)
+    return entry if is_known else None

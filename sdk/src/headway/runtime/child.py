@@ -51,6 +51,7 @@ from headway.runtime.redaction import Redactor
 from headway.runtime.reporter import AttemptFailure, Reporter
 from headway.runtime.results import ResultWriter
 from headway.runtime.secret_keeper import SecretKeeper
+from headway.runtime.shared_cache import SharedCache
 from headway.runtime.streams import flush_output
 from headway.runtime.told import run_hooks, run_hooks_async
 from headway.runtime.warnings import log_chain, warn_of_other_code, warn_of_threads
@@ -260,7 +261,16 @@ class Attempt:
         start = self._start
         run_dir, clock = Path(start["run_dir"]), self._report.clock
         store, root = start.get("store", ""), start["root"]
-        return Cache(store, run_dir, root, start["run"], clock)
+        return Cache(store, run_dir, root, start["run"], clock, self._shared_cache(run_dir))
+
+    def _shared_cache(self, run_dir: Path) -> SharedCache | None:
+        start = self._start
+        path = start.get("shared_cache", "")
+        if not path:
+            return None
+        return SharedCache(
+            path, start.get("environment", ""), run_dir, start["run"], start["fence"]
+        )
 
     def _make_root(self, engine: JournalEngine, flow: Flow[..., Any]) -> Call:
         return Call(engine, ROOT, ROOT, "flow", flow.name, on_loop=flow.is_async)

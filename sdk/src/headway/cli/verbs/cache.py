@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from headway.cli import caching, text
+from headway.cli import caching, shared_caching, text
 from headway.cli.caching import open_store
 from headway.cli.errors import CommandError
 from headway.cli.exits import Exit
@@ -14,6 +14,7 @@ from headway.cli.output import json_option, print_json, print_table
 from headway.cli.settings import environments_path
 from headway.cli.verbs.run import parse_parameter
 from headway.clock import now_us
+from headway.runtime.cache_store import CacheStore, Entry
 
 _DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 _state_option = click.option(
@@ -21,6 +22,12 @@ _state_option = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     default=lambda: environments_path().parent,
     help="Of the agent; the one of this machine's agent if left out.",
+)
+
+_shared_option = click.option(
+    "--shared",
+    is_flag=True,
+    help="What all agents with this store share, by way of this machine's agent.",
 )
 
 
@@ -31,15 +38,15 @@ def cache() -> None:
 
 @cache.command("ls")
 @click.option("--task", help="Of tasks of this name alone.")
+@_shared_option
 @_state_option
 @json_option
-def list_entries(task: str | None, state_dir: Path, output: str) -> None:
+def list_entries(task: str | None, state_dir: Path, output: str, *, shared: bool) -> None:
     """List cached results, newest first."""
-    store = open_store(state_dir)
-    found = [entry for entry in store.entries() if task in (None, entry.name, entry.task)]
-    found.sort(key=lambda entry: entry.made_at_us, reverse=True)
+    found = _shared_rows(state_dir, task) if shared else _rows(state_dir, task)
+    found.sort(key=lambda row: row[0].made_at_us, reverse=True)
     if output == "json":
-        print_json([{**entry._asdict(), "size": store.size_of(entry)} for entry in found])
+        print_json([{**entry._asdict(), "size": size} for entry, size in found])
         return
     now = now_us()
     print_table(
@@ -49,14 +56,29 @@ def list_entries(task: str | None, state_dir: Path, output: str) -> None:
                 entry.key[:12],
                 text.printable(entry.name),
                 text.duration(max(0, now - entry.made_at_us)),
-                str(store.size_of(entry)),
+                str(size),
                 text.printable(entry.run[:8]),
                 " ".join(sorted(entry.parts.keys() - {"task"})),
             )
-            for entry in found
+            for entry, size in found
         ],
         empty="Nothing is cached. A task shares its results once it says how: @task(cache=INPUTS)",
     )
+
+
+def _rows(state: Path, task: str | None) -> list[tuple[Entry, int]]:
+    store = open_store(state)
+    return [
+        (entry, store.size_of(entry))
+        for entry in store.entries()
+        if task in (None, entry.name, entry.task)
+    ]
+
+
+def _shared_rows(state: Path, task: str | None) -> list[tuple[Entry, int]]:
+    told = shared_caching.ask(state, {"type": "cache.list", "task": task})["entries"]
+    rows = [Entry(**{name: each[name] for name in Entry._fields}) for each in told]
+    return [(entry, int(entry.result["size"])) for entry in rows]
 
 
 @cache.command()
@@ -68,6 +90,12 @@ def list_entries(task: str | None, state_dir: Path, output: str) -> None:
 )
 @click.option("--root", type=_DIRECTORY, default=Path(), help="Directory to import from.")
 @click.option("--python", type=click.Path(exists=True, path_type=Path), help="The interpreter.")
+@click.option(
+    "--environment",
+    default="default",
+    show_default=True,
+    help="The deployment's, where agents share results.",
+)
 @_state_option
 @json_option
 def explain(what: str, call: str, output: str, **options: Any) -> None:
@@ -89,18 +117,23 @@ def _explain_task(
     parameters: tuple[str, ...],
     root: Path,
     python: Path | None,
+    environment: str,
     state_dir: Path,
 ) -> None:
     root = root.resolve()
     store = open_store(state_dir)
     given = dict(map(parse_parameter, arguments))
     of_run = dict(map(parse_parameter, parameters))
-    told = caching.ask_for_key(choose_python(python, root), task, root, given, of_run)
+    interpreter = choose_python(python, root)
+    told = caching.ask_for_key(interpreter, task, root, given, of_run, environment)
     said = caching.verdict(store, told)
+    others = shared_caching.verdict(state_dir, told) if shared_caching.is_shared(state_dir) else ""
     if output == "json":
-        print_json({**told, "verdict": said})
+        print_json({**told, "verdict": said, **({"shared_verdict": others} if others else {})})
         return
     click.echo(said)
+    if others:
+        click.echo(f"shared by agents: {others}")
     click.echo(f"key {told['key']}")
     for name, digest in sorted(told["parts"].items()):
         click.echo(f"  {name}  {digest[:16]}")
@@ -133,10 +166,17 @@ def _explain_run(run: str, call: str, output: str, state_dir: Path) -> None:
 @click.option("--task", help="What tasks of this name made.")
 @click.option("--key", help="What is under keys that begin so (at least 8 digits).")
 @click.option("--all", "everything", is_flag=True, help="Everything, also what cannot be read.")
+@_shared_option
 @_state_option
 @json_option
 def clear(
-    task: str | None, key: str | None, everything: bool, state_dir: Path, output: str
+    task: str | None,
+    key: str | None,
+    everything: bool,
+    state_dir: Path,
+    output: str,
+    *,
+    shared: bool,
 ) -> None:
     """Delete cached results; the next calls execute. Journals are not touched: runs still skip what they completed."""
     if sum([task is not None, key is not None, everything]) != 1:
@@ -147,19 +187,30 @@ def clear(
         raise CommandError(
             "That is too little of a key.", hint="See headway cache ls", code=Exit.USAGE
         )
-    store = open_store(state_dir)
-    if everything:
-        count = store.clear()
+    if shared:
+        question = {"type": "cache.clear", "task": task, "key": key, "all": everything}
+        count = int(shared_caching.ask(state_dir, question)["deleted"])
     else:
-        chosen = [
-            entry
-            for entry in store.entries()
-            if task in (entry.name, entry.task) or (key is not None and entry.key.startswith(key))
-        ]
-        for entry in chosen:
-            store.delete(entry.key)
-        count = len(chosen)
+        count = _cleared(open_store(state_dir), task, key, everything=everything)
     if output == "json":
         print_json({"deleted": count})
     else:
         click.echo(f"Deleted {count} cached {'result' if count == 1 else 'results'}.")
+    if not shared and shared_caching.is_shared(state_dir):
+        click.echo(
+            "What agents share is still there, and calls take it from there: see --shared.",
+            err=True,
+        )
+
+
+def _cleared(store: CacheStore, task: str | None, key: str | None, *, everything: bool) -> int:
+    if everything:
+        return store.clear()
+    chosen = [
+        entry
+        for entry in store.entries()
+        if task in (entry.name, entry.task) or (key is not None and entry.key.startswith(key))
+    ]
+    for entry in chosen:
+        store.delete(entry.key)
+    return len(chosen)

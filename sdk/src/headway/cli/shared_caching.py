@@ -1,0 +1,71 @@
+"""What the cache that agents share says: for `headway cache`, by way of the agent of this machine, which reaches the store."""
+
+import json
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from headway.cli.errors import CommandError
+from headway.cli.exits import Exit
+from headway.cli.text import duration
+from headway.clock import now_us
+from headway.runtime.cache_store import parsed
+
+SOCKET_FILE = "cache.socket"
+"""In the agent's state directory: names the socket, while an agent with a store is there."""
+_TIMEOUT_S = 120
+
+
+def is_shared(state: Path) -> bool:
+    """Whether the agent says that it shares its cache."""
+    return (state / SOCKET_FILE).exists()
+
+
+def ask(state: Path, question: Mapping[str, Any]) -> dict[str, Any]:
+    """What the agent answers. Raises CommandError where there is no agent, or no store."""
+    head, _ = _converse(state, question)
+    if head.get("reason"):
+        raise CommandError(f"The shared cache: {head['reason']}.", code=Exit.REFUSED)
+    return head
+
+
+def verdict(state: Path, told: Mapping[str, Any]) -> str:
+    """Whether a call with this key would be a hit by what other agents made, and why."""
+    if "shared_key" not in told:
+        return "no: this task's results are not shared"
+    head, rest = _converse(state, {"type": "cache.find", "key": told["shared_key"]})
+    if head.get("reason"):
+        return f"miss: {head['reason']}"
+    entry = parsed(rest[: int(head["size"])])
+    if entry is None or entry.key != told["shared_key"]:
+        return "miss: the store's entry is not what was written"
+    age_us = now_us() - entry.made_at_us
+    limit_s = told["expires_s"]
+    if limit_s is not None and (age_us < 0 or age_us >= limit_s * 1e6):
+        return f"miss: the kept value is {duration(max(age_us, 0))} old, and expired"
+    return f"hit: made by run {entry.run} {duration(max(age_us, 0))} ago"
+
+
+def _converse(state: Path, question: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
+    try:
+        path = (state / SOCKET_FILE).read_text()
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_TIMEOUT_S)
+            connection.connect(path)
+            connection.sendall(json.dumps(question).encode() + b"\n")
+            with connection.makefile("rb") as answer:
+                head: dict[str, Any] = json.loads(answer.readline())
+                return head, answer.read()
+    except FileNotFoundError as error:
+        raise CommandError(
+            f"No agent that shares its cache runs with its state in {state}.",
+            hint="Start it with HEADWAY_AGENT_RESULTS, the URL of a store, or name its --state-dir",
+            code=Exit.REFUSED,
+        ) from error
+    except (OSError, ValueError) as error:
+        raise CommandError(
+            f"The agent with its state in {state} does not answer: {error}.",
+            hint="See whether it runs: headway agent doctor",
+            code=Exit.UNREACHABLE,
+        ) from error
