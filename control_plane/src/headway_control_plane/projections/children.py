@@ -26,11 +26,13 @@ class ChildRun:
     deployment: str
     requested_at: datetime
     refused: str
-    why: str  # it was refused, in words
     run: UUID | None
     state: RunStatus | None
     ended_at: datetime | None
     is_new: bool  # among the newest that were asked for
+    why: str = (
+        ""  # it was refused, in words; empty of one that was refused before reasons were kept
+    )
 
     @property
     def is_over(self) -> bool:
@@ -45,8 +47,8 @@ async def children_of(
     found = await connection.execute(SQL["children"], key)
     return {
         bytes(call): ChildRun(
-            bytes(call), deployment, requested_at, refused, reason(refused, refusal), child,
-            RunStatus(status) if status else None, ended_at, is_new,
+            bytes(call), deployment, requested_at, refused, child,
+            RunStatus(status) if status else None, ended_at, is_new, reason(refused, refusal),
         )
         for call, deployment, requested_at, refused, refusal, child, status, ended_at, is_new in await found.fetchall()
     }  # fmt: skip

@@ -29,7 +29,7 @@ def child_words(child: ChildRun) -> str:
     if child.run is not None:
         return f"run {words.short_id(str(child.run))} {child.state}"
     if child.refused:
-        return f"no run: {child.why}"
+        return f"no run: {child.why or child.refused.replace('_', ' ')}"
     return "its run is not made yet"
 
 
