@@ -14,7 +14,9 @@ def kept(*names: str) -> PlannedList:
         CallFacts(b"", b"", name, "task", "completed", kept=True, executed=True, began=BEGAN, ended=BEGAN)
         for name in names
     ]  # fmt: skip
-    [told] = lists_of(Plan(Fork("resume", b"", (), 0), (), (), tuple(calls)))
+    parts = {"executes": (), "attaches": (), "may": (), "keeps": tuple(calls)}
+    cut = Fork("resume", b"", (), None)
+    [told] = lists_of(Plan(cut, **parts, runs={}, taken=frozenset(), home=None))
     return told
 
 
