@@ -8,9 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from headway_control_plane.application.catalogue import DeployedFlow, NamedPool
+from headway_control_plane.domain.run.asked import BY_DIGEST
 from headway_control_plane.domain.run.state import TERMINAL, RunState
 from headway_control_plane.domain.streams import StreamKind
-from headway_control_plane.log.rows_children import BY_DIGEST
 from simulation.database import ChildRow, Database, Workspace
 
 _LISTENS_NOT = ("scheduled", "pending", "running")

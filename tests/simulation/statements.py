@@ -308,6 +308,7 @@ class Statements(ChildStatements):
                         dump_answers(run.answers),
                         self._db.now(),
                         False,  # nobody makes runs from runs here
+                        False,  # what an attempt elsewhere asked for is not modelled
                         0,  # nor sets variables
                         run.version,
                         None,  # the event of its creation
