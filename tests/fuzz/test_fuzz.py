@@ -22,6 +22,7 @@ EXECUTIONS = {
     "codec": 6_000,
     "agent_stream": 15,
     "hostile_control": 25,
+    "ranges": 1_500,
 }
 ON_A_DATABASE = {"agent_stream"}
 
