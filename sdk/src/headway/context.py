@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar, Token
-from datetime import UTC, datetime, timedelta
 from threading import RLock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from headway.errors import NotInRun
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from headway.artifacts import ArtifactSpec
     from headway.definitions import Definition
     from headway.events import EventSpec
@@ -197,7 +198,6 @@ class Call:
             self.children.discard(child)
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _making = RLock()
 _current: ContextVar[Call | None] = ContextVar("headway_call", default=None)
 _root: Call | None = None
@@ -251,7 +251,9 @@ def context_of(call: Call) -> RunContext:
 
 
 def _moment(at_us: int) -> datetime | None:
-    return _EPOCH + timedelta(microseconds=at_us) if at_us else None
+    from datetime import UTC, datetime, timedelta  # noqa: PLC0415 - `import headway` stays light
+
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us) if at_us else None
 
 
 def run_context() -> RunContext:
