@@ -31,7 +31,13 @@ class Trial:
         path.write_text(value + "\n", encoding="utf-8")
         path.chmod(mode)
 
-    def attempt(self, parameters: dict[str, Any] | None = None, **configured: Any) -> "Attempt":
+    def attempt(
+        self,
+        parameters: dict[str, Any] | None = None,
+        *,
+        shared_cache: str = "",
+        **configured: Any,
+    ) -> "Attempt":
         fence = len(self.logs) + 1
         self.run_dir = self.project.runs / str(fence)
         self.run_dir.mkdir(parents=True, exist_ok=True)
@@ -50,6 +56,7 @@ class Trial:
             "journal": list(self.logs),
             "store": str(self.project.store),
             "secrets": {"directory": str(self.secrets), **configured},
+            **({"shared_cache": shared_cache} if shared_cache else {}),
         }
         (self.run_dir / "start.json").write_text(json.dumps(start))
         with template(child=CHILD, **dict.fromkeys(configured.get("kept", ()), VALUE)) as one:

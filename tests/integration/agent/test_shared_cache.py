@@ -166,7 +166,7 @@ def test_what_is_made_anew_takes_the_place_of_the_other(make: Make):
     assert str(entry["run"]) in {path.name for path in b.runs.iterdir()}
 
 
-def test_pickled_and_secret_results_stay_where_they_were_made(make: Make):
+def test_pickled_results_and_failures_are_not_shared(make: Make):
     pickled = make("a", value="{1: object}", options='cache=INPUTS, result="pickle"')
     failing = make("b", value="1 // 0")
     with listening(pickled, failing):

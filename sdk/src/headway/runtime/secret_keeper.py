@@ -18,7 +18,7 @@ from headway.runtime.channel import Channel
 from headway.runtime.clock import now_us
 from headway.runtime.redaction import Redactor
 from headway.runtime.results import payload_text
-from headway.runtime.secret_frames import announced, announcement
+from headway.runtime.secret_frames import announced, announcement, kept_variables
 from headway.runtime.secret_sources import Source, find, sources_of
 from headway.secrets import ShortSecret
 
@@ -45,6 +45,10 @@ class SecretKeeper:
         self._sources: list[Source] | None = None
         self._values: dict[str, str] = {}
         self._redactor = Redactor() if redactor is None else redactor
+        # The supervisor knows these from the beginning. Code may read them without asking, and what it returns then holds a secret too.
+        self._kept = Redactor()
+        for variable, name in kept_variables(start).items():
+            self._kept.add(name, os.environ.get(variable, ""))  # noqa: TID251 - the attempt's own
         # One lookup at a time: a provider that is slow once must not be asked by every thread. It may ask for another.
         self._lock = RLock()
         self._cut_off = False
@@ -102,11 +106,12 @@ class SecretKeeper:
 
     def marks(self, payload: Payload) -> list[list[Any]] | None:
         """Where values stand in a result: name, start, end in its text. None: nowhere."""
-        if not self._redactor:
+        if not self._redactor and not self._kept:
             return None
         if len(payload.data) > MOST_SCANNED:
             return []
-        spans = self._redactor.spans(payload.data.decode("utf-8", "surrogateescape"))
+        text = payload.data.decode("utf-8", "surrogateescape")
+        spans = self._redactor.spans(text) or self._kept.spans(text)
         return [[span.name, span.start, span.end] for span in spans] or None
 
     def recall(self, result: Mapping[str, Any], file: Path | None) -> None:
