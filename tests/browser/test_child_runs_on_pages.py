@@ -78,7 +78,9 @@ def test_rows_and_bars_of_calls_lead_to_their_runs(family, window):
     expect(failed).to_contain_text("failed")
     expect(failed.locator("a.main")).to_have_attribute("href", f"/runs/{family.failed}")
     refused = page.locator("#tasks tbody tr").filter(has_text="no-such-deployment")
-    expect(refused).to_contain_text("RunRefused: no run: not found")
+    expect(refused).to_contain_text(
+        "RunRefused: no run: There is no deployment 'no-such-deployment'"
+    )
     lanes = page.locator("#timeline .lanes").first.locator("li")
     bars = page.locator(f'#timeline svg a[href="/runs/{family.waited}"]')
     expect(bars).to_have_count(1)
@@ -90,5 +92,5 @@ def test_rows_and_bars_of_calls_lead_to_their_runs(family, window):
     back.click()
     expect(page).to_have_url(f"{visit.server.url}/runs/{family.parent.run}")
     facts_shown = page.locator("#facts")
-    expect(facts_shown).to_contain_text("no-such-deployment: no run: not found")
+    expect(facts_shown).to_contain_text("no-such-deployment: no run: There is no deployment")
     assert visit.console == []

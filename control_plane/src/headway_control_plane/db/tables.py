@@ -225,11 +225,12 @@ child_run = _table(
     """
     bigint ws
     uuid parent run
-    bytea call parameters labels refusal
+    bytea call parameters labels
     smallint shard
     text deployment refused
     timestamptz due_at? requested_at
     boolean has_parameters waited outlives settled
+    bytea refusal
     """,
 )
 run_tag = _table(
