@@ -330,6 +330,12 @@ def test_commands_see_what_agents_share(make: Make, tmp_path: Path):
         assert "Deleted 1 cached result" in headway(b, "clear", "--shared", "--task", "load")
         assert a.run().outcomes("load") == ["completed"]
         assert "Deleted 1 cached result" in headway(b, "clear", "--shared", "--all")
+    # As an agent leaves it that was killed.
+    (a.project.store.parent / "cache.socket").write_text("/nowhere/at/all")
+    said = explain(a, "monday")
+    assert said.startswith(("hit: made by run", "miss: "))
+    assert "shared by agents: not known: No agent that shares its cache" in said
+    (a.project.store.parent / "cache.socket").unlink()
     refused = CliRunner().invoke(
         cache, ["ls", "--shared", "--state-dir", str(a.project.store.parent)]
     )

@@ -34,7 +34,11 @@ def verdict(state: Path, told: Mapping[str, Any]) -> str:
     """Whether a call with this key would be a hit by what other agents made, and why."""
     if "shared_key" not in told:
         return "no: this task's results are not shared"
-    head, rest = _converse(state, {"type": "cache.find", "key": told["shared_key"]})
+    try:
+        head, rest = _converse(state, {"type": "cache.find", "key": told["shared_key"]})
+    except CommandError as error:
+        # What this machine keeps can be told all the same.
+        return f"not known: {error}"
     if head.get("reason"):
         return f"miss: {head['reason']}"
     entry = parsed(rest[: int(head["size"])])
