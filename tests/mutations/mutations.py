@@ -292,7 +292,7 @@ MUTATIONS = (
     Mutation(
         "who begins to wait does not ask who has ended",
         f"{CONTROL}/domain/run/waits.py",
-        (("children.answers_of_ended(waits, answered, states, context)", "[]"),),
+        (("children.answers_of_ended(run.run, waits, answered, states, context)", "[]"),),
         "tests/unit/domain/test_run_children.py",
     ),
     Mutation(

@@ -36,8 +36,8 @@ def test_a_person_is_asked_and_answers(headway: Stack, tmp_path: Path):
     assert wait["title"] == "Publish the figures?"
     assert wait["schema"]["required"] == ["approve"]
     assert headway.flow_process(run, 1) is None
-    found = headway.api("GET", "/agents")["items"]
-    [agent] = [each for each in found if each["pool"]["name"] == "local"]
+    agents = headway.api("GET", "/agents")["items"]
+    [agent] = [each for each in agents if each["pool"]["name"] == "local"]
     assert found["home"]["id"] == agent["id"]
 
     status, refused = headway.api.answer("POST", f"/runs/{run}/input", {"value": {"approve": 3}})
