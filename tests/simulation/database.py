@@ -81,6 +81,14 @@ class Workspace:
     def run(self, run: UUID) -> RunState | None:
         return self.states.get(Stream(StreamKind.RUN, run))
 
+    def askers(self, child: RunState) -> list[tuple[UUID, bytes]]:
+        """The calls that stand for a run; no run here is made from another, so they are its parent's."""
+        return sorted(
+            key
+            for key, row in self.children.items()
+            if row.values["run"] == child.run and key[0] == child.parent_run
+        )
+
     def attempt(self, run: UUID, fence: int) -> AttemptState | None:
         return self.states.get(Stream(StreamKind.ATTEMPT, run, fence))
 
@@ -257,11 +265,15 @@ class Database:
         for ws, run in sorted(wanted.ending):
             child = self.workspaces[ws].run(run)
             if child is not None and child.parent_run is not None:
-                self._put_run(loaded, ws, child.parent_run)
-        for ws, parent, call in sorted(wanted.asked):
+                for parent, call in self.workspaces[ws].askers(child):
+                    self._put_run(loaded, ws, parent)
+                    loaded.states[ws].put_asker(run, parent, call)
+        for ws, parent, call, named in sorted(wanted.asked):
             made = self.workspaces[ws].children.get((parent, call))
-            if made is not None:
-                self._put_run(loaded, ws, made.values["run"])
+            child = self.workspaces[ws].run(made.values["run"] if made is not None else named)
+            if child is not None and child.parent_run == parent:
+                self._put_run(loaded, ws, child.run)
+                loaded.states[ws].put_asker(child.run, parent, call)
 
     def _put_run(self, loaded: Loaded, ws: int, run: UUID) -> None:
         """Without its attempt, as the production loader reads it for others."""

@@ -127,6 +127,8 @@ def _wanted(row: Workspace, key: tuple[UUID, bytes], child: ChildRow) -> Row:
         parent.status.value,
         _depth(row, parent),
         parent.status == "paused" and key[1] in waits,
+        row.run(values["run"]) is not None,
+        *((), (), ()),  # nobody else asked for it: no run here is made from another
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 NAMES = [
-    "import", "latency", "calls", "maps", "sdk", "throughput", "idle", "events", "lists",
+    "import", "latency", "calls", "maps", "children", "sdk", "throughput", "idle", "events", "lists",
     "stored", "flush", "workspaces", "subscribers", "streams",
 ]  # fmt: skip
 
