@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from simulation.flows import unsalted
+
 if TYPE_CHECKING:
     from simulation.database import Entry, Workspace
     from simulation.world import World
@@ -32,6 +34,9 @@ class Families:
     def __init__(self, world: World) -> None:
         self.world = world
         self.made: dict[Call, UUID] = {}
+        self._said: dict[
+            Call, UUID
+        ] = {}  # by calls as the flow has them, whatever agents name them
         self.told: dict[Call, list[bytes | None]] = {}
         self._asked_by: dict[UUID, Call] = {}
         self._ended: set[UUID] = set()
@@ -65,9 +70,10 @@ class Families:
 
     def _child(self, run: UUID, call: Call) -> None:
         self.world.happens("child made")
-        if call in self.made:
-            self.world.broke("two children of one call", *call, self.made[call], run)
-        self.made[call] = run
+        said = call[0], unsalted(call[1])
+        if said in self._said:
+            self.world.broke("two children of one call", *said, self._said[said], run)
+        self._said[said] = self.made[call] = run
         self._asked_by[run] = call
 
     def _answer(self, run: UUID, event: Any) -> None:

@@ -10,7 +10,7 @@ from headway_agent.runner.api import AttemptKey
 from headway_api.event.v1 import attempt_pb2
 from headway_control_plane.domain.streams import StreamKind
 from simulation.closing_told import Told
-from simulation.flows import task_of
+from simulation.flows import task_of, unsalted
 
 if TYPE_CHECKING:
     from headway_control_plane.domain.run.state import RunState
@@ -188,7 +188,7 @@ class Closing:
                 if run.status == "completed" and done != set(range(len(flow.tasks))):
                     self._world.broke("completed without its tasks", run.run, done)
                 asked = {call for ask in flow.asks for call in ask.calls}
-                heard = {heard.call for heard in flow.heard}
+                heard = {unsalted(bytes.fromhex(heard.call)).hex() for heard in flow.heard}
                 if run.status == "completed" and not asked <= heard:
                     self._world.broke("completed without its children", run.run, asked - heard)
 

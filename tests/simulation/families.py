@@ -58,6 +58,16 @@ class ChildStatements:
         ]
         return sorted(found, key=lambda each: each[3])[: p["most"]]
 
+    def asked(self, p: dict[str, Any]) -> Rows:
+        """Of asked_runs.sql: no run here is made from another, so its line is the run alone."""
+        row = self._db.workspaces[p["ws"]]
+        asked = [(key[1], child) for key, child in row.children.items() if key[0] == p["run"]]
+        if asked:
+            self._db.world.happens("parent moved")
+        is_cancelled = _run(row, p["run"]).status in _CANCELLED
+        found = [_asked_row(row, p["run"], *each, is_cancelled=is_cancelled) for each in asked]
+        return sorted(found, key=lambda each: (each[5], each[2]))[: p["most"]]
+
     def _open(self, row: Workspace, p: dict[str, Any]) -> list[tuple[tuple[UUID, bytes], ChildRow]]:
         return [
             (key, child)
@@ -103,6 +113,25 @@ def _run(row: Workspace, run: UUID) -> RunState:
     return found
 
 
+def _asked_row(
+    row: Workspace, parent: UUID, call: bytes, child: ChildRow, *, is_cancelled: bool
+) -> Row:
+    values, made = child.values, row.run(child.values["run"])
+    attempt = None if made is None else row.attempt(made.run, made.fence)
+    return (
+        parent,
+        call,
+        values["run"],
+        values["deployment"],
+        values["parameters"],
+        values["requested_at"],
+        child.refused,
+        values["waited"] and not values["outlives"] and is_cancelled,
+        "" if made is None else made.status.value,
+        None if attempt is None else attempt.agent,
+    )
+
+
 def _is_abandoned(row: Workspace, child: RunState) -> bool:
     asked = row.children.get((child.parent_run, child.parent_call))
     if asked is None or not asked.values["waited"] or asked.values["outlives"]:
@@ -113,6 +142,11 @@ def _is_abandoned(row: Workspace, child: RunState) -> bool:
 def _wanted(row: Workspace, key: tuple[UUID, bytes], child: ChildRow) -> Row:
     parent, values = _run(row, key[0]), child.values
     waits = {wait.call for wait in parent.waits}
+    before = [
+        (*other, asked.refused)
+        for other, asked in row.children.items()
+        if other[0] == key[0] and other != key and asked.values["run"] == values["run"]
+    ]
     return (
         *key,
         values["run"],
@@ -128,7 +162,7 @@ def _wanted(row: Workspace, key: tuple[UUID, bytes], child: ChildRow) -> Row:
         _depth(row, parent),
         parent.status == "paused" and key[1] in waits,
         row.run(values["run"]) is not None,
-        *((), (), ()),  # nobody else asked for it: no run here is made from another
+        *(zip(*before, strict=True) if before else ((), (), ())),
     )
 
 

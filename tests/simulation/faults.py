@@ -47,6 +47,8 @@ KINDS = (
     "range told",
     "run asked for",
     "child made",
+    "parent moved",
+    "child found again",
     "child refused",
     "child abandoned",
     "parent answered",

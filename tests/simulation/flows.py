@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
@@ -11,6 +12,7 @@ from headway_agent.runner.api import AttemptKey
 from simulation.faults import Faults
 
 DEEPEST = 2  # children of children
+_SALT = 2  # bytes of a call's key that are its agent's
 PRIVATE = "nobody's"  # a deployment that there is not
 
 
@@ -88,6 +90,15 @@ def _draw_ask(random: Random, n: int) -> Ask:
         ("retry", "hold", "fail", PRIVATE), (8, 1, 1, 1), k=random.choice((1, 1, 2, 3))
     )
     return Ask(n, n + random.choice((0, 0, 1)), tuple(names), random.random() < 0.2)
+
+
+def salted(call: str, host: str) -> str:
+    """As the agent of this machine names a call that asks for a run."""
+    return call + hashlib.sha256(host.encode()).hexdigest()[: 2 * _SALT]
+
+
+def unsalted(call: bytes) -> bytes:
+    return call[:-_SALT]
 
 
 def wait_call(n: int) -> str:

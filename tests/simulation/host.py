@@ -112,6 +112,12 @@ class Journal:
     heard: set[str] = field(default_factory=set)  # calls whose answers a flow went on with
     requested: dict[str, str] = field(default_factory=dict)  # call -> the run that it asked for
 
+    def asked(self, call: str) -> str | None:
+        return self.requested.get(call)
+
+    def asked_runs(self) -> set[str]:
+        return set(self.requested.values())
+
     def take(self, frame: dict[str, Any]) -> None:
         if frame["type"] == "run.requested":
             self.requested[frame["call"]] = frame["run"]

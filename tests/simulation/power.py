@@ -22,6 +22,7 @@ from headway_control_plane.domain.streams import Decided, Stream, StreamKind
 from headway_control_plane.grpc_api import handshake, opening
 from headway_control_plane.grpc_api.ledger import Ledger
 from headway_control_plane.grpc_api.opening import AGENT_FORGOT
+from headway_control_plane.grpc_api.store import SessionStore
 from headway_control_plane.log import draft
 from headway_control_plane.log.lane import Lane
 from headway_control_plane.projections import packed_calls
@@ -99,6 +100,10 @@ def _pause_as_suspension(command: Any, states: Any) -> Any:
     return [Decided(Stream(StreamKind.RUN, run.run), event)]
 
 
+async def _nothing_asked(*_: Any) -> dict[Any, Any]:
+    return {}
+
+
 BUGS: dict[str, Callable[[], Any]] = {
     "no margin on the agent's lease": lambda: _put(lease, "margin", lambda ttl: 0.0),
     "no fence check in admission": lambda: _put(draft, "admit", _admit_without_fence),
@@ -119,6 +124,9 @@ BUGS: dict[str, Callable[[], Any]] = {
     "a pause gives its slot back": lambda: _put(waits, "attempt_asked", _pause_as_suspension),
     "the sums take a range for one call": lambda: _put(packed_calls, "size", lambda _: 1),
     "a pause never hears its answer": lambda: _put(Ledger, "answer", lambda *_: []),
+    "who moved is not told what it asked for": lambda: _put(
+        SessionStore, "_asked_runs", _nothing_asked
+    ),
     "what Welcome says of lines is not written down": lambda: _put(
         lines, "step", _deaf_to_stored_lines
     ),

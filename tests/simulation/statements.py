@@ -21,6 +21,7 @@ _P = "headway_control_plane"
 _FILES = (
     (f"{_P}.background", "sweeper.sql"),
     (f"{_P}.background", "children.sql"),
+    (f"{_P}.db", "asked_runs.sql"),
     (f"{_P}.dispatch", "shards.sql"),
     (f"{_P}.dispatch", "queries.sql"),
     (f"{_P}.grpc_api", "queries.sql"),
@@ -308,7 +309,7 @@ class Statements(ChildStatements):
                         dump_answers(run.answers),
                         self._db.now(),
                         False,  # nobody makes runs from runs here
-                        False,  # what an attempt elsewhere asked for is not modelled
+                        _has_moved(row, run_id, attempt),
                         0,  # nor sets variables
                         run.version,
                         None,  # the event of its creation
@@ -339,6 +340,12 @@ class Statements(ChildStatements):
     def _lease(self, row: Workspace, state: Any, until: datetime) -> None:
         stream = Stream(StreamKind.SESSION, state.session)
         row.states[stream] = replace(state, expires_at=until)
+
+
+def _has_moved(row: Workspace, run: Any, attempt: Any) -> bool:
+    """Whether another agent has executed an attempt of the run."""
+    earlier = (row.attempt(run, fence) for fence in range(1, attempt.fence))
+    return any(each is not None and each.agent != attempt.agent for each in earlier)
 
 
 def _asked(run: Any) -> int:

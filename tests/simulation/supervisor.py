@@ -6,12 +6,24 @@ import json
 import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, cast
 
-from headway.runtime.child_results import child_id
+from headway.child_runs import RunRequest
+from headway.runtime.asked_runs import AskedRuns
 from headway.runtime.decisions import Cancelling, HeldStarts, cancel_step, decide_exit
 from headway_agent.runner.api import Assignment
-from simulation.flows import Ask, Body, Heard, draw_flow, pause_call, range_keys, wait_call
+from simulation.flows import (
+    Ask,
+    Body,
+    Flow,
+    Heard,
+    draw_flow,
+    pause_call,
+    range_keys,
+    salted,
+    wait_call,
+)
 
 if TYPE_CHECKING:
     from simulation.host import Host, RunDirectory
@@ -50,6 +62,10 @@ class Supervisor:
         self._flow.starts[self._key.fence] = host.name
         self._told = self._flow.told.setdefault(self._key, Counter())
         self._journal = host.journal(self._key)
+        known = [asdict(asked) for asked in assignment.asked_runs]
+        self._known = {asked["run"] for asked in known}
+        self._asked = AskedRuns(self._key.run, cast("Any", self._journal), known)
+        self._requested: dict[str, str] = {}  # call -> the run that it stands for
         self._world.note(host.name, "starts", self._key, "knows", sorted(self._journal.tasks))
         self._wake()
         self._later(self._world.random.uniform(0.05, 1.0), self._begin)
@@ -65,9 +81,9 @@ class Supervisor:
         for ask in self._flow.asks:
             if ask.n == n:
                 self._request(ask)
-        wanted = [call for ask in self._flow.asks if ask.until == n for call in ask.calls]
+        wanted = [call for ask in self._flow.asks if ask.until == n for call in self._calls(ask)]
         if out := [call for call in wanted if not self._hears(call)]:
-            self._suspend([self._wait(call, "run", run=self._requested(call)) for call in out])
+            self._suspend([self._wait(call, "run", run=self._requested[call]) for call in out])
         elif n == len(self._flow.tasks):
             self._end("completed", 0)
         elif (
@@ -140,18 +156,17 @@ class Supervisor:
     # Waiting --------------------------------------------------------------------------------------------
 
     def _request(self, ask: Ask) -> None:
-        """Once in all attempts that know of each other."""
-        for call, name in zip(ask.calls, ask.deployments, strict=True):
-            if call in self._journal.requested or call in self._journal.heard:
+        """Which run a call stands for the production code says, from the journal here and from what the control plane knows."""
+        for call, name in zip(self._calls(ask), ask.deployments, strict=True):
+            if call in self._requested or call in self._journal.heard:
                 continue
-            self._world.happens("run asked for")
-            run = child_id(self._key.run, call, self._now_us())
-            child = self._flow.children.get(call)
-            if child is None:
-                child = draw_flow(self._world.random, self._host.faults, self._flow.depth + 1)
-                self._flow.children[call] = child
-            self._host.flows[run] = child
-            self._journal.requested[call] = run
+            run = self._asked.find(call, _wish(name, ask), self._now_us())
+            self._requested[call] = run
+            if self._asked.is_told(call, run):
+                continue
+            self._world.happens("child found again" if run in self._known else "run asked for")
+            if run not in self._host.flows:
+                self._host.flows[run] = self._child(call)
             self._say(
                 "run.requested",
                 call=call,
@@ -163,8 +178,15 @@ class Supervisor:
                 outlives=ask.outlive,
             )
 
-    def _requested(self, call: str) -> str:
-        return self._journal.requested[call]
+    def _calls(self, ask: Ask) -> list[str]:
+        return [salted(call, self._host.name) for call in ask.calls]
+
+    def _child(self, call: str) -> Flow:
+        child = self._flow.children.get(call)
+        if child is None:
+            child = draw_flow(self._world.random, self._host.faults, self._flow.depth + 1)
+            self._flow.children[call] = child
+        return child
 
     def _hears(self, call: str) -> bool:
         """Whether the call's answer is there, now or in the journal. What is new is written down."""
@@ -335,3 +357,7 @@ _ERROR = {"class": "ValueError", "message": "as drawn", "traceback": []}
 
 def raw(frame: dict[str, Any]) -> bytes:
     return json.dumps(frame, separators=(",", ":")).encode()
+
+
+def _wish(deployment: str, ask: Ask) -> RunRequest:
+    return RunRequest(deployment, {}, (), "", 0, waited=True, outlives=ask.outlive)
