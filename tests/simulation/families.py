@@ -83,10 +83,13 @@ class ChildStatements:
         ]
 
     def settle(self, p: dict[str, Any]) -> Rows:
-        columns = (p[name] for name in ("workspaces", "parents", "calls", "settled", "refused"))
-        for ws, parent, call, settled, refused in zip(*columns, strict=True):
+        columns = (
+            p[name] for name in ("workspaces", "parents", "calls", "settled", "refused", "fences")
+        )
+        for ws, parent, call, settled, refused, fence in zip(*columns, strict=True):
             child = self._db.workspaces[ws].children[parent, call]
-            if not child.settled:
+            is_current = _run(self._db.workspaces[ws], parent).fence == fence
+            if not child.settled and (is_current or not (settled and refused)):
                 child.settled, child.refused = settled, refused
                 self._db.world.happens("child refused" if refused else "child settled")
         return []
@@ -162,6 +165,7 @@ def _wanted(row: Workspace, key: tuple[UUID, bytes], child: ChildRow) -> Row:
         _depth(row, parent),
         parent.status == "paused" and key[1] in waits,
         row.run(values["run"]) is not None,
+        parent.fence,
         *(zip(*before, strict=True) if before else ((), (), ())),
     )
 

@@ -144,6 +144,36 @@ async def test_who_asks_again_on_another_agent_is_refused_again(fleet, service, 
     assert (status, [answered for answered, _ in load_answers(answers)]) == ("scheduled", [call])
 
 
+async def test_who_asks_again_before_its_refusal_is_written_down_is_refused_again(
+    fleet, service, database, monkeypatch
+):
+    """The service stalls between the answer and its row; the run is granted meanwhile, loses its journal, and waits for the same call."""
+    run = await fleet.granted_run()
+    child, told = wish(run, 1, "no such one")
+    call = attempt_pb2.RunRequested.FromString(told.payload).call
+    wait = attempt_pb2.Wait(call=call, kind="run", run=child.bytes)
+    other = attempt_pb2.Wait(call=b"s" * 16, kind="sleep", until_us=NOW_US)
+    end = exited(attempt_pb2.ATTEMPT_OUTCOME_SUSPENDED, waits=[wait])
+    slept = exited(attempt_pb2.ATTEMPT_OUTCOME_SUSPENDED, waits=[other])
+    settle = service._settle
+
+    async def settle_late(settled):
+        await fleet.grant(run)
+        await fleet.report(run, 2, 1, [started(), slept])
+        await fleet.grant(run)
+        await fleet.report(run, 3, 1, [started(), told, end])
+        await settle(settled)
+
+    await fleet.report(run, 1, 1, [started(), told, end])
+    with monkeypatch.context() as stalled:
+        stalled.setattr(service, "_settle", settle_late)
+        await service.run_once()
+    assert _row(database, run) == ("paused", b"")
+    await service.run_once()
+    status, answers = _row(database, run)
+    assert (status, [answered for answered, _ in load_answers(answers)]) == ("scheduled", [call])
+
+
 def _row(database, run):
     with database.connect() as connection:
         return connection.execute(

@@ -23,7 +23,7 @@ from headway_control_plane.domain.streams import Blob
 class WantedRun:
     """What a run asks for. `deployment` is empty where its name is withheld and nothing has it; `parameters` and `labels` are JSON, None where its pool withholds them or they were erased.
 
-    `depth`: how many runs stand above it. `is_listened_to`: the parent waits for the answer at this moment. `is_made`: the run is there.
+    `depth`: how many runs stand above it. `is_listened_to`: the parent waits for the answer at this moment. `is_made`: the run is there. `fence`: the parent's.
     """
 
     parent: UUID
@@ -41,6 +41,7 @@ class WantedRun:
     depth: int
     is_listened_to: bool
     is_made: bool
+    fence: int
     asked_before: Sequence[tuple[UUID, bytes, str]] = ()
     """Other calls that asked for the same run, of this run or of those that it was made from; and why theirs was refused."""
 

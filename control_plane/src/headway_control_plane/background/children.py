@@ -57,6 +57,7 @@ class _Settled:
     parent: UUID
     call: bytes
     settled: bool
+    fence: int
     refused: str = ""
     refusal: bytes = b""
 
@@ -159,8 +160,8 @@ class Children:
             is_told = not wanted.waited or wanted.parent_status in _TERMINAL
             is_told = is_told or await tell_refusal(self._log, ws, wanted, error)
             why = refusal_code(error), refusal_told(error)
-            return _Settled(ws, wanted.parent, wanted.call, is_told, *why)
-        return _Settled(ws, wanted.parent, wanted.call, is_done)
+            return _Settled(ws, wanted.parent, wanted.call, is_told, wanted.fence, *why)
+        return _Settled(ws, wanted.parent, wanted.call, is_done, wanted.fence)
 
     async def _cancel(self, ws: int, run: UUID) -> None:
         command = CancelRun(run, "the run that started it was cancelled")
@@ -181,6 +182,7 @@ class Children:
             "parents": [each.parent for each in settled],
             "calls": [each.call for each in settled],
             "settled": [each.settled for each in settled],
+            "fences": [each.fence for each in settled],
             "refused": [each.refused for each in settled],
             "refusals": [each.refusal for each in settled],
         }
@@ -197,7 +199,7 @@ class Children:
 def _wanted(row: Sequence[Any]) -> WantedRun:
     *plain, parents, calls, refusals = row
     before = list(zip(parents, map(bytes, calls), refusals, strict=True))
-    return WantedRun(*plain, before)  # type: ignore[call-arg] # 16 of the row
+    return WantedRun(*plain, before)  # type: ignore[call-arg] # 17 of the row
 
 
 def _lots(items: Sequence[Any]) -> Iterable[Sequence[Any]]:

@@ -35,7 +35,7 @@ SELECT k.parent, k.call, k.run,
      SELECT r.parent_run, above.depth + 1 FROM above JOIN run r ON r.ws = k.ws AND r.run = above.parent_run WHERE above.depth < 100
    ) SELECT max(depth)::integer FROM above),
   p.status = 'paused' AND position(convert_to(encode(k.call, 'hex'), 'UTF8') IN p.waits) > 0,
-  EXISTS (SELECT FROM run made WHERE made.ws = k.ws AND made.run = k.run),
+  EXISTS (SELECT FROM run made WHERE made.ws = k.ws AND made.run = k.run), p.fence,
   before.parents, before.calls, before.refusals
 FROM unnest(%(parents)s::uuid[], %(calls)s::bytea[]) AS asked (parent, call)
 JOIN child_run k ON k.ws = %(ws)s AND k.parent = asked.parent AND k.call = asked.call
@@ -54,12 +54,15 @@ CROSS JOIN LATERAL (
 WHERE NOT k.settled
 
 -- name: settle
--- dispatcher: carried out, or refused: for good, or as long as nobody can be told.
+-- dispatcher: carried out, or refused: for good, or as long as nobody can be told. A run that was granted since its refusal was told may have
+-- asked again meanwhile: its row stays open, to be looked at once more.
 UPDATE child_run k SET settled = s.settled, refused = s.refused, refusal = s.refusal
-FROM unnest(%(workspaces)s::bigint[], %(parents)s::uuid[], %(calls)s::bytea[], %(settled)s::boolean[], %(refused)s::text[], %(refusals)s::bytea[])
-  AS s (ws, parent, call, settled, refused, refusal)
+FROM unnest(%(workspaces)s::bigint[], %(parents)s::uuid[], %(calls)s::bytea[], %(settled)s::boolean[], %(refused)s::text[], %(refusals)s::bytea[],
+    %(fences)s::bigint[])
+  AS s (ws, parent, call, settled, refused, refusal, fence)
 WHERE k.ws = s.ws AND k.parent = s.parent AND k.call = s.call AND NOT k.settled
   AND (k.settled, k.refused) IS DISTINCT FROM (s.settled, s.refused)
+  AND (s.refused = '' OR NOT s.settled OR EXISTS (SELECT FROM run p WHERE p.ws = s.ws AND p.run = s.parent AND p.fence = s.fence))
 
 -- name: abandoned
 -- dispatcher: runs under way whose parent waited for them and was cancelled, and for which nobody else waits who took them.
