@@ -310,6 +310,7 @@ class Statements(ChildStatements):
                         self._db.now(),
                         False,  # nobody makes runs from runs here
                         _has_moved(row, run_id, attempt),
+                        _has_lost(row, run_id, attempt),
                         0,  # nor sets variables
                         run.version,
                         None,  # the event of its creation
@@ -346,6 +347,12 @@ def _has_moved(row: Workspace, run: Any, attempt: Any) -> bool:
     """Whether another agent has executed an attempt of the run."""
     earlier = (row.attempt(run, fence) for fence in range(1, attempt.fence))
     return any(each is not None and each.agent != attempt.agent for each in earlier)
+
+
+def _has_lost(row: Workspace, run: Any, attempt: Any) -> bool:
+    """Whether an earlier attempt of the run was lost."""
+    earlier = (row.attempt(run, fence) for fence in range(1, attempt.fence))
+    return any(each is not None and each.outcome in {"lost", "agent forgot"} for each in earlier)
 
 
 def _asked(run: Any) -> int:

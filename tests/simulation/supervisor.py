@@ -64,7 +64,8 @@ class Supervisor:
         self._journal = host.journal(self._key)
         known = [asdict(asked) for asked in assignment.asked_runs]
         self._known = {asked["run"] for asked in known}
-        self._asked = AskedRuns(self._key.run, cast("Any", self._journal), known)
+        journal = cast("Any", self._journal)
+        self._asked = AskedRuns(self._key.run, journal, known, unheard=assignment.unheard)
         self._requested: dict[str, str] = {}  # call -> the run that it stands for
         self._world.note(host.name, "starts", self._key, "knows", sorted(self._journal.tasks))
         self._wake()

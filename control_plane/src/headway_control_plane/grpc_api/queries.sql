@@ -80,6 +80,7 @@ SELECT run.run, attempt.fence, attempt.session, attempt.cancel, deployment.name,
        run.tags, run.flow_version, coalesce(event.traceparent, ''),
        run.home IS NOT NULL AND run.home = attempt.agent, run.waits, run.answers, headway_now(), run.forked_from IS NOT NULL,
        EXISTS (SELECT FROM attempt other WHERE other.ws = run.ws AND other.run = run.run AND other.agent <> attempt.agent),
+       EXISTS (SELECT FROM attempt other WHERE other.ws = run.ws AND other.run = run.run AND other.outcome IN ('lost', 'agent forgot')),
        coalesce((SELECT variables.version FROM variables WHERE variables.ws = %(ws)s), 0), run.version,
        event.payload, run.due_at
 FROM run

@@ -81,6 +81,7 @@ class Assignment:
     now: datetime
     is_fork: bool
     has_moved: bool  # another agent has executed an attempt of it
+    has_lost: bool  # an attempt of it was lost: its last facts came too late, perhaps
     variables: int  # the version of the workspace's; 0: it never had any
     version: int  # of the run
     due_at_us: int  # as it was asked for
@@ -90,10 +91,23 @@ class Assignment:
 
     @classmethod
     def of_row(cls, row: Sequence[Any]) -> Assignment:
-        *plain, waits, given, now, is_fork, has_moved, variables, version, created, due_at = row
+        (
+            *plain,
+            waits,
+            given,
+            now,
+            is_fork,
+            has_moved,
+            has_lost,
+            variables,
+            version,
+            created,
+            due_at,
+        ) = row
         read = load_waits(waits), load_answers(given)
         due_at_us = _due_at_us(created) or to_us(due_at)  # its events may be gone by now
-        return cls(*plain, *read, now, is_fork, has_moved, variables, version, due_at_us)  # type: ignore[call-arg] # 20 + 8
+        known = now, is_fork, has_moved, has_lost, variables, version, due_at_us
+        return cls(*plain, *read, *known)  # type: ignore[call-arg] # 20 + 9
 
     def message(self, pages: str = "") -> pb.SessionResponse:
         """`pages`: the address under which people see the UI, if it is known."""
@@ -120,6 +134,7 @@ class Assignment:
             run_url=f"{pages.rstrip('/')}/runs/{self.run}" if pages else "",
             flow_version=self.flow_version,
             asked_runs=[asked_message(self.run, asked) for asked in self.asked_runs],
+            unheard=self.has_lost,
         )
         return pb.SessionResponse(assign=assign)
 
@@ -249,7 +264,7 @@ class SessionStore:
         """What the agent of an attempt cannot have in its journal, or must not take from it. Of other runs nothing is read."""
         told = {}
         for each in found:
-            if each.is_fork or each.has_moved:
+            if each.is_fork or each.has_moved or each.has_lost:
                 asked = await read_asked(connection, ws, each.run)
                 runs = taken(asked)
                 told[each.run] = [

@@ -29,6 +29,7 @@ def assignment_of(assign: wire.Assign) -> Assignment:
         lineage=tuple(map(_ancestor, assign.lineage)),
         at_home=assign.at_home,
         asked_runs=tuple(map(_asked_run, assign.asked_runs)),
+        unheard=assign.unheard,
         isolation="reuse" if assign.isolation == "reuse" else "process",
         max_runs_per_process=assign.max_runs_per_process or MAX_RUNS_PER_PROCESS,
         max_memory_mb=assign.max_memory_mb or MAX_MEMORY_MB,

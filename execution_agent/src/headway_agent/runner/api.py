@@ -66,6 +66,7 @@ class Assignment:
     answers: tuple[Answer, ...] = ()
     lineage: tuple[Ancestor, ...] = ()
     asked_runs: tuple[AskedRun, ...] = ()
+    unheard: bool = False
     at_home: bool = False
     isolation: Literal["process", "reuse"] = "process"
     max_runs_per_process: int = 1_000

@@ -109,6 +109,7 @@ def content(
         "cuts": list(journal.cuts),
         "answers": [asdict(answer) for answer in assignment.answers],
         "asked_runs": [asdict(asked) for asked in assignment.asked_runs],
+        "unheard": assignment.unheard,
         "store": str(store),
         "knows": ["runs", "pauses", *(["results"] if has_store else [])],
         "salt": salt,

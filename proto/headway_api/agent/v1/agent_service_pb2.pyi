@@ -773,6 +773,7 @@ class Assign(google.protobuf.message.Message):
     RUN_URL_FIELD_NUMBER: builtins.int
     FLOW_VERSION_FIELD_NUMBER: builtins.int
     ASKED_RUNS_FIELD_NUMBER: builtins.int
+    UNHEARD_FIELD_NUMBER: builtins.int
     deployment: builtins.str
     flow: builtins.str
     run_name: builtins.str
@@ -797,6 +798,8 @@ class Assign(google.protobuf.message.Message):
     """Its page; empty where the control plane knows no address of its own."""
     flow_version: builtins.str
     """As in RunCreated."""
+    unheard: builtins.bool
+    """An earlier attempt was lost: what it told last came too late, perhaps. A run that it asked for is known if asked_runs has it."""
     @property
     def attempt(self) -> global___AttemptRef: ...
     @property
@@ -813,7 +816,9 @@ class Assign(google.protobuf.message.Message):
 
     @property
     def asked_runs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___AskedRun]:
-        """Of a run that was made from another, or that another agent has executed too: the runs that its calls stand for."""
+        """The runs that its calls stand for: of a run that was made from another, that another agent has executed too, or where
+        `unheard`.
+        """
 
     def __init__(
         self,
@@ -840,9 +845,10 @@ class Assign(google.protobuf.message.Message):
         run_url: builtins.str = ...,
         flow_version: builtins.str = ...,
         asked_runs: collections.abc.Iterable[global___AskedRun] | None = ...,
+        unheard: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["attempt", b"attempt"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["answers", b"answers", "asked_runs", b"asked_runs", "at_home", b"at_home", "attempt", b"attempt", "cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "deployment", b"deployment", "due_at_us", b"due_at_us", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "flow_version", b"flow_version", "isolation", b"isolation", "kill_grace_ms", b"kill_grace_ms", "lineage", b"lineage", "max_memory_mb", b"max_memory_mb", "max_runs_per_process", b"max_runs_per_process", "parameters", b"parameters", "run_name", b"run_name", "run_url", b"run_url", "tags", b"tags", "traceparent", b"traceparent"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["answers", b"answers", "asked_runs", b"asked_runs", "at_home", b"at_home", "attempt", b"attempt", "cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "deployment", b"deployment", "due_at_us", b"due_at_us", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "flow_version", b"flow_version", "isolation", b"isolation", "kill_grace_ms", b"kill_grace_ms", "lineage", b"lineage", "max_memory_mb", b"max_memory_mb", "max_runs_per_process", b"max_runs_per_process", "parameters", b"parameters", "run_name", b"run_name", "run_url", b"run_url", "tags", b"tags", "traceparent", b"traceparent", "unheard", b"unheard"]) -> None: ...
 
 global___Assign = Assign
 

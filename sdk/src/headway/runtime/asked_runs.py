@@ -19,10 +19,19 @@ class AskedRuns:
 
     `known` is what the control plane says of it: runs that this run has asked for, each with its `wish`, where other agents
     have executed it too; and those that runs which it was made from have asked for, as far as they are under way or completed.
+    `unheard`: an earlier attempt was lost, and the control plane knows of no other runs than these, whatever the journal has.
     """
 
-    def __init__(self, run: str, journal: Journal, known: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        run: str,
+        journal: Journal,
+        known: Sequence[Mapping[str, Any]] = (),
+        *,
+        unheard: bool = False,
+    ) -> None:
         self._run = run
+        self._unheard = unheard
         self._journal = journal
         self._known = {str(each["run"]) for each in known}
         self._by_call = {str(each["call"]): str(each["run"]) for each in known if each["wish"]}
@@ -47,8 +56,17 @@ class AskedRuns:
         return found or child_id(self._run, call, now_us)
 
     def is_told(self, call: str, run: str) -> bool:
-        """Whether an attempt of this very run has asked for it: then the journal says so to whoever reads it."""
+        """Whether an attempt of this very run has asked for it, and was heard."""
+        if self._unheard and run not in self._known:
+            return False
         return self._journal.asked(call) == run and is_child_id(run, self._run, call)
+
+    def untold(self, call: str) -> str | None:
+        """The run that a completed call has asked for, if nobody may have heard of it."""
+        asked = self._journal.asked(call)
+        if asked is None or not is_child_id(asked, self._run, call):
+            return None
+        return None if self.is_told(call, asked) else asked
 
     def _next(self, wish: str) -> str | None:
         waiting = self._elsewhere.get(wish, ())

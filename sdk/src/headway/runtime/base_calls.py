@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from headway.digests import ROOT
 from headway.errors import Cancelled, ResultTooLarge, Suspended
 from headway.pool import Pool
 from headway.runners import Handle, Session
+from headway.runtime.asked_runs import AskedRuns
 from headway.runtime.binding import bind
 from headway.runtime.cache import Cache, Hit, Lookup
 from headway.runtime.cancellation import Cancellation
@@ -59,7 +60,7 @@ class BaseCalls:
         *,
         answers: Answers | None = None,
         child_result: ChildResult | None = None,
-        asked_runs: Sequence[Mapping[str, Any]] = (),
+        asked_runs: AskedRuns | None = None,
         inbox: Inbox | None = None,
         on_code_change: str = "trust",
         cache: Cache | None = None,

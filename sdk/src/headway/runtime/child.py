@@ -35,6 +35,7 @@ from headway.payloads import MAX
 from headway.pool import Pool
 from headway.runners import AsyncRunner
 from headway.runtime import forks
+from headway.runtime.asked_runs import AskedRuns
 from headway.runtime.binding import bind
 from headway.runtime.cache import Cache
 from headway.runtime.cancellation import Cancellation
@@ -240,11 +241,16 @@ class Attempt:
             self._start.get("salt") or ROOT,
             answers=self._start.get("answers"),
             child_result=self._child_result(),
-            asked_runs=self._start.get("asked_runs", ()),
+            asked_runs=self._asked_runs(journal),
             inbox=self._inbox(),
             on_code_change=flow.on_code_change,
             cache=self._cache(),
         )
+
+    def _asked_runs(self, journal: Journal) -> AskedRuns:
+        start = self._start
+        known, unheard = start.get("asked_runs", ()), start.get("unheard") is True
+        return AskedRuns(start["run"], journal, known, unheard=unheard)
 
     def _inbox(self) -> Inbox | None:
         start = self._start

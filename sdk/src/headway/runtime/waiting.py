@@ -47,11 +47,11 @@ class Waits:
         report: Reporter,
         *,
         may_ask: bool = False,
-        asked_runs: Sequence[Mapping[str, Any]] = (),
+        asked_runs: AskedRuns | None = None,
         inbox: Inbox | None = None,
     ) -> None:
         self.pending: list[dict[str, Any]] = []
-        self._asked = AskedRuns(run, journal, asked_runs)
+        self._asked = asked_runs or AskedRuns(run, journal)
         self._may_ask = may_ask
         self._inbox = inbox
         self._bytes = 0
@@ -69,6 +69,8 @@ class Waits:
             if kept.failed and spec.run is not None:
                 failure = failure_of(spec.run, over.value)
                 self._report.waited(call, self._report.clock(), kept.value, failure, tries=0)
+            elif spec.run is not None and (untold := self._asked.untold(call.key)) is not None:
+                self._report.run_requested(call, spec.run, untold)
             return over
         now_us = self._report.clock()
         wait = self._wait(call, spec, now_us)
