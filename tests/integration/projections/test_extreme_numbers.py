@@ -5,37 +5,18 @@ import hashlib
 import pytest
 
 from headway_api.event.v1 import attempt_pb2
-from headway_control_plane.db.roles import Role
 from headway_control_plane.log.output_facts import END_OF_TIME_US
-from headway_control_plane.log.reader import Reader
 from headway_control_plane.projections import metrics, tasks
-from headway_control_plane.projections.engine import ProjectionEngine
-from headway_control_plane.projections.task_timeline import TaskTimeline
 from support.log_fixtures import fact, started
 from support.output_facts import points, report
+from support.task_rows import read, shown, task_engine
 
 pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture
 async def engine(log):
-    made = ProjectionEngine(
-        log.database, Reader(log.database, role=Role.PROJECTOR), [TaskTimeline()]
-    )
-    await made.prepare()
-    return made
-
-
-async def shown(engine, fleet):
-    engine.mark(fleet.ws)
-    await engine.catch_up()
-    fresh = await engine.freshness(fleet.ws, "task_timeline")
-    assert not fresh.failure and fresh.behind == 0
-
-
-async def read(fleet, query, *values, **named):
-    async with fleet.log.database.transaction(Role.APP, ws=fleet.ws) as connection:
-        return await query(connection, fleet.ws, *values, **named)
+    return await task_engine(log)
 
 
 async def test_calls_of_a_range_that_each_took_seven_thousand_years(engine, fleet):
