@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -274,6 +275,32 @@ async def test_groups_and_bins_fold_large_runs(engine, log, fleet):
     assert sum(each.began for each in columns) == sum(each.ended for each in columns) == 100
     assert sum(each.failed for each in columns) == 1
     assert [each.column for each in columns] == list(range(10))
+
+
+async def test_calls_that_were_kept_say_nothing_of_how_long_one_takes(engine, log, fleet):
+    run = await fleet.granted_run()
+    at = 1_700_000_000_000_000
+    keys = [n.to_bytes(16) for n in range(1, 101)]
+    kept = attempt_pb2.CallsEnded(
+        calls=b"".join(keys), name="load", kind=1, started_deltas_us=[0] * 100, durations_us=[0] * 100,
+        outcome=attempt_pb2.CALL_OUTCOME_SKIPPED,
+    )  # fmt: skip
+    new = attempt_pb2.CallEnded(
+        call=b"n" * 16, name="load", kind=1, started_at_us=at, tries=1,
+        outcome=attempt_pb2.CALL_OUTCOME_COMPLETED,
+    )  # fmt: skip
+    await fleet.report(run, 1, 1, [started(), fact(kept, at), fact(new, at + 7000)])
+    await caught_up(engine, fleet.ws)
+    now = SystemClock().now()
+    async with log.database.transaction(Role.APP, ws=fleet.ws) as connection:
+        [group] = (await tasks.groups(connection, fleet.ws, run, 1, now=now)).shown
+        page = await tasks.page(connection, fleet.ws, run, 1)
+    took = timedelta(milliseconds=7)
+    assert (group.skipped, group.median, group.longest) == (100, took, took)
+    assert [(each.status, each.median) for each in page.items] == [
+        ("skipped", None),
+        ("completed", None),
+    ]
 
 
 async def test_values_that_the_database_refuses_stop_there_and_not_the_process(log, fleet):

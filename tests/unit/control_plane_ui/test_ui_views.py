@@ -83,6 +83,15 @@ def test_many_calls_of_a_name_share_a_row():
     assert "p50 5.0 s" in lane.note
 
 
+def test_what_was_not_executed_does_not_make_a_row_quicker():
+    """A call that was kept took no time: it says nothing of how long one takes."""
+    kept = [task("a", 0, 0, number=n, status="skipped") for n in range(20)]
+    [lane] = lanes(*kept)
+    assert lane.note == "20 ✓"
+    [mixed] = lanes(*kept, task("a", 0, 5, number=20))
+    assert "p50 5.0 s" in mixed.note
+
+
 def test_a_group_unfolds_within_bounds():
     many = [task("a", number=n) for n in range(MAX_UNFOLDED + 50)]
     [folded] = lanes(*many)

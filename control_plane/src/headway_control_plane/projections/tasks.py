@@ -283,6 +283,8 @@ def task_of(row: Row) -> Task:
     """Read a row of the columns that every query of calls names."""
     call, parent, kind, name, status, first_offset, started_at, ended_at, tries, *rest = row
     retries, error_class, error_text, result, calls, median_us, longest_us, named = rest
+    if status == "skipped":  # nothing was executed: zero would be no length
+        median_us = longest_us = None
     return Task(
         call=call,
         parent=parent,

@@ -48,11 +48,11 @@ WHERE t.ws = %(ws)s AND t.version = (SELECT version FROM projection_active WHERE
 
 -- name: groups
 -- Calls with the same parent and name as one line each, the first groups first, with their sums. A range counts for its calls; of what they took
--- its median stands for each.
+-- its median stands for each, and what was not executed (skipped) says nothing of it.
 WITH took AS (
   SELECT t.parent, t.kind, t.name, t.status, t.first_offset, t.started_at, t.ended_at, t.calls, t.retries <> '[]' AS retried,
-         coalesce(t.median_us * interval '1 microsecond', t.ended_at - t.started_at) AS took,
-         coalesce(t.longest_us * interval '1 microsecond', t.ended_at - t.started_at) AS longest
+         CASE WHEN t.status <> 'skipped' THEN coalesce(t.median_us * interval '1 microsecond', t.ended_at - t.started_at) END AS took,
+         CASE WHEN t.status <> 'skipped' THEN coalesce(t.longest_us * interval '1 microsecond', t.ended_at - t.started_at) END AS longest
   FROM task_timeline t
   WHERE t.ws = %(ws)s AND t.version = (SELECT version FROM projection_active WHERE projection = 'task_timeline')
     AND t.run = %(run)s AND t.fence = %(fence)s AND (%(parent)s::bytea IS NULL OR t.parent = %(parent)s)

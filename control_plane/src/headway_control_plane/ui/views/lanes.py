@@ -185,7 +185,8 @@ def _sum_up(node: _Node, now: datetime) -> TaskGroup:
     def number(*statuses: str) -> int:
         return sum(call.status in statuses for call in calls)
 
-    lengths = sorted(call.ended_at - call.started_at for call in calls if call.ended_at)
+    executed = (call for call in calls if call.ended_at and call.status != "skipped")
+    lengths = sorted(call.ended_at - call.started_at for call in executed if call.ended_at)
     return TaskGroup(
         parent=calls[0].parent,
         kind=node.kind,

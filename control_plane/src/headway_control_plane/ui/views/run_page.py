@@ -295,11 +295,11 @@ def _task_href(task: Task, base: str) -> str:
 
 
 def _task_note(task: Task) -> str:
+    if task.status == "skipped":
+        return words.skipped(task.skipped_for)
     if task.is_range:
         parts = [("p50", task.median), ("max", task.longest)]
         return ", ".join(f"{word} {duration(took)}" for word, took in parts if took is not None)
-    if task.status == "skipped":
-        return words.skipped(task.skipped_for)
     if task.status in LEFT_OPEN:
         return LEFT_OPEN[task.status]
     if task.retries and task.status != "failed":

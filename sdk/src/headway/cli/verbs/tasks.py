@@ -14,6 +14,8 @@ from headway.cli.verbs.attempts import hint_at_others
 
 _HEADS = ("call", "state", "task", "started", "took", "note")
 _KEY = 12  # digits that tell calls apart
+_NOT_EXECUTED = {"cached": "from the cache", "target": "what it makes is there"}
+_KEPT = "kept from an earlier attempt or run"
 
 
 @click.command(short_help="List the tasks that a run called.")
@@ -91,9 +93,11 @@ def _took(call: Mapping[str, Any]) -> int | None:
 
 
 def _note(call: Mapping[str, Any]) -> str:
-    if call["median_us"] is not None:
-        return f"each p50 {duration(call['median_us'])}, max {duration(call['longest_us'])}"
     said = [call["name"] if call["run_name"] else "", call["error_class"]]
+    if call["status"] == "skipped":
+        said.append(_NOT_EXECUTED.get((call["result"] or {}).get("from", ""), _KEPT))
+    elif call["median_us"] is not None:
+        said.append(f"each p50 {duration(call['median_us'])}, max {duration(call['longest_us'])}")
     if call["tries"] > 1:
         said.append(f"{call['tries']} tries")
     if call.get("refused"):
