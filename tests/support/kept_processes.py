@@ -130,7 +130,7 @@ class Reusing:
         self.one = one
         self._runs = 0
         self.started: list[AttemptKey] = []
-        self._pairs = one.runner._launcher._pairs
+        self._pairs = one.runner.launcher._pairs
         self._changed = asyncio.Event()
         take_in = self._pairs._changed
 

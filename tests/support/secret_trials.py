@@ -56,7 +56,7 @@ class Trial:
             "journal": list(self.logs),
             "store": str(self.project.store),
             "secrets": {"directory": str(self.secrets), **configured},
-            **({"shared_cache": shared_cache} if shared_cache else {}),
+            **({"shared_cache": shared_cache, "pool": "p"} if shared_cache else {}),
         }
         (self.run_dir / "start.json").write_text(json.dumps(start))
         with template(child=CHILD, **dict.fromkeys(configured.get("kept", ()), VALUE)) as one:

@@ -30,6 +30,8 @@ class Machine:
         socket: Path,
         *,
         workspace: str = "w",
+        pool: str = "p",
+        project: str = "",
         look_s: float = DEADLINE_S,
     ) -> None:
         folder.mkdir(parents=True)
@@ -39,6 +41,7 @@ class Machine:
         self.socket = socket
         self.runs = folder / "runs"
         self.runs.mkdir()
+        self.whose = {"pool": pool, "project": project}
         clock = SystemClock()
         self.loop = CacheLoop(
             self.shared,
@@ -48,6 +51,7 @@ class Machine:
             clock.monotonic,
             lambda: 0.99,
             look_s=look_s,
+            pool=pool,
         )
 
     def run(self, *, environment: str = "etl", **parameters: object) -> Outcome:
@@ -55,7 +59,7 @@ class Machine:
         run = str(uuid4())
         self.project.runs = self.runs / run
         self.project.logs.clear()
-        start = {"run": run, "salt": run, "shared_cache": str(self.socket)}
+        start = {"run": run, "salt": run, "shared_cache": str(self.socket), **self.whose}
         process = self.project.start(parameters, environment=environment, **start)
         outcome = process.finish_and_keep(self.project)
         serve(self.store, self.runs / run / "1", self.shared)

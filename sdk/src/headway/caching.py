@@ -15,8 +15,8 @@ Part = Literal["inputs", "source", "flow_parameters"]
 class CachePolicy:
     """What a cached result stands by. Made from INPUTS, SOURCE, FLOW_PARAMETERS and functions, put together with `+`.
 
-    Two calls have the same result in the cache if all parts of the policy are equal. The task itself (its module, name,
-    and the root that it is imported from) always belongs to it.
+    Two calls have the same result in the cache if all parts of the policy are equal. The task itself (its module and name)
+    and the project that it is of always belong to it.
     """
 
     __slots__ = ("functions", "omitted", "parts")

@@ -22,7 +22,7 @@ def test_agents_share_what_they_made(tmp_path: Path):
     gate.touch()
     with stack(tmp_path / "h", HEADWAY_AGENT_RESULTS=store.as_uri()) as headway:
         make_pool(headway, "beside")
-        headway.deploy("sharing:shares", "shares")
+        headway.deploy("sharing:shares", "shares", "--project", "sharing")
         headway.deploy("sharing:shares", "shares-beside", "--pool", "beside")
         with hand_agent(headway, "beside", tmp_path / "beside"):
             first = headway.start_run("shares", log=str(log), gate=str(gate))

@@ -134,16 +134,23 @@ def test_async_calls_and_those_of_a_map_ask_too(make: Make):
     [
         ({"value": "day + day[:0]"}, {}, "has no cache/"),
         ({"workspace": "another"}, {}, "has no cache/"),
+        ({"pool": "another"}, {}, "has no cache/"),
+        ({"pool": ""}, {}, "does not say of which pool it is: upgrade headway-agent"),
+        ({"project": "billing"}, {}, "has no cache/"),
         ({}, {"environment": "another"}, "has no cache/"),
         ({}, {"day": "tuesday"}, "has no cache/"),
-        ({"options": "cache=INPUTS, cache_expires=0.000001"}, {}, "s old, and expired"),
+        (
+            {"options": "cache=INPUTS, cache_expires=0.000001", "project": "one"},
+            {},
+            "s old, and expired",
+        ),
         ({"options": "cache=INPUTS, refresh_cache=True"}, {}, "refresh_cache is set"),
     ],
 )
 def test_what_may_differ_is_a_miss(
     make: Make, theirs: dict[str, str], run: dict[str, str], why: str
 ):
-    a, b = make("a"), make("b", **theirs)
+    a, b = make("a", project="one" if "options" in theirs else ""), make("b", **theirs)
     with listening(a, b):
         a.run()
         second = b.run(**run)
@@ -151,10 +158,88 @@ def test_what_may_differ_is_a_miss(
     assert b.executed() == [run.get("day", "monday")]
 
 
+HELPERS = """
+def scale(n):
+    return n * {factor}
+"""
+WITH_HELPERS = """
+import lib.numbers
+
+@task(cache=INPUTS)
+def load(day):
+    from lib.{module} import scale
+    return scale(len(day))
+
+@flow
+def main(day="monday"):
+    return load(day)
+"""
+
+
+def _with_helpers(machine: Machine, factor: int, module: str = "numbers") -> Machine:
+    machine.project.write(WITH_HELPERS.format(module=module))
+    (machine.project.root / "lib").mkdir(exist_ok=True)
+    for name in ("numbers", "late"):
+        text = HELPERS.format(factor=factor)
+        (machine.project.root / "lib" / f"{name}.py").write_text(text)
+    (machine.project.root / "lib" / "unused.py").write_text(f"NAME = {machine.socket.name!r}")
+    return machine
+
+
+@pytest.mark.parametrize("module", ["numbers", "late"])
+def test_two_projects_of_one_name_and_one_task_never_share(make: Make, module: str):
+    a = _with_helpers(make("a"), 2, module)
+    b = _with_helpers(make("b"), 3, module)
+    with listening(a, b):
+        assert a.run().ended["result"]["data"] == "12"
+        assert b.run().ended["result"]["data"] == "18"
+        twin = _with_helpers(make("c"), 2, module).run()
+    assert twin.ended["result"]["data"] == "12"
+
+
+def test_other_files_than_those_that_the_task_comes_to_may_differ(make: Make):
+    a, b = _with_helpers(make("a"), 2), _with_helpers(make("b"), 2)
+    with listening(a, b):
+        a.run()
+        assert reason(b.run()).endswith("at another agent")
+
+
+def test_a_project_with_a_name_is_one_in_all_pools_and_versions(make: Make):
+    a = _with_helpers(make("a", project="billing", pool="one"), 2)
+    b = _with_helpers(make("b", project="billing", pool="two"), 3)
+    c = _with_helpers(make("c", project="shop", pool="one"), 2)
+    with listening(a, b, c):
+        a.run()
+        assert reason(b.run(environment="other")).endswith("at another agent")
+        assert "has no cache/" in reason(c.run())
+
+
+def test_code_that_changed_under_the_run_is_in_doubt(make: Make):
+    a, b = make("a"), make("b")
+    for machine in (a, b):
+        machine.project.write(
+            """
+            @task(cache=INPUTS)
+            def load(day):
+                return day
+
+            @flow
+            def main(day="monday"):
+                Path(__file__).touch()
+                return load(day)
+            """
+        )
+    with listening(a, b):
+        first = a.run()
+        assert "was changed since this attempt began" in reason(first)
+        assert list(a.shared.entries()) == []
+        assert b.run().outcomes("load") == ["completed"]
+
+
 def test_what_is_made_anew_takes_the_place_of_the_other(make: Make):
-    a = make("a", value='"first"')
-    b = make("b", value='"first"', options="cache=INPUTS, refresh_cache=True")
-    c = make("c", value='"first"')
+    a = make("a", value='"first"', project="one")
+    b = make("b", value='"first"', options="cache=INPUTS, refresh_cache=True", project="one")
+    c = make("c", value='"first"', project="one")
     with listening(a, b, c):
         a.run()
         made = b.run().of("attempt.ended")
@@ -324,7 +409,9 @@ def test_commands_see_what_agents_share(make: Make, tmp_path: Path):
         assert headway(b, "ls", "--shared").count("load") == 1
         assert "Nothing is cached" in headway(b, "ls")
         assert "shared by agents: hit: made by run" in explain(b, "monday")
-        assert "shared by agents: miss: " in explain(b, "tuesday")
+        assert "; others differ in what it was called with" in explain(b, "tuesday")
+        b.project.write("SIZE = 2\n" + FLOW.format(options="cache=INPUTS", value="day"))
+        assert "; others differ in imports" in explain(b, "monday")
         assert "still there" in headway(a, "clear", "--all")
         assert "Deleted 0" in headway(b, "clear", "--shared", "--task", "other")
         assert "Deleted 1 cached result" in headway(b, "clear", "--shared", "--task", "load")

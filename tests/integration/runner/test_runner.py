@@ -188,7 +188,7 @@ async def test_a_template_that_dies_is_started_again(tmp_path: Path) -> None:
     async with agent(tmp_path / "s") as one:
         await one.runner.start(assignment())
         await one.until_state(KEY, "exited")
-        slot = one.runner._launcher._templates._slots["e"]
+        slot = one.runner.launcher._templates._slots["e"]
         first = slot._template._process  # type: ignore[union-attr]
         os.kill(first.pid, signal.SIGKILL)
         await first.wait()

@@ -155,7 +155,7 @@ async def test_a_template_that_does_not_answer_is_replaced(
     async with agent(tmp_path / "s") as one:
         await one.runner.start(assignment())
         await one.until_state(KEY, "exited")
-        (slot,) = one.runner._launcher._templates._slots.values()
+        (slot,) = one.runner.launcher._templates._slots.values()
         assert slot._template is not None
         os.kill(slot._template._process.pid, signal.SIGSTOP)
         await one.runner.start(assignment(run=OTHER))

@@ -179,6 +179,8 @@ def test_a_root_must_lie_below_the_agents_roots(tmp_path: Path) -> None:
         '[environments.e]\npython = "relative"\nroot = "/"',
         '[environments.e]\nroot = "/"',
         '[environments.e]\npython = "/p"\nroot = "/"\nenv_file = 3',
+        '[environments.e]\npython = "/p"\nroot = "/"\nproject = 3',
+        '[environments.e]\npython = "/p"\nroot = "/"\nproject = "a b"',
         "[environments]\ne = 3",
     ],
 )

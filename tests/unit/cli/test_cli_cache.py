@@ -39,14 +39,15 @@ def headway(project: Project, *words: str) -> Result:
 
 
 def explain_task(project: Project, *words: str) -> Result:
-    return headway(project, "explain", "flows:load", "--root", str(project.root), *words)
+    where = ["--root", str(project.root), "--environment", "test"]
+    return headway(project, "explain", "flows:load", *where, *words)
 
 
 def test_what_is_cached_is_listed(project: Project):
     said = headway(project, "ls").stdout.splitlines()
     assert len(said) == 2
     assert "load" in said[1]
-    assert "inputs.day inputs.size source" in said[1]
+    assert "inputs.day inputs.size project source" in said[1]
     (entry,) = json.loads(headway(project, "ls", "-o", "json").stdout)
     assert (entry["task"], entry["run"], entry["size"] > 0) == ("flows:load", "0199a3-run", True)
 
@@ -69,6 +70,8 @@ def test_a_call_that_is_yet_to_come(project: Project):
     )
     other = explain_task(project, "-a", "day=monday", "-a", "size=2").stdout
     assert "what run 0199a3-run made differs in inputs.size" in other
+    elsewhere = explain_task(project, "-a", "day=monday", "--environment", "other").stdout
+    assert "what run 0199a3-run made differs in project" in elsewhere
     project.write(SOURCE.replace("return day", "return day.upper()"))
     assert "differs in source" in explain_task(project, "-a", "day=monday").stdout
 

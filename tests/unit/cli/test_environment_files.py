@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from headway.cli.environments import Environment, record
+from headway.cli.environments import Environment, project_of, record
 from headway.cli.errors import CommandError
 
 WITH = Environment("/p", "/flows", "/flows/prod.env")
@@ -32,3 +32,16 @@ def test_another_env_file_is_refused_unless_it_replaces(tmp_path: Path) -> None:
     assert record(path, "e", WITH, replace=True)
     assert record(path, "e", WITHOUT, replace=True)
     assert env_file(path) == ""
+
+
+def test_a_projects_name_stays_until_its_environment_stands_for_other_code(tmp_path: Path) -> None:
+    path = tmp_path / "environments.toml"
+    named = Environment("/p", "/flows", project="billing")
+    assert record(path, "e", named, replace=False)
+    assert not record(path, "e", WITHOUT, replace=False)
+    assert project_of(path, "e") == "billing"
+    with pytest.raises(CommandError, match="project billing on this machine, and not for"):
+        record(path, "e", Environment("/p", "/flows", project="shop"), replace=False)
+    assert record(path, "e", Environment("/p", "/others"), replace=True)
+    assert project_of(path, "e") == ""
+    assert project_of(path, "unknown") == ""

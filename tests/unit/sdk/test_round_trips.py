@@ -19,7 +19,8 @@ from headway import FLOW_PARAMETERS, INPUTS, flow, task
 from headway.digests import stable_digest
 from headway.parameters import schema, validate
 from headway.parameters.plain import plain
-from headway.runtime.cache import key_of, parts_of
+from headway.runtime.cache_parts import key_of, parts_of
+from headway.runtime.cache_scope import Whose
 
 
 class Colour(enum.Enum):
@@ -119,7 +120,7 @@ def by_inputs(a: Any, b: Any) -> None: ...
 
 
 def key(target: Any, arguments: dict[str, Any], root: str = "/r", **parameters: Any) -> str:
-    return key_of(parts_of(target, arguments, root, parameters))
+    return key_of(parts_of(target, arguments, Whose(root), parameters))
 
 
 @given(ARGUMENTS, ARGUMENTS)

@@ -379,3 +379,132 @@ def test_locks_are_given_back_though_a_child_has_the_descriptor(tmp_path: Path):
     again.release()
     fcntl.flock(copy, fcntl.LOCK_UN)
     os.close(copy)
+
+
+TWO_OF_ONE = """
+import functools
+
+def timed(fn):
+    @functools.wraps(fn)
+    def around(*args):
+        return fn(*args)
+    return around
+
+def make(table):
+    @task(cache={policy})
+    def load(day):
+        return table + day
+    return load
+
+users, orders = make("users"), make("orders")
+
+class Table:
+    def __init__(self, name):
+        self.name = name
+
+    def load(self, day):
+        return self.name + day
+
+@task(cache=INPUTS + SOURCE)
+@timed
+def wrapped(day):
+    return {wrapped}
+
+@flow
+def main(day="monday"):
+    return [users(day), orders(day), wrapped(day)]
+"""
+
+
+def again(project: Project, /, **start: object) -> Outcome:
+    """Another run, started so."""
+    process = project.start(None, journal=[], run="run-2", salt="run-2", **start)
+    return process.finish_and_keep(project)
+
+
+def two_of_one(policy: str = "INPUTS", wrapped: str = "day") -> str:
+    return TWO_OF_ONE.format(policy=policy, wrapped=wrapped)
+
+
+@pytest.mark.parametrize("policy", ["INPUTS", "SOURCE", "FLOW_PARAMETERS", "INPUTS + SOURCE"])
+def test_two_tasks_that_one_function_made_are_two(project: Project, policy: str):
+    project.write(two_of_one(policy))
+    first = again(project)
+    assert first.outcomes("load") == ["completed", "completed"]
+    second = again(project)
+    assert second.outcomes("load") == ["skipped", "skipped"]
+    wanted = '["usersmonday","ordersmonday","monday"]'
+    assert [each.ended["result"]["data"] for each in (first, second)] == [wanted, wanted]
+
+
+def test_changes_below_a_decorator_are_changes_of_the_source(project: Project):
+    project.write(two_of_one())
+    again(project)
+    project.write(two_of_one(wrapped="day.upper()"))
+    assert again(project).outcomes("wrapped") == ["completed"]
+
+
+def test_what_moves_out_of_a_try_is_a_change_of_the_source(project: Project):
+    source = """
+    def risky(day):
+        raise ValueError
+
+    @task(cache=SOURCE)
+    def load(day):
+        try:
+            len(day)
+            {inside}
+        except ValueError:
+            return "caught"
+        {outside}
+        return day
+
+    @flow
+    def main(day="monday"):
+        try:
+            return load(day)
+        except ValueError:
+            return "raised"
+    """
+    project.write(source.format(inside="risky(day)", outside=""))
+    assert again(project).ended["result"]["data"] == '"caught"'
+    project.write(source.format(inside="", outside="else:\n            risky(day)"))
+    assert again(project).ended["result"]["data"] == '"raised"'
+
+
+def test_what_has_no_digest_around_a_task_is_a_miss_that_says_what_to_do(project: Project):
+    project.write(
+        """
+        class Connection:
+            def load(self, day):
+                return day
+
+        def make(connection):
+            @task(cache=INPUTS)
+            def load(day):
+                return connection.load(day)
+            return load
+
+        load = make(Connection())
+        bound = task(Connection().load, cache=INPUTS, name="bound")
+
+        @flow
+        def main(day="monday"):
+            return load(day) + bound(day)
+        """
+    )
+    for _ in range(2):
+        outcome = again(project)
+        assert set(outcome.outcomes()) == {"completed"}
+        ends = outcome.of("call.ended")
+        assert "'connection' from the function around it" in ends[0]["cache"]["reason"]
+        assert "'self' from the function around it" in ends[1]["cache"]["reason"]
+
+
+def test_environments_of_one_root_are_two_unless_their_project_has_a_name(project: Project):
+    project.write(two_of_one())
+    again(project, environment="staging")
+    assert again(project, environment="prod").outcomes("load") == ["completed"] * 2
+    again(project, environment="staging", project="billing")
+    named = again(project, environment="prod", project="billing")
+    assert named.outcomes("load") == ["skipped"] * 2

@@ -46,6 +46,8 @@ class CacheLoop:
         fraction: Callable[[], float],
         policy: Policy = Policy(first=2.0, cap=30.0),  # noqa: B008 - it cannot be changed
         look_s: float = LOOK_S,
+        *,
+        pool: str = "",
     ) -> None:
         self._shared = shared
         self._socket = socket
@@ -55,6 +57,7 @@ class CacheLoop:
         self._fraction = fraction
         self._policy = policy
         self._look_s = look_s
+        self._pool = pool
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
         self._failed = Backoff()
         self._away_until = 0.0
@@ -89,6 +92,8 @@ class CacheLoop:
             await _say(writer, {"reason": "a question is an object"})
         elif ask.get("type") == "cache.find" and is_key(ask.get("key")):
             await self._find(ask, writer)
+        elif ask.get("type") == "cache.pool":
+            await _say(writer, {"reason": "", "pool": self._pool})
         elif ask.get("type") in ("cache.list", "cache.clear"):
             work = _listed if ask["type"] == "cache.list" else _cleared
             try:

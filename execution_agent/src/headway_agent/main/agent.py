@@ -147,6 +147,7 @@ async def converse(
     rules = Rules(settings.slots, Policy(first=min(1.0, cap), cap=cap))
     hub = Hub(rules, who, runner, clock, random.SystemRandom())
     hub.results_url = settings.results
+    runner.launcher.pool = identity.pool
     witnesses = DbWitnesses(db, clock.now_us)
     session_loop = SessionLoop(
         hub, lambda: GrpcStream(target, assertions, tap), assertions, witnesses, new_id
@@ -180,7 +181,9 @@ def _store_loops(
     fraction = hub.random.random
     yield Loop("store", StoreLoop(store, runner.take_started, fraction, shared=shared).run)
     paths = runner.cache_paths()
-    yield Loop("cache", CacheLoop(shared, *paths, hub.clock.monotonic, fraction).run)
+    yield Loop(
+        "cache", CacheLoop(shared, *paths, hub.clock.monotonic, fraction, pool=identity.pool).run
+    )
 
 
 @contextlib.contextmanager

@@ -48,9 +48,9 @@ class Runner:
         self._db = db
         self._options = options
         self._clock = clock
-        self._launcher = Launcher(state_dir, options.launch, clock)
+        self.launcher = Launcher(state_dir, options.launch, clock)
         self._settler = Settler(
-            db, self._launcher, clock, lambda attempt: self._on_wake(attempt.key)
+            db, self.launcher, clock, lambda attempt: self._on_wake(attempt.key)
         )
         self._attempts: dict[AttemptKey, Attempt] = {}
         self._by_run: dict[str, dict[AttemptKey, Attempt]] = {}
@@ -93,7 +93,7 @@ class Runner:
         await asyncio.gather(*tasks, return_exceptions=True)
         for attempt in self._attempts.values():
             attempt.stop_watching()
-        await self._launcher.close()
+        await self.launcher.close()
         if self._wake is not None:
             self._wake.close()
 
@@ -119,7 +119,7 @@ class Runner:
                 attempt = await self._begin(assignment)
             await self._settler.settle(attempt, may_start=True)
         finally:
-            self._launcher.drop(key)
+            self.launcher.drop(key)
         self._tell(attempt)
 
     async def resume(self, key: AttemptKey) -> None:
@@ -356,7 +356,7 @@ class Runner:
         attempt = Attempt(key, self._dir.run_dir(key), assignment)
         self._add(attempt)
         self._present[key] = attempt
-        self._launcher.prepare(attempt)
+        self.launcher.prepare(attempt)
         try:
             await self._record_assigned(attempt)
         except BaseException:

@@ -6,6 +6,7 @@
     python = "/srv/venvs/analytics/bin/python"  # the interpreter, absolute
     root = "/srv/flows"  # put first on sys.path, and the working directory; absolute
     env_file = ""  # KEY=VALUE lines for the flow's environment, or empty
+    project = "billing"  # the code's name wherever it is executed, for the cache that agents share; may be missing
     secrets_env = { db-password = "PGPASSWORD" }  # where secrets are, in this order: variables of other names than ours,
     secrets_dir = "/run/secrets"  # a directory with one file a secret,
     secrets = "package.module:provider"  # code of yours; all three may be missing
@@ -58,6 +59,7 @@ class Environment:
     root: str
     env_file: str = ""
     secrets: SecretSources = field(default_factory=SecretSources)
+    project: str = ""
 
 
 def read(path: Path) -> dict[str, Environment]:
@@ -158,19 +160,28 @@ def _entry(path: Path, name: str, entry: object) -> Environment:
         raise EnvironmentRefused(
             f"{path}: env_file of environment {name!r} must be a path or empty."
         )
+    project = fields.get("project", "")
+    if not isinstance(project, str) or (project and not _NAME.fullmatch(project)):
+        raise EnvironmentRefused(
+            f"{path}: project of environment {name!r} must be a name: letters, digits, dot, dash."
+        )
     try:
         sources = secrets.parse(fields)
     except ValueError as error:
         raise EnvironmentRefused(f"{path}: {error}, in environment {name!r}.") from None
-    return Environment(name, **values, secrets=sources)
+    return Environment(name, **values, secrets=sources, project=project)
 
 
 def _text(entries: Mapping[str, Environment]) -> list[str]:
     return [
         f'[environments."{entry.name}"]\npython = {_quoted(entry.python)}\nroot = {_quoted(entry.root)}\n'
-        f"env_file = {_quoted(entry.env_file)}\n{_secrets_text(entry.secrets)}\n"
+        f"env_file = {_quoted(entry.env_file)}\n{_project_text(entry)}{_secrets_text(entry.secrets)}\n"
         for entry in entries.values()
     ]
+
+
+def _project_text(entry: Environment) -> str:
+    return f"project = {_quoted(entry.project)}\n" if entry.project else ""
 
 
 def _secrets_text(sources: SecretSources) -> str:

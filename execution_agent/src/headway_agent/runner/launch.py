@@ -59,6 +59,8 @@ class Launcher:
             *options.template_arguments,
             *(["--allow-faults"] if options.fault_file else []),
         )
+        self.pool = ""
+        """Of the identity under which the agent is connected."""
         self._pairs = Pairs()
         self._prepared: dict[AttemptKey, asyncio.Future[Plan | None]] = {}
         self._templates = Templates(Options(state_dir.logs, arguments), clock)
@@ -164,7 +166,8 @@ class Launcher:
         )
         variables.give(self._dir.variables, attempt.run_dir)
         kind = Kind(environment, env, file.stat().st_mtime_ns)
-        return Plan(kind, start | dict(self._options.start_extra), _code(assignment, kind))
+        start |= {"pool": self.pool, **self._options.start_extra}
+        return Plan(kind, start, _code(assignment, kind))
 
 
 def _code(assignment: Assignment, kind: Kind) -> Code | None:

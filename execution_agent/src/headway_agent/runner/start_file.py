@@ -103,6 +103,7 @@ def content(
         "flow_version": assignment.flow_version,
         "root": environment.root,
         "environment": environment.name,
+        "project": environment.project,
         "env": {**env, **assignment.env, MARKER: marker(assignment.key)},
         "parameters": assignment.parameters,
         "journal": [str(path) for path in journal.logs],

@@ -55,13 +55,13 @@ def ask_for_key(
     root: Path,
     arguments: Mapping[str, Any],
     parameters: Mapping[str, Any],
-    environment: str,
+    whose: Mapping[str, str],
 ) -> dict[str, Any]:
-    """What `headway.runtime.cache_key` says, under the user's own Python. Raises CommandError."""
+    """What `headway.runtime.cache_key` says, under the user's own Python. `whose`: `environment`, `project` and `pool`, where
+    they are known. Raises CommandError.
+    """
     command = [str(python), "-m", "headway.runtime.cache_key", task, "--root", str(root)]
-    given = json.dumps(
-        {"arguments": arguments, "parameters": parameters, "environment": environment}
-    )
+    given = json.dumps({"arguments": arguments, "parameters": parameters, **whose})
     try:
         done = subprocess.run(
             command,

@@ -19,11 +19,12 @@ from headway.cli.exits import Exit
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Paths are absolute; `env_file` is empty when there is none."""
+    """Paths are absolute; `env_file` and `project` are empty when there is none."""
 
     python: str
     root: str
     env_file: str = ""
+    project: str = ""
 
 
 def record(path: Path, name: str, environment: Environment, *, replace: bool) -> bool:
@@ -41,9 +42,12 @@ def record(path: Path, name: str, environment: Environment, *, replace: bool) ->
         kept = (
             known if isinstance(known, dict) else {}
         )  # what operators add, such as where secrets are, stays
-        if not environment.env_file and not replace:
-            # Not named is not taken away: the second deployment of an environment need not repeat it.
-            ours["env_file"] = kept.get("env_file", "")
+        for field in ("env_file", "project"):
+            if not ours[field] and not replace:
+                # Not named is not taken away: the second deployment of an environment need not repeat it.
+                ours[field] = kept.get(field, "")
+        if not ours["project"] and "project" not in kept:
+            del ours["project"]
         if {**kept, **ours} == known:
             return False
         if known is not None and not replace:
@@ -62,7 +66,14 @@ def record(path: Path, name: str, environment: Environment, *, replace: bool) ->
 def _told(entry: Mapping[str, Any]) -> str:
     """An entry in words."""
     beside = f", with {entry['env_file']}" if entry.get("env_file") else ", without an env file"
-    return f"{entry.get('python')} in {entry.get('root')}{beside}"
+    named = f", project {entry['project']}" if entry.get("project") else ""
+    return f"{entry.get('python')} in {entry.get('root')}{beside}{named}"
+
+
+def project_of(path: Path, name: str) -> str:
+    """Of the environment of this name, if there is one and its project has a name. Raises CommandError."""
+    entry = _read(path).get("environments", {}).get(name)
+    return str(entry.get("project", "")) if isinstance(entry, dict) else ""
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from headway.cli.exits import Exit
 from headway.cli.text import duration
 from headway.clock import now_us
 from headway.runtime.cache_store import parsed
+from headway.runtime.shared_cache import TELLING
 
 SOCKET_FILE = "cache.socket"
 """In the agent's state directory: names the socket, while an agent with a store is there."""
@@ -33,14 +34,14 @@ def ask(state: Path, question: Mapping[str, Any]) -> dict[str, Any]:
 def verdict(state: Path, told: Mapping[str, Any]) -> str:
     """Whether a call with this key would be a hit by what other agents made, and why."""
     if "shared_key" not in told:
-        return "no: this task's results are not shared"
+        return f"no: {told.get('not_shared', 'the SDK of its environment does not say how')}"
     try:
         head, rest = _converse(state, {"type": "cache.find", "key": told["shared_key"]})
     except CommandError as error:
         # What this machine keeps can be told all the same.
         return f"not known: {error}"
     if head.get("reason"):
-        return f"miss: {head['reason']}"
+        return f"miss: {head['reason']}{_nearest(state, told)}"
     entry = parsed(rest[: int(head["size"])])
     if entry is None or entry.key != told["shared_key"]:
         return "miss: the store's entry is not what was written"
@@ -49,6 +50,26 @@ def verdict(state: Path, told: Mapping[str, Any]) -> str:
     if limit_s is not None and (age_us < 0 or age_us >= limit_s * 1e6):
         return f"miss: the kept value is {duration(max(age_us, 0))} old, and expired"
     return f"hit: made by run {entry.run} {duration(max(age_us, 0))} ago"
+
+
+def pool(state: Path) -> str:
+    """Of this machine's agent; empty where it is too old to say it. Raises CommandError where there is no agent."""
+    return str(_converse(state, {"type": "cache.pool"})[0].get("pool", ""))
+
+
+def _nearest(state: Path, told: Mapping[str, Any]) -> str:
+    """By what of it, other than arguments, this key differs from that of the most similar entry; entries do not tell more."""
+    ours = told["shared_parts"]
+    try:
+        entries = ask(state, {"type": "cache.list", "task": told.get("task")})["entries"]
+    except CommandError as error:
+        return f" ({error})"
+    theirs = [each["parts"] for each in entries if each["parts"].get("task") == ours["task"]]
+    if not theirs:
+        return "; the store has nothing of this task"
+    names = {name for name in ours if name in TELLING}
+    fewest = min((sorted(n for n in names if ours[n] != each.get(n)) for each in theirs), key=len)
+    return f"; others differ in {', '.join(fewest or ['what it was called with'])}"
 
 
 def _converse(state: Path, question: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:

@@ -19,6 +19,7 @@ from headway.runners import Handle, Session
 from headway.runtime.asked_runs import AskedRuns
 from headway.runtime.binding import bind
 from headway.runtime.cache import Cache, Hit, Lookup
+from headway.runtime.cache_scope import Whose
 from headway.runtime.cancellation import Cancellation
 from headway.runtime.changed_code import CodeChanges
 from headway.runtime.child_results import ChildResult, nowhere
@@ -96,7 +97,7 @@ class BaseCalls:
         self._code_changes = CodeChanges()
         self._transactions = Transactions(journal, reporter, cancellation)
         self.outputs = Outputs(journal, reporter, origin, pace)
-        self.cache = cache or Cache("", Path(), "", "", reporter.clock)
+        self.cache = cache or Cache("", Path(), Whose(), "", reporter.clock)
 
     def _give_up(self, call: Call, error: BaseException) -> None:
         """What has not begun never will; what runs is stopped only by a cancel. What a suspended flow has submitted ends

@@ -7,24 +7,21 @@ tell; a value whose codec or class is gone; an argument without a stable digest.
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Mapping
-from hashlib import sha256
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
 
 from headway import payloads
-from headway.caching import CacheKey
 from headway.context import Call
 from headway.definitions import Definition
-from headway.digests import explicit_digest, stable_digest
 from headway.futures import worker
 from headway.payloads import Payload
+from headway.runtime.cache_parts import key_of, parts_of, shared_parts_of
+from headway.runtime.cache_scope import NoKey, Whose, task_path
 from headway.runtime.cache_store import FOLDER, CacheStore, Entry, Lock
-from headway.runtime.changed_code import code_of
 from headway.runtime.results import ResultReader
-from headway.runtime.shared_cache import Asking, SharedCache, shared_parts
+from headway.runtime.shared_cache import TELLING, Asking, SharedCache
 
 PATIENCE_S = 10.0
 """How long a call waits for another one's result where the two might wait for each other."""
@@ -32,87 +29,6 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.25
 _FIRST_ASK_S, _LONGEST_ASK_S = 0.002, 0.05
 _log = logging.getLogger("headway")
 _inline = ResultReader((), "")
-
-
-class NoKey(Exception):
-    """The call has no key in the cache. Its message says why, and what would help."""
-
-
-def scope_of(definition: Definition, root: str) -> str:
-    """Digest of which task it is."""
-    where = f"{Path(root).resolve()}\0{task_path(definition)}\0{definition.name}"
-    return sha256(where.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def task_path(definition: Definition) -> str:
-    return f"{definition.__module__}:{getattr(definition, '__qualname__', definition.name)}"
-
-
-def parts_of(
-    definition: Definition, arguments: Mapping[str, Any], root: str, parameters: Mapping[str, Any]
-) -> dict[str, str]:
-    """What a call's key is made of: digests by name. Raises NoKey.
-
-    `arguments` are bound, and hold no futures; `parameters` are those of the run.
-    """
-    policy = definition.cache
-    assert policy is not None
-    parts = {"task": scope_of(definition, root)}
-    if unknown := policy.omitted - arguments.keys():
-        raise NoKey(f"the policy takes away {min(unknown)!r}, which is none of its arguments")
-    if "inputs" in policy.parts:
-        for name in arguments.keys() - policy.omitted:
-            parts[f"inputs.{name}"] = _digest(f"its argument {name!r}", {name: arguments[name]})
-    if "source" in policy.parts:
-        parts["source"] = _source(definition)
-    if "flow_parameters" in policy.parts:
-        parts["flow_parameters"] = _digest("a parameter of the run", dict(parameters))
-    for number, function in enumerate(policy.functions):
-        parts[f"function.{number}"] = _by_function(function, arguments)
-    return parts
-
-
-def shared_parts_of(
-    definition: Definition, parts: Mapping[str, str], environment: str
-) -> dict[str, str]:
-    """What its key in the cache that agents share is made of. Raises NoKey."""
-    task = f"{task_path(definition)}\0{definition.name}"
-    return shared_parts(parts, task, environment, _source(definition))
-
-
-def key_of(parts: Mapping[str, str]) -> str:
-    text = "\n".join(f"{name}={parts[name]}" for name in sorted(parts))
-    return sha256(f"headway cache 1\n{text}".encode("utf-8", "backslashreplace")).hexdigest()
-
-
-def _digest(what: str, value: dict[str, Any]) -> str:
-    digest = stable_digest(value)
-    if digest is None:
-        raise NoKey(
-            f"{what} has no stable digest: register a codec for its type, or use a function as the policy"
-        )
-    return digest
-
-
-def _source(definition: Definition) -> str:
-    if definition.version:
-        return code_of(definition)
-    if getattr(definition.fn, "__code__", None) is None:
-        raise NoKey("its function is not written in Python: give it a version")
-    return f"{code_of(definition)} {sys.implementation.cache_tag}"
-
-
-def _by_function(function: CacheKey, arguments: Mapping[str, Any]) -> str:
-    try:
-        key = function(arguments)
-    except Exception as error:
-        # Code of the user's, which may raise anything.
-        raise NoKey(f"the function in its policy raised {error!r}") from error
-    if key is None:
-        raise NoKey("the function in its policy gave None")
-    if not isinstance(key, str):
-        raise NoKey(f"the function in its policy must give a string or None, not {key!r}")
-    return explicit_digest(key)
 
 
 class Hit(NamedTuple):
@@ -131,14 +47,14 @@ class Cache:
         self,
         store: str,
         run_dir: Path,
-        root: str,
+        whose: Whose,
         run: str,
         clock: Callable[[], int],
         shared: SharedCache | None = None,
     ) -> None:
         self.store = CacheStore(Path(store) / FOLDER) if store else None
         self.results = run_dir / "results"
-        self.root = root
+        self.whose = whose
         self.run = run
         self.clock = clock
         self.shared = shared
@@ -160,14 +76,14 @@ class Cache:
             lookup.reason = "this agent keeps no cache"
             return lookup
         try:
-            lookup.parts = parts_of(definition, arguments, self.root, self.parameters)
+            lookup.parts = parts_of(definition, arguments, self.whose, self.parameters)
         except NoKey as error:
             lookup.reason = str(error)
             self.warn(f"{definition.name} does not use the cache: {error}")
             return lookup
         lookup.key = key_of(lookup.parts)
         if self.shared is not None:
-            lookup.shared_parts = self._shared(definition, lookup.parts, self.shared.environment)
+            self._share(lookup, definition)
         if definition.refresh_cache:
             lookup.refreshing = "refresh_cache is set"
         elif call.step is not None and definition.transaction_hooks:
@@ -176,14 +92,12 @@ class Cache:
             lookup.refreshing = "it is to be executed again in this run"
         return lookup
 
-    def _shared(
-        self, definition: Definition, parts: Mapping[str, str], environment: str
-    ) -> Mapping[str, str]:
+    def _share(self, lookup: Lookup, definition: Definition) -> None:
         try:
-            return shared_parts_of(definition, parts, environment)
+            lookup.shared_parts = shared_parts_of(definition, lookup.parts, self.whose)
         except NoKey as error:
+            lookup.why_alone = str(error)
             self.warn(f"{definition.name} does not share results with other agents: {error}")
-            return {}
 
     def warn(self, text: str) -> None:
         """Ten thousand calls of one map have one reason."""
@@ -202,6 +116,8 @@ class Lookup:
         self.key = ""
         self.shared_parts: Mapping[str, str] = {}
         """Empty: other agents are not asked, nor told."""
+        self.why_alone = ""
+        """Why not, where they could be."""
         self.parts: Mapping[str, str] = {}
         self.reason = ""
         """Why there is a hit, or none."""
@@ -266,8 +182,8 @@ class Lookup:
             if shared is not None and self.shared_parts and result["codec"] != "pickle":
                 key = key_of(self.shared_parts)
                 # By the digest of one argument alone whoever reads the store could try values out.
-                names = dict.fromkeys(self.shared_parts, "")
-                shared.offer(entry._replace(key=key, parts=names))
+                told = {n: d if n in TELLING else "" for n, d in self.shared_parts.items()}
+                shared.offer(entry._replace(key=key, parts=told))
         except OSError as error:
             self._cache.warn(f"results of {self._target.name} cannot be put in the cache: {error}")
 
@@ -301,7 +217,10 @@ class Lookup:
     def _ask(self, store: CacheStore) -> float | None:
         """Whoever has the lock looks for what another agent made."""
         shared = self._cache.shared
-        if shared is None or not self.shared_parts or self.refreshing:
+        if shared is None or self.refreshing:
+            return None
+        if not self.shared_parts:
+            self.reason = f"{self.reason}; not shared with other agents: {self.why_alone}"
             return None
         self._asking = shared.ask(key_of(self.shared_parts))
         self._pause = _FIRST_ASK_S

@@ -1,6 +1,6 @@
 """Says, as one line of JSON on stdout, under which key a call of a task is cached; run by the user's own Python.
 
-python -m headway.runtime.cache_key package.module:task --root DIR < {"arguments": {...}, "parameters": {...}, "environment": "default"}
+python -m headway.runtime.cache_key package.module:task --root DIR < {"arguments": {...}, "parameters": {...}, "environment": "default", "project": "", "pool": "local"}
 """
 
 from __future__ import annotations
@@ -13,18 +13,27 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from headway.clock import now_us
 from headway.definitions import Definition
 from headway.entrypoints import use_root
 from headway.runtime.binding import bind
-from headway.runtime.cache import NoKey, key_of, parts_of, scope_of, shared_parts_of
+from headway.runtime.cache_parts import key_of, parts_of, shared_parts_of
+from headway.runtime.cache_scope import NoKey, Whose
 
 FAILED = 1
 
 
 def describe(task: str, root: str, given: dict[str, Any]) -> dict[str, Any]:
-    """`key`, `parts`, `expires_s`, `scope` (what entries of the same task have in common), and `shared_key`, `shared_parts`
-    among agents where the environment is given. Raises what the import raises.
+    """`key`, `parts`, `expires_s`, and among agents `shared_key` and `shared_parts`, or `not_shared`, which says why there
+    are none. Raises what the import raises.
     """
+    whose = Whose(
+        root,
+        given.get("environment", ""),
+        given.get("project", ""),
+        given.get("pool", ""),
+        now_us(),
+    )
     use_root(root)
     module, _, name = task.partition(":")
     found: Any = importlib.import_module(module)
@@ -35,23 +44,20 @@ def describe(task: str, root: str, given: dict[str, Any]) -> dict[str, Any]:
     if found.cache is None:
         raise NoKey(f"{task} does not use the cache: it has no option cache")
     arguments = bind(found, (), given["arguments"])
-    parts = parts_of(found, arguments, root, given["parameters"])
+    parts = parts_of(found, arguments, whose, given["parameters"])
     return {
-        **_shared(found, parts, given.get("environment", "")),
+        **_shared(found, parts, whose),
         "key": key_of(parts),
         "parts": parts,
-        "scope": scope_of(found, root),
         "expires_s": found.cache_expires,
     }
 
 
-def _shared(task: Definition, parts: Mapping[str, str], environment: str) -> dict[str, Any]:
-    if not environment:
-        return {}
+def _shared(task: Definition, parts: Mapping[str, str], whose: Whose) -> dict[str, Any]:
     try:
-        shared = shared_parts_of(task, parts, environment)
-    except NoKey:
-        return {}
+        shared = shared_parts_of(task, parts, whose)
+    except NoKey as error:
+        return {"not_shared": str(error)}
     return {"shared_key": key_of(shared), "shared_parts": shared}
 
 

@@ -1,13 +1,14 @@
 """Whether a function is still the one whose result the journal holds, and what follows if not.
 
-What it is made of: the bytecode and constants of the function itself, not of what it calls; or the `version` that its
-author gave it, which then stands alone.
+What it is made of: the bytecode and constants of the function itself, not of what it calls; where decorators lie around
+it, theirs too; or the `version` that its author gave it, which then stands alone.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterator
 from types import CodeType
 from typing import Any
 
@@ -30,19 +31,31 @@ def _digest(definition: Definition) -> str:
     if definition.version:
         text = f"version {definition.version}"
     else:
-        code = getattr(definition.fn, "__code__", None)
-        text = _text(code) if isinstance(code, CodeType) else ""
+        codes = (getattr(fn, "__code__", None) for fn in functions_of(definition))
+        text = "".join(text_of_code(code) for code in codes if isinstance(code, CodeType))
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
-def _text(value: Any) -> str:
+def functions_of(definition: Definition) -> Iterator[Any]:
+    """The function, and what decorators that say so (`functools.wraps`) put it around."""
+    seen: set[int] = set()
+    fn: Any = definition.fn
+    while fn is not None and id(fn) not in seen:
+        seen.add(id(fn))
+        yield fn
+        fn = getattr(fn, "__wrapped__", None)
+
+
+def text_of_code(value: Any) -> str:
     if isinstance(value, CodeType):
-        parts = (value.co_code.hex(), *map(_text, value.co_consts), *value.co_names)
+        # Bytecode does not say how far a `try` reaches: what stands in it, and what in its `else`.
+        code = value.co_code.hex() + value.co_exceptiontable.hex()
+        parts = (code, *map(text_of_code, value.co_consts), *value.co_names)
         return f"({' '.join(parts)})"
     if isinstance(value, frozenset):  # its order differs in each process
-        return f"{{{' '.join(sorted(map(_text, value)))}}}"
+        return f"{{{' '.join(sorted(map(text_of_code, value)))}}}"
     if isinstance(value, tuple):
-        return f"[{' '.join(map(_text, value))}]"
+        return f"[{' '.join(map(text_of_code, value))}]"
     return repr(value)
 
 

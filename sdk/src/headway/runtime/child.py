@@ -38,6 +38,7 @@ from headway.runtime import forks
 from headway.runtime.asked_runs import AskedRuns
 from headway.runtime.binding import bind
 from headway.runtime.cache import Cache
+from headway.runtime.cache_scope import Whose
 from headway.runtime.cancellation import Cancellation
 from headway.runtime.channel import Channel
 from headway.runtime.child_results import ChildResult, beside
@@ -188,6 +189,7 @@ class Attempt:
         self._start = start
         self._pace: Pace = REAL
         self._report = reporter
+        self._begun_us = reporter.clock()
         self._cancellation = cancellation
         self._engine: JournalEngine | None = None
         self._root: Call | None = None
@@ -266,17 +268,22 @@ class Attempt:
     def _cache(self) -> Cache:
         start = self._start
         run_dir, clock = Path(start["run_dir"]), self._report.clock
-        store, root = start.get("store", ""), start["root"]
-        return Cache(store, run_dir, root, start["run"], clock, self._shared_cache(run_dir))
+        whose = Whose(
+            start["root"],
+            start.get("environment", ""),
+            start.get("project", ""),
+            start.get("pool", ""),
+            self._begun_us,
+        )
+        shared = self._shared_cache(run_dir)
+        return Cache(start.get("store", ""), run_dir, whose, start["run"], clock, shared)
 
     def _shared_cache(self, run_dir: Path) -> SharedCache | None:
         start = self._start
         path = start.get("shared_cache", "")
         if not path:
             return None
-        return SharedCache(
-            path, start.get("environment", ""), run_dir, start["run"], start["fence"]
-        )
+        return SharedCache(path, run_dir, start["run"], start["fence"])
 
     def _make_root(self, engine: JournalEngine, flow: Flow[..., Any]) -> Call:
         return Call(engine, ROOT, ROOT, "flow", flow.name, on_loop=flow.is_async)

@@ -10,7 +10,6 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Mapping
-from hashlib import sha256
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -23,15 +22,16 @@ BRING_S = 65.0
 """How long it may take, from then on, to have its value here."""
 OFFERS = "cache"
 """Folder in the attempt's directory: what the agent is to put into the store."""
+TELLING = frozenset({"task", "project", "source", "imports"})
+"""Parts of a key that an entry in the store tells: they are digests of code and names, not of what flows work on."""
 _ENTRY_MAX = 1 << 20
 _READ = 1 << 16
 
 
 class SharedCache:
-    """Of one attempt. `environment` is what one project is called on all agents."""
+    """Of one attempt."""
 
-    def __init__(self, path: str, environment: str, run_dir: Path, run: str, fence: int) -> None:
-        self.environment = environment
+    def __init__(self, path: str, run_dir: Path, run: str, fence: int) -> None:
         self._path = path
         self._offers = run_dir / OFFERS
         self._whose = {"run": run, "fence": fence}
@@ -52,17 +52,6 @@ class SharedCache:
             part.replace(self._offers / entry.key)
         finally:
             part.unlink(missing_ok=True)
-
-
-def shared_parts(
-    parts: Mapping[str, str], task: str, environment: str, source: str
-) -> dict[str, str]:
-    """What a call's key in the store is made of: as here, but by what names a task on every machine, and its own code.
-
-    Roots differ from machine to machine, and agents may have different versions of a project at one time.
-    """
-    scope = sha256("\0".join((environment, task)).encode("utf-8", "surrogateescape")).hexdigest()
-    return {**parts, "task": scope, "source": source}
 
 
 class Asking:

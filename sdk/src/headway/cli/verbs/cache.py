@@ -7,6 +7,7 @@ import click
 
 from headway.cli import caching, shared_caching, text
 from headway.cli.caching import open_store
+from headway.cli.environments import project_of
 from headway.cli.errors import CommandError
 from headway.cli.exits import Exit
 from headway.cli.introspection import choose_python
@@ -94,7 +95,7 @@ def _shared_rows(state: Path, task: str | None) -> list[tuple[Entry, int]]:
     "--environment",
     default="default",
     show_default=True,
-    help="The deployment's, where agents share results.",
+    help="The deployment's: results are its own.",
 )
 @_state_option
 @json_option
@@ -125,9 +126,21 @@ def _explain_task(
     given = dict(map(parse_parameter, arguments))
     of_run = dict(map(parse_parameter, parameters))
     interpreter = choose_python(python, root)
-    told = caching.ask_for_key(interpreter, task, root, given, of_run, environment)
+    whose = {
+        "environment": environment,
+        "project": project_of(environments_path(), environment),
+    }
+    others = ""
+    if shared_caching.is_shared(state_dir):
+        try:
+            whose["pool"] = shared_caching.pool(state_dir)
+        except CommandError as error:
+            # What this machine keeps can be told all the same.
+            others = f"not known: {error}"
+    told = caching.ask_for_key(interpreter, task, root, given, of_run, whose)
     said = caching.verdict(store, told)
-    others = shared_caching.verdict(state_dir, told) if shared_caching.is_shared(state_dir) else ""
+    if "pool" in whose:
+        others = shared_caching.verdict(state_dir, {"task": task, **told})
     if output == "json":
         print_json({**told, "verdict": said, **({"shared_verdict": others} if others else {})})
         return

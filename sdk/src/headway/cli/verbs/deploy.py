@@ -15,6 +15,7 @@ from headway.cli.output import json_option, print_json
 from headway.cli.settings import environments_path
 
 _DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
+_PROJECT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 MAX_RUNS = 1_000
 MAX_MEMORY_MB = 1_024
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -47,6 +48,11 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--env-file",
     type=_FILE,
     help="KEY=VALUE lines for the flow's environment; they stay on this machine. Left out, the environment keeps the one that it has.",
+)
+@click.option(
+    "--project",
+    callback=lambda _context, _option, value: _project(value),
+    help="The code's name wherever it is executed: environments of one project share cached results, also of other pools. Left out, the environment keeps the one that it has.",
 )
 @click.option(
     "--isolation",
@@ -92,10 +98,16 @@ def deploy(
     record(
         environments_path(),
         options["environment"],
-        Environment(str(python), str(root), env_file),
+        Environment(str(python), str(root), env_file, options["project"] or ""),
         replace=options["replace_environment"],
     )
     _tell(client.post("/deployments", body), output)
+
+
+def _project(name: str | None) -> str | None:
+    if name is not None and not _PROJECT.fullmatch(name):
+        raise click.BadParameter("use letters, digits, dot, dash")
+    return name
 
 
 def declaration(
