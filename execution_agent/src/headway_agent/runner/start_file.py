@@ -92,15 +92,7 @@ def content(
         "ranges": True,
         "run": run,
         "fence": fence,
-        "run_name": assignment.run_name,
-        "flow": assignment.flow,
-        "deployment": assignment.deployment,
-        "entrypoint": assignment.entrypoint,
-        "code_hash": assignment.code_hash,
-        "tags": list(assignment.tags),
-        "due_at_us": assignment.due_at_us,
-        "run_url": assignment.run_url,
-        "flow_version": assignment.flow_version,
+        **_told(assignment),
         "root": environment.root,
         "environment": environment.name,
         "project": environment.project,
@@ -126,6 +118,21 @@ def content(
         "max_runs_per_process": assignment.max_runs_per_process,
         "max_memory_mb": assignment.max_memory_mb,
         "idle_us": idle_us,
+    }
+
+
+def _told(assignment: Assignment) -> dict[str, Any]:
+    """What names the run and its code."""
+    return {
+        "run_name": assignment.run_name,
+        "flow": assignment.flow,
+        "deployment": assignment.deployment,
+        "entrypoint": assignment.entrypoint,
+        "code_hash": assignment.code_hash,
+        "tags": list(assignment.tags),
+        "due_at_us": assignment.due_at_us,
+        "run_url": assignment.run_url,
+        "flow_version": assignment.flow_version,
     }
 
 

@@ -18,7 +18,7 @@ from headway.definitions import Definition
 from headway.entrypoints import use_root
 from headway.runtime.binding import bind
 from headway.runtime.cache_parts import key_of, parts_of, shared_parts_of
-from headway.runtime.cache_scope import NoKey, Whose
+from headway.runtime.cache_scope import NoKey, Whose, whose_of
 
 FAILED = 1
 
@@ -27,13 +27,7 @@ def describe(task: str, root: str, given: dict[str, Any]) -> dict[str, Any]:
     """`key`, `parts`, `expires_s`, and among agents `shared_key` and `shared_parts`, or `not_shared`, which says why there
     are none. Raises what the import raises.
     """
-    whose = Whose(
-        root,
-        given.get("environment", ""),
-        given.get("project", ""),
-        given.get("pool", ""),
-        now_us(),
-    )
+    whose = whose_of({**given, "root": root}, now_us())
     use_root(root)
     module, _, name = task.partition(":")
     found: Any = importlib.import_module(module)

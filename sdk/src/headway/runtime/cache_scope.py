@@ -6,7 +6,7 @@ Where that is in doubt, there is no key (NoKey), and the call executes.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
@@ -32,6 +32,12 @@ class Whose(NamedTuple):
     """The agent's. Empty: an agent that does not say it."""
     begun_us: int = 0
     """When the process had imported nothing of the project yet. What was changed since then may be other code than it executes."""
+
+
+def whose_of(start: Mapping[str, Any], begun_us: int) -> Whose:
+    """As start.json says it."""
+    said = (start.get(name, "") for name in ("root", "environment", "project", "pool"))
+    return Whose(*said, begun_us=begun_us)
 
 
 def task_path(definition: Definition) -> str:

@@ -38,7 +38,7 @@ from headway.runtime import forks
 from headway.runtime.asked_runs import AskedRuns
 from headway.runtime.binding import bind
 from headway.runtime.cache import Cache
-from headway.runtime.cache_scope import Whose
+from headway.runtime.cache_scope import whose_of
 from headway.runtime.cancellation import Cancellation
 from headway.runtime.channel import Channel
 from headway.runtime.child_results import ChildResult, beside
@@ -268,13 +268,7 @@ class Attempt:
     def _cache(self) -> Cache:
         start = self._start
         run_dir, clock = Path(start["run_dir"]), self._report.clock
-        whose = Whose(
-            start["root"],
-            start.get("environment", ""),
-            start.get("project", ""),
-            start.get("pool", ""),
-            self._begun_us,
-        )
+        whose = whose_of(start, self._begun_us)
         shared = self._shared_cache(run_dir)
         return Cache(start.get("store", ""), run_dir, whose, start["run"], clock, shared)
 
