@@ -36,8 +36,10 @@ class Whose(NamedTuple):
 
 def whose_of(start: Mapping[str, Any], begun_us: int) -> Whose:
     """As start.json says it."""
-    said = (start.get(name, "") for name in ("root", "environment", "project", "pool"))
-    return Whose(*said, begun_us=begun_us)
+    root, environment, project, pool = (
+        str(start.get(name, "")) for name in ("root", "environment", "project", "pool")
+    )
+    return Whose(root, environment, project, pool, begun_us)
 
 
 def task_path(definition: Definition) -> str:
