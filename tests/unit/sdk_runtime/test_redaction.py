@@ -2,10 +2,12 @@
 
 import base64
 import html
+import itertools
 import json
 import random
 import shlex
 import time
+from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -66,6 +68,85 @@ def test_every_form_is_found(encode, value: str) -> None:
     assert "[redacted:x]" in shown
     assert shown.startswith("< ")
     assert shown.endswith(" >")
+
+
+LISTS = {
+    "hex with spaces": lambda v: v.hex(" "),
+    "hex with colons, in capitals": lambda v: v.hex(":").upper(),
+    "hex with dashes": lambda v: v.hex("-"),
+    "escapes": lambda v: "".join(f"\\x{byte:02x}" for byte in v),
+    "as C writes it": lambda v: ", ".join(f"0x{byte:02x}" for byte in v),
+    "a list of numbers": lambda v: str(list(v)),
+    "JSON of a list, close": lambda v: json.dumps(list(v), separators=(",", ":")),
+    "all of it in percents": lambda v: "".join(f"%{byte:02X}" for byte in v),
+    "base32": lambda v: base64.b32encode(v).decode(),
+    "base32 in small letters": lambda v: base64.b32encode(v).decode().lower().rstrip("="),
+    "base85": lambda v: base64.b85encode(v).decode(),
+    "Ascii85": lambda v: base64.a85encode(v, adobe=True).decode(),
+    "base64 of base64": lambda v: base64.b64encode(base64.b64encode(v)).decode(),
+    "base64 of base64 for urls": lambda v: base64.urlsafe_b64encode(
+        base64.urlsafe_b64encode(v)
+    ).decode(),
+}
+"""Of bytes, which may stand between others."""
+TWICE = {
+    "all": lambda v: quote(quote(v, safe=""), safe=""),
+    "as paths": lambda v: quote(quote(v)),
+    "as forms": lambda v: quote_plus(quote_plus(v)),
+    "the whole of a URL": lambda v: quote(f"https://h/?p={quote(v, safe='')}", safe=""),
+    "in JSON": lambda v: json.dumps({"url": quote(quote(v, safe=""))}),
+}
+
+
+@pytest.mark.parametrize("encode", LISTS.values(), ids=LISTS)
+@settings(deadline=None)
+@given(before=st.binary(max_size=9), value=st.text(min_size=8, max_size=60), behind=st.binary())
+def test_every_encoding_is_found_wherever_the_value_stands_in_it(
+    encode, before: bytes, value: str, behind: bytes
+) -> None:
+    raw = value.encode("utf-8", "surrogatepass")
+    assume(value == raw.decode("utf-8", "replace"))
+    assert "[redacted:x]" in knows(x=value).text(f"< {encode(before + raw + behind)} >")
+
+
+@pytest.mark.parametrize("encode", TWICE.values(), ids=TWICE)
+@settings(deadline=None)
+@given(value=TEXT)
+def test_what_is_quoted_twice_is_found(encode, value: str) -> None:
+    assert "[redacted:x]" in knows(x=value).text(f"< {encode(value)} >")
+
+
+@settings(deadline=None)
+@given(value=TEXT, cuts=st.lists(st.integers(0, 70)), around=st.text(max_size=9))
+def test_a_value_that_comes_in_pieces_is_found(value: str, cuts: list[int], around: str) -> None:
+    assume(not {*"\r\n"} & {*value + around})
+    data = f"{around}<{value}>\n".encode()
+    splitter, lines = LineSplitter(), []
+    places = sorted({0, *(cut for cut in cuts if cut < len(data)), len(data)})
+    for begin, end in itertools.pairwise(places):
+        lines += splitter.feed(data[begin:end])
+    (line,) = lines
+    shown = knows(x=value).text(line)
+    assert shown.endswith("<[redacted:x]>"), shown
+
+
+@settings(deadline=None)
+@given(st.lists(TEXT, min_size=1, max_size=8), st.text())
+def test_all_that_is_looked_for_is_found_and_nothing_else(values: list[str], text: str) -> None:
+    """Against a search for one form after the other."""
+    redactor = knows(**{f"v{n}": value for n, value in enumerate(values)})
+    text = text.join(values)
+    forms = {form for value in values for form in forms_of(value)}
+    wanted = {n for f in forms for at in _all(text, f) for n in range(at, at + len(f))}
+    found = {n for span in redactor.spans(text) for n in range(span.start, span.end)}
+    assert found == wanted
+
+
+def _all(text: str, form: str) -> Iterator[int]:
+    at = text.find(form)
+    while at >= 0:
+        yield at
+        at = text.find(form, at + 1)
 
 
 @settings(deadline=None)

@@ -21,6 +21,13 @@ _CUT_MARK = re.compile(r" \.\.\. \[cut \d+ (?:bytes|characters)\]\Z")
 _CUT_LENGTHS = frozenset({200, 255, 500})
 """Characters to which names and lines of code are cut without a mark."""
 
+# From the most frequent in lines and frames, which are full of digests, to the less frequent ones.
+_FREQUENT = 'e 0a1234567895cdtbfi",ornsl:mhu.pg_ywvkxjqz-/{}[]=()IOENARTSDL'
+_RARITY = {character: rank for rank, character in enumerate(_FREQUENT)}
+_RARE = len(_RARITY)
+_NEAR = 256
+"""Characters of a form's beginning among which its anchor is."""
+
 
 class Span(NamedTuple):
     """A place in a text, and the secret whose value stands there."""
@@ -36,6 +43,10 @@ class Redactor:
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
         self._by_prefix: dict[str, list[str]] = {}
+        self._by_anchor: dict[str, list[tuple[int, str]]] = {}
+        """Forms by some of their characters that are seldom in other text, and how far from the beginning these stand."""
+        self._firsts: set[str] = set()
+        """With which characters anchors begin: the fewer, and the more seldom, the less of a text is looked at twice."""
         self._pattern: re.Pattern[str] | None = None
         self._longest = 0
 
@@ -48,6 +59,8 @@ class Redactor:
         for form in forms - self._names.keys():
             self._names[form] = name
             self._by_prefix.setdefault(form[:LEAST], []).append(form)
+            at = self._anchor_in(form)
+            self._by_anchor.setdefault(form[at : at + LEAST], []).append((at, form))
             self._longest = max(self._longest, len(form))
             self._pattern = None
         for prefix in {form[:LEAST] for form in forms}:
@@ -57,7 +70,7 @@ class Redactor:
     def spans(self, text: str) -> list[Span]:
         """Where values stand, in order; what overlaps is one span."""
         found: list[Span] = []
-        for span in self._hits(text):
+        for span in sorted(self._hits(text), key=lambda span: (span.start, -span.end)):
             if found and span.start < found[-1].end:
                 last = found[-1]
                 found[-1] = Span(last.start, max(last.end, span.end), last.name)
@@ -130,14 +143,24 @@ class Redactor:
             return
         pattern = self._pattern
         if pattern is None:
-            pattern = self._pattern = re.compile(_any_of(self._by_prefix))
+            pattern = self._pattern = re.compile(_any_of(self._by_anchor))
         at = 0
         while (hit := pattern.search(text, at)) is not None:
             at = hit.start() + 1
-            for form in self._by_prefix[hit[0]]:  # the longest first
-                if text.startswith(form, hit.start()):
-                    yield Span(hit.start(), hit.start() + len(form), self._names[form])
-                    break
+            for before, form in self._by_anchor[hit[0]]:
+                start = hit.start() - before
+                if start >= 0 and text.startswith(form, start):
+                    yield Span(start, start + len(form), self._names[form])
+
+    def _anchor_in(self, form: str) -> int:
+        """Where in a form the characters begin by which it is looked for."""
+        places = range(min(len(form) - LEAST + 1, _NEAR))
+        known = [at for at in places if form[at] in self._firsts]
+        found = max(
+            known or places, key=lambda at: [_RARITY.get(c, _RARE) for c in form[at : at + 2]]
+        )
+        self._firsts.add(form[found])
+        return found
 
     def _without_torn_end(self, text: str) -> str:
         mark = _CUT_MARK.search(text) if text.endswith("]") else None

@@ -1,10 +1,14 @@
-"""The forms in which a secret's value may turn up in text: as it is, escaped, percent-encoded, in base64 or hex."""
+"""The forms in which a secret's value may turn up in text: as it is, escaped, percent-encoded, in base64 or hex.
+
+Each more of them costs little where text is looked through (see Redactor), so all that people and tools are known to write are here.
+"""
 
 from __future__ import annotations
 
 import json
-from base64 import b64encode, encodebytes
 from collections.abc import Iterator
+
+from headway.runtime.secret_encodings import MOST, encoded
 
 LEAST = 5
 """Characters of a form. A shorter one would be found in what has nothing to do with the secret."""
@@ -15,8 +19,6 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 _SAFE = (b"", b"/", b" +", b"!*'()", b"!$&'()*+,;=", b"!#$%&'()*+,/:;=?@[]~")
 """What is left as it is in URLs: by Python, in paths, in connection strings, by browsers, in the user's part, by clients that quote again."""
 _LOST = "\N{REPLACEMENT CHARACTER}"
-_BREAKS = 57
-"""Bytes that make one line of base64 in mail and `base64.encodebytes`."""
 
 
 def as_bytes(value: str) -> bytes:
@@ -32,7 +34,7 @@ def forms_of(value: str) -> set[str]:
     if len(value) < LEAST:
         return set()
     found = {form for plain in (value, *_long_lines(value)) for form in _escaped(plain)}
-    found.update(_encoded(as_bytes(value)))
+    found.update(encoded(as_bytes(value)))
     # Once more, for text that stands in a string of JSON or Python: frames do, and so do lines of structured logs.
     found |= {around for form in found for around in _in_strings(form)}
     return {form for form in found if len(form) >= LEAST and form.strip(_LOST)}
@@ -59,25 +61,12 @@ def _escaped(value: str) -> Iterator[str]:
     for safe in _SAFE:
         for style in ("%%%02X", "%%%02x"):
             quoted = _quoted(raw, _UNRESERVED | set(safe), style)
-            yield quoted
-            yield quoted.replace("%20", "+")
-
-
-def _encoded(raw: bytes) -> Iterator[str]:
-    whole = b64encode(raw).decode()
-    inside = [_base64_at(raw, offset) for offset in range(3)]
-    broken = encodebytes(raw).decode().splitlines() if len(raw) > _BREAKS else []
-    for form in (whole, *inside, *broken):
-        yield form
-        yield form.replace("+", "-").replace("/", "_")
-    yield raw.hex()
-    yield raw.hex().upper()
-
-
-def _base64_at(raw: bytes, offset: int) -> str:
-    """What of the value's base64 is the same whatever stands before it (so many bytes, modulo three) and behind it."""
-    text = b64encode(bytes(offset) + raw).decode()
-    return text[-(-offset * 8 // 6) : (offset + len(raw)) * 8 // 6]
+            for once in (quoted, quoted.replace("%20", "+")):
+                yield once
+                if len(raw) <= MOST:
+                    # Again, as a URL in a parameter of another one.
+                    yield once.replace("%", "%25")
+                    yield _quoted(once.encode(), _UNRESERVED, style)
 
 
 def _quoted(raw: bytes, kept: frozenset[int], style: str) -> str:
