@@ -45,8 +45,8 @@ def encode(value: Any, *, pickled: bool = False, most: int | None = None) -> Pay
     """
     if type(value) is bytes:
         return _checked(Payload("bytes", value), most)
-    codec = codecs.of_type(type(value))
     try:
+        codec = _codec_of(value)
         if isinstance(codec, codecs.BinaryCodec):
             return Payload(codec.tag, _written(value, codec, most))
         return _checked(Payload("json", tagging.dumps(value)), most)
@@ -54,6 +54,14 @@ def encode(value: Any, *, pickled: bool = False, most: int | None = None) -> Pay
         if not pickled:
             raise
     return Payload("pickle", _pickle(value, most))
+
+
+def _codec_of(value: Any) -> codecs.Codec | codecs.BinaryCodec | None:
+    try:
+        return codecs.of_type(type(value))
+    except Exception as error:
+        # A metaclass of the user's may refuse to be looked up.
+        raise UnserializableResult("a class", f"looking at it raised {error!r}") from error
 
 
 class _Sink(io.BytesIO):

@@ -9,10 +9,11 @@ import base64
 import hashlib
 import json
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, Flag
+from functools import cached_property
 from importlib import import_module
 from typing import Any
 from uuid import UUID
@@ -168,13 +169,28 @@ class _Encoder:
                 "v": value.value if by_value else value.name,
             }
         if hasattr(kind, "__dataclass_fields__"):
-            fields = {name: self.encode(getattr(value, name)) for name in _stored_fields(kind)}
-            return {TAG: "dataclass", "t": _path(kind), "v": fields}
+            return self._dataclass(value, kind)
         if hasattr(kind, "__pydantic_fields__"):
             return self._pydantic(value, kind)
         if isinstance(value, tuple) and hasattr(kind, "_fields"):
-            return {TAG: "namedtuple", "t": _path(kind), "v": self._items(value)}
+            return self._namedtuple(value, kind)
         return self._made_by_call(value, kind)
+
+    def _namedtuple(self, value: Any, kind: type) -> Any:
+        if _beside(value, kind, ()):
+            raise UnserializableResult(kind.__qualname__, "it has attributes of its own")
+        return {TAG: "namedtuple", "t": _path(kind), "v": self._items(value)}
+
+    def _dataclass(self, value: Any, kind: type) -> Any:
+        """A dataclass by its fields, and by what else `__post_init__` or a class below it has put beside them."""
+        if isinstance(value, _CONTAINERS):
+            raise UnserializableResult(kind.__qualname__, "it is a container too")
+        names = _stored_fields(kind)
+        fields = {name: self.encode(getattr(value, name)) for name in names}
+        tagged = {TAG: "dataclass", "t": _path(kind), "v": fields}
+        if more := _beside(value, kind, names):
+            tagged["more"] = {name: self.encode(value.__dict__[name]) for name in more}
+        return tagged
 
     def _pydantic(self, value: Any, kind: type) -> Any:
         """A pydantic model by what it holds: its fields, those that it was not declared with, and which were given."""
@@ -226,6 +242,21 @@ def _stored_fields(kind: type) -> list[str]:
     return [name for name, field in fields if field._field_type.name == "_FIELD"]  # noqa: SLF001 - as dataclasses.fields does
 
 
+_CONTAINERS = (dict, list, tuple, set, frozenset, str, bytes, bytearray, int, float, complex)
+
+
+def _beside(value: Any, kind: type, names: Collection[str]) -> list[str]:
+    """Attributes that are no fields, but those that are computed when they are asked for. Raises UnserializableResult."""
+    for base in kind.__mro__:
+        slots = base.__dict__.get("__slots__", ())
+        for slot in (slots,) if isinstance(slots, str) else slots:
+            if slot not in names and slot not in {"__dict__", "__weakref__"}:
+                raise UnserializableResult(kind.__qualname__, f"its slot {slot!r} is no field")
+    held = getattr(value, "__dict__", None) or {}
+    more = held.keys() - set(names)
+    return sorted(n for n in more if not isinstance(getattr(kind, n, None), cached_property))
+
+
 def _path(kind: type) -> str:
     if "<locals>" in kind.__qualname__:
         raise UnserializableResult(kind.__qualname__, "its class is defined inside a function")
@@ -270,6 +301,8 @@ def _decode_dataclass(tagged: dict[str, Any]) -> Any:
     value = object.__new__(kind)
     for name, each in fields.items():
         object.__setattr__(value, name, decode(each))
+    if more := tagged.get("more"):
+        value.__dict__.update((name, decode(each)) for name, each in more.items())
     return value
 
 

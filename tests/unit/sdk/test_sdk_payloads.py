@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+import functools
 import hashlib
 import json
 import math
@@ -54,6 +55,52 @@ class Node:
     below: list["Node"]
 
 
+@dataclasses.dataclass
+class Base:
+    x: Any
+
+    @functools.cached_property
+    def cached(self) -> Any:
+        return [self.x]
+
+
+class Below(Base):
+    """Holds more than what it was declared with."""
+
+    def __init__(self, x: Any, extra: Any) -> None:
+        super().__init__(x)
+        self.extra = extra
+
+
+@dataclasses.dataclass
+class Computed:
+    x: Any
+
+    def __post_init__(self) -> None:
+        self.twice = [self.x, self.x]
+
+
+@dataclasses.dataclass
+class Table(dict[str, int]):
+    name: str = ""
+
+
+class Slotted(Base):
+    __slots__ = ("more",)
+
+
+class Loose(NamedTuple("Loose", [("x", int)])):
+    """Has room for attributes, as all classes below one."""
+
+
+class Unhashed(type):
+    __hash__ = None  # type: ignore[assignment] # what a metaclass may do
+
+
+class Strange(metaclass=Unhashed):
+    pass
+
+
 ZONES = st.sampled_from(
     [None, UTC, timezone(timedelta(hours=-3, minutes=-30)), zoneinfo.ZoneInfo("Europe/Paris")]
 )
@@ -97,17 +144,24 @@ VALUES = st.recursive(
         st.dictionaries(HASHABLE, inner, max_size=3),
         st.sets(HASHABLE, max_size=3),
         st.builds(Row, st.text(max_size=3), inner),
+        st.builds(Below, inner, inner),
+        st.builds(Computed, inner),
     ),
     max_leaves=12,
 )
+
+
+def attributes(value: Any) -> dict[str, Any]:
+    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return dict(sorted({**fields, **value.__dict__}.items()))
 
 
 def same(a: Any, b: Any) -> bool:
     """Equal, of equal types all the way down."""
     if type(a) is not type(b):
         return False
-    if isinstance(a, Row):
-        return same(dataclasses.astuple(a), dataclasses.astuple(b))
+    if dataclasses.is_dataclass(a):
+        return same(attributes(a), attributes(b))
     if isinstance(a, list | tuple):
         return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, dict):
@@ -312,3 +366,34 @@ def test_json_makes_nothing_but_what_it_says(kind: str, what: str) -> None:
     with pytest.raises(ValueError, match=f"is no {kind}"):
         loads(text.encode())
     assert CALLED == []
+
+
+def test_what_is_beside_the_fields_of_a_dataclass_counts_and_comes_back():
+    assert stable_digest({"a": Below(1, "x")}) != stable_digest({"a": Below(1, "y")})
+    assert payloads.decode(payloads.encode(Below(1, {"k": math.inf}))).extra == {"k": math.inf}
+    one, other = Base(1), Base(1)
+    assert one.cached == [1]
+    assert stable_digest({"a": one}) == stable_digest({"a": other})
+    assert "cached" not in payloads.decode(payloads.encode(one)).__dict__
+
+
+def _loose() -> Loose:
+    value = Loose(1)
+    value.note = "x"  # type: ignore[attr-defined] # what a namedtuple cannot do, and a class below one can
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (Table("x"), "it is a container too"),
+        (Slotted(1), "its slot 'more' is no field"),
+        (_loose(), "it has attributes of its own"),
+        (Strange(), "looking at it raised TypeError"),
+        (Below(1, object()), "builtins.object"),
+    ],
+)
+def test_what_would_lose_something_is_refused(value: Any, says: str):
+    with pytest.raises(UnserializableResult, match=says):
+        payloads.encode(value)
+    assert stable_digest({"a": value}) is None
