@@ -11,6 +11,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
+from headway import nesting
 from headway.errors import Cancelled, ForgottenAwait
 
 if TYPE_CHECKING:
@@ -329,26 +330,21 @@ class unmapped(Generic[T]):  # noqa: N801 - reads as a mark on an argument, as i
         self.value = value
 
 
-_CONTAINERS = (list, tuple, dict)
-_PLAIN = frozenset({str, int, float, bool, type(None), bytes})
-
-
 def futures_in(value: object) -> Iterator[Future[Any]]:
     """Futures in a value: itself, or inside lists, tuples and the values of dicts, at any depth."""
-    kind = type(value)
-    if kind is Future:
-        yield cast("Future[Any]", value)
-    elif kind is allow_failure:
-        yield from futures_in(cast("allow_failure[Any]", value).value)
-    elif kind is dict:
-        for each in cast("dict[Any, Any]", value).values():
-            yield from futures_in(each)
-    elif kind is list or kind is tuple or kind is Futures:
-        items = cast("list[Any] | tuple[Any, ...]", value)
-        # Most lists hold plain data: one pass in C tells that there is nothing to look into.
-        if not _PLAIN.issuperset(map(type, items)):
-            for each in items:
-                yield from futures_in(each)
+    for mark in nesting.find(value, _MARKS):
+        if type(mark) is Future:
+            yield mark
+        else:
+            yield from futures_in(mark.value if type(mark) is allow_failure else list(mark))
+
+
+def _has_marks(value: object) -> bool:
+    """Whether it holds a future, or a mark on what turned out to be none."""
+    return next(nesting.find(value, _MARKS), None) is not None
+
+
+_MARKS = (Future, allow_failure, Futures)
 
 
 def resolve(value: Any, *, tolerant: bool = False) -> Any:
@@ -363,24 +359,11 @@ def resolve(value: Any, *, tolerant: bool = False) -> Any:
         return resolve(value.value, tolerant=True)
     if kind is Futures:
         return [resolve(each, tolerant=tolerant) for each in value]
-    if kind not in _CONTAINERS or not _has_marks(value):
+    if not nesting.may_hold(value) or not _has_marks(value):
         return value
     if kind is dict:
         return {name: resolve(each, tolerant=tolerant) for name, each in value.items()}
     return kind(resolve(each, tolerant=tolerant) for each in value)
-
-
-def _has_marks(value: object) -> bool:
-    """Whether it holds a future, or a mark on what turned out to be none."""
-    kind = type(value)
-    if kind is Future or kind is allow_failure or kind is Futures:
-        return True
-    if kind is dict:
-        return any(_has_marks(each) for each in cast("dict[Any, Any]", value).values())
-    if kind is list or kind is tuple:
-        items = cast("list[Any]", value)
-        return not _PLAIN.issuperset(map(type, items)) and any(map(_has_marks, items))
-    return False
 
 
 def _outcome(future: Future[Any]) -> Any:
