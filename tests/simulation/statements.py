@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from headway_control_plane.db.queries import load_queries
-from headway_control_plane.db.run_json import dump_answers, dump_waits
+from headway_control_plane.db.run_json import dump_waits
 from headway_control_plane.domain.run.state import TERMINAL, RunStatus
 from headway_control_plane.domain.session.state import SessionStatus
 from headway_control_plane.domain.streams import Stream, StreamKind
@@ -306,7 +306,8 @@ class Statements(ChildStatements):
                         "",
                         run.home == attempt.agent,
                         dump_waits(run.waits),
-                        dump_answers(run.answers),
+                        [call for call, _ in run.answers],
+                        [digest for _, digest in run.answers],
                         self._db.now(),
                         False,  # nobody makes runs from runs here
                         _has_moved(row, run_id, attempt),

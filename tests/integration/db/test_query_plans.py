@@ -93,6 +93,7 @@ UPDATE run SET parent_run = (SELECT m.run FROM made m WHERE m.ws = made.ws AND m
   FROM made WHERE made.ws = run.ws AND made.run = run.run AND made.n % 3 = 0;
 INSERT INTO child_run SELECT ws, parent_run, run, parent_call, '', '', 1, 'd', '', NULL, created_at, false, true, false, ended_at IS NOT NULL
   FROM run WHERE parent_run IS NOT NULL;
+INSERT INTO run_answer SELECT ws, run, sha256(n::text::bytea), '' FROM made;
 INSERT INTO run_tag SELECT ws, 't' || n % 30, run FROM made;
 INSERT INTO attempt (ws, run, fence, status, session, agent, last_seq, granted_at, ended_at, outcome, cancel)
   SELECT ws, run, 1, CASE WHEN open THEN 'running' ELSE 'closed' END, md5('s' || n)::uuid, md5('a')::uuid, 3, at, CASE WHEN NOT open THEN at END,
@@ -133,11 +134,12 @@ OF_WHAT_IS_OPEN = frozenset(
         "run_wait_open",
     }
 )
-DELETED_FROM = frozenset({"slot", "timer"})
+DELETED_FROM = frozenset({"run_answer", "slot", "timer"})
 BIG = frozenset(
     [
         "child_run",
         "run",
+        "run_answer",
         "run_tag",
         "attempt",
         "session",

@@ -16,6 +16,7 @@ INLINE = {
     "deployment",
     "pool",
     "run",
+    "run_answer",
     "run_tag",
     "run_wait",
     "session",
@@ -62,7 +63,7 @@ WRITES = {
     Role.COMMITTER: {
         *((table, "INSERT") for table in LOG | INLINE | {"command_dedupe"}),
         *((table, "UPDATE") for table in INLINE - {"child_run", "run_tag"} | {"command_dedupe", "workspace_head"}),
-        *((table, "DELETE") for table in ("slot", "timer", "run_wait", "run_tag", "command_dedupe")),
+        *((table, "DELETE") for table in ("slot", "timer", "run_wait", "run_answer", "run_tag", "command_dedupe")),
     },
     Role.PROJECTOR: {(table, verb) for table in PROJECTED for verb in ("INSERT", "UPDATE", "DELETE")},
     Role.DISPATCHER: {("run_wait", "INSERT"), ("run_wait", "UPDATE")},

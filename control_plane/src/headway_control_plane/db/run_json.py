@@ -1,4 +1,4 @@
-"""Small nested parts of a run as JSON, for the columns that hold them: waits, answers, the cut of a fork."""
+"""Small nested parts of a run as JSON, for the columns that hold them: waits, the cut of a fork."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from uuid import UUID
 
 from headway_control_plane.domain.run.events import Waiting
 from headway_control_plane.domain.run.state import Fork
-
-Answers = Sequence[tuple[bytes, bytes]]
 
 
 def dump_waits(waits: Sequence[Waiting]) -> bytes:
@@ -47,14 +45,6 @@ def load_waits(column: bytes) -> tuple[Waiting, ...]:
         )
         for item in _load(column, [])
     )
-
-
-def dump_answers(answers: Answers) -> bytes:
-    return _dump([[call.hex(), digest.hex()] for call, digest in answers])
-
-
-def load_answers(column: bytes) -> tuple[tuple[bytes, bytes], ...]:
-    return tuple((bytes.fromhex(call), bytes.fromhex(digest)) for call, digest in _load(column, []))
 
 
 def dump_fork(fork: Fork | None) -> bytes:

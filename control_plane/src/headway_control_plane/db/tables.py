@@ -209,7 +209,7 @@ run = _table(
     text error_class
     bytea error_text result_digest
     uuid home?
-    bytea waits answers
+    bytea waits
     uuid forked_from?
     bytea fork
     text isolation?
@@ -217,6 +217,15 @@ run = _table(
     uuid parent_run?
     bytea parent_call
     text flow_version
+    """,
+)
+run_answer = _table(
+    "run_answer",
+    "ws run call",
+    """
+    bigint ws
+    uuid run
+    bytea call digest
     """,
 )
 child_run = _table(

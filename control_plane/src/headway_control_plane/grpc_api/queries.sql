@@ -78,7 +78,7 @@ WHERE run.status IN ('completed', 'failed', 'crashed', 'cancelled')
 SELECT run.run, attempt.fence, attempt.session, attempt.cancel, deployment.name, run.flow, run.name, run.environment, run.entrypoint,
        run.code_hash, payload.bytes, run.cancel_grace_ms, run.kill_grace_ms, run.isolation, run.max_runs_per_process, run.max_memory_mb,
        run.tags, run.flow_version, coalesce(event.traceparent, ''),
-       run.home IS NOT NULL AND run.home = attempt.agent, run.waits, run.answers, headway_now(), run.forked_from IS NOT NULL,
+       run.home IS NOT NULL AND run.home = attempt.agent, run.waits, given.calls, given.digests, headway_now(), run.forked_from IS NOT NULL,
        EXISTS (SELECT FROM attempt other WHERE other.ws = run.ws AND other.run = run.run AND other.agent <> attempt.agent),
        EXISTS (SELECT FROM attempt other WHERE other.ws = run.ws AND other.run = run.run AND other.outcome IN ('lost', 'agent forgot')),
        coalesce((SELECT variables.version FROM variables WHERE variables.ws = %(ws)s), 0), run.version,
@@ -93,6 +93,11 @@ JOIN deployment ON deployment.ws = run.ws AND deployment.deployment = run.deploy
 LEFT JOIN LATERAL (
   SELECT bytes FROM payload WHERE payload.ws = run.ws AND payload.digest = run.parameters OFFSET 0
 ) AS payload ON true
+-- What was answered to its waits; most runs have none.
+CROSS JOIN LATERAL (
+  SELECT array_agg(a.call) AS calls, array_agg(a.digest) AS digests FROM run_answer a
+  WHERE run.waits <> '' AND a.ws = run.ws AND a.run = run.run
+) AS given
 -- The run's creation, in the day segment of that moment: the trace that it happened in, and when the run was to begin (a retry
 -- moves the row's time).
 LEFT JOIN LATERAL (

@@ -14,7 +14,7 @@ from headway_control_plane.db.asked_runs import read_asked
 from headway_control_plane.db.pool import Connection, Database
 from headway_control_plane.db.queries import load_queries
 from headway_control_plane.db.roles import Role
-from headway_control_plane.db.run_json import load_answers, load_fork, load_waits
+from headway_control_plane.db.run_json import load_fork, load_waits
 from headway_control_plane.db.variables_json import load_entries
 from headway_control_plane.domain.run.asked import AskedRun, taken
 from headway_control_plane.domain.run.events import Waiting
@@ -26,6 +26,7 @@ from headway_control_plane.grpc_api.opening import AttemptRow, SessionRow
 from headway_control_plane.grpc_api.registry import SessionKey
 from headway_control_plane.grpc_api.wire import Held, attempt_ref
 from headway_control_plane.log.packed import to_us
+from headway_control_plane.log.rows_answers import read_answers
 
 _SQL = load_queries("headway_control_plane.grpc_api", "queries.sql")
 
@@ -94,7 +95,8 @@ class Assignment:
         (
             *plain,
             waits,
-            given,
+            calls,
+            digests,
             now,
             is_fork,
             has_moved,
@@ -104,7 +106,7 @@ class Assignment:
             created,
             due_at,
         ) = row
-        read = load_waits(waits), load_answers(given)
+        read = load_waits(waits), read_answers(calls, digests)
         due_at_us = _due_at_us(created) or to_us(due_at)  # its events may be gone by now
         known = now, is_fork, has_moved, has_lost, variables, version, due_at_us
         return cls(*plain, *read, *known)  # type: ignore[call-arg] # 20 + 9

@@ -20,6 +20,7 @@ from headway_control_plane.domain.streams import Stream, StreamKind
 from headway_control_plane.domain.variables.state import STREAM as VARIABLES_STREAM
 from headway_control_plane.domain.variables.state import VariablesState
 from headway_control_plane.log.packed import pack_rows
+from headway_control_plane.log.rows_answers import ANSWERS, moved_answers
 from headway_control_plane.log.rows_attempts import (
     ATTEMPTS,
     LOAD_ATTEMPTS,
@@ -229,6 +230,8 @@ class Moved:
     sessions: list[Row] = field(default_factory=list)
     runs: list[Row] = field(default_factory=list)
     tags: list[Row] = field(default_factory=list)
+    answers: list[Row] = field(default_factory=list)
+    answers_cleared: list[Row] = field(default_factory=list)
     attempts: list[Row] = field(default_factory=list)
     slots_released: list[Row] = field(default_factory=list)
     slots_taken: list[Row] = field(default_factory=list)
@@ -240,8 +243,12 @@ class Moved:
         for stream, state in states.dirty().items():
             match state:
                 case RunState():
-                    self.runs.append(run_row(ws, shard, state, states.loaded_run(state.run)))
+                    before = states.loaded_run(state.run)
+                    self.runs.append(run_row(ws, shard, state, before))
                     self.tags.extend(tag_rows(ws, state))
+                    given, cleared = moved_answers(ws, state, before)
+                    self.answers.extend(given)
+                    self.answers_cleared.extend(cleared)
                     self._deadline(ws, shard, stream, state.deadline, states)
                 case AttemptState():
                     self.attempts.append(attempt_row(ws, state))
@@ -286,6 +293,8 @@ class Moved:
         await SESSIONS.upsert(connection, self.sessions)
         await RUNS.upsert(connection, self.runs)
         await RUN_TAGS.upsert(connection, self.tags)
+        await ANSWERS.delete(connection, self.answers_cleared)
+        await ANSWERS.upsert(connection, self.answers)
         await ATTEMPTS.upsert(connection, self.attempts)
         await SLOTS.delete(connection, self.slots_released)
         await SLOTS.upsert(connection, self.slots_taken)

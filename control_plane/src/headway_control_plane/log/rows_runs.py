@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from headway_control_plane.db.run_json import (
-    dump_answers,
     dump_fork,
     dump_waits,
-    load_answers,
     load_fork,
     load_waits,
 )
 from headway_control_plane.domain.run.events import Isolation, OnLost
 from headway_control_plane.domain.run.state import RunState, RunStatus
 from headway_control_plane.log.row_table import UNCHANGED, RowTable, by_key, unnest
+from headway_control_plane.log.rows_answers import JOIN_ANSWERS, read_answers
+from headway_control_plane.log.rows_answers import SELECTED as ANSWERS_SELECTED
 from headway_control_plane.log.rows_attempts import SELECTED
 from headway_control_plane.log.rows_timers import read_deadline
 
@@ -52,7 +52,6 @@ _COLUMNS = {
     "result_digest": "bytes",
     "home": "uuid",
     "waits": "bytes",
-    "answers": "bytes",
     "forked_from": "uuid",
     "fork": "bytes",
     "isolation": "text",
@@ -69,7 +68,7 @@ _FIXED = (
     "parent_run", "parent_call", "flow_version",
 )  # fmt: skip
 
-_LONG = ("waits", "answers")  # of one that waits for five hundred others
+_LONG = ("waits",)  # of one that waits for five hundred others
 RUNS = RowTable(
     "run",
     ("ws", "run"),
@@ -77,13 +76,14 @@ RUNS = RowTable(
     fixed=_FIXED,
     long=_LONG,
 )
-BEHIND = 3 + len(_COLUMNS)  # where the attempt begins in a row of LOAD_RUNS
+_STATE = ", ".join([*(f"r.{column}" for column in _COLUMNS), ANSWERS_SELECTED])
+BEHIND = 3 + len(_COLUMNS) + 2  # where the attempt begins in a row of LOAD_RUNS
 RUN_TAGS = RowTable("run_tag", ("ws", "tag", "run"), {"ws": "int8", "tag": "text", "run": "uuid"})
 _TIMER = by_key("timer", "d", ws="r.ws", stream_kind="6", stream_id="r.run")
 # With its newest attempt, if there was one: whatever moves the run may close it.
 LOAD_RUNS = (
-    f"SELECT r.ws, d.kind, d.due_at, {', '.join(f'r.{c}' for c in _COLUMNS)}, {SELECTED} "  # noqa: S608 - constants
-    f"FROM {unnest(('int8', 'uuid'))} AS k (ws, run) CROSS JOIN {by_key('run', 'r', ws='k.ws', run='k.run')} "
+    f"SELECT r.ws, d.kind, d.due_at, {_STATE}, {SELECTED} "  # noqa: S608 - constants
+    f"FROM {unnest(('int8', 'uuid'))} AS k (ws, run) CROSS JOIN {by_key('run', 'r', ws='k.ws', run='k.run')} {JOIN_ANSWERS} "
     f"LEFT JOIN {by_key('attempt', 'a', ws='k.ws', run='k.run', fence='r.fence')} ON true "
     f"LEFT JOIN {_TIMER} ON true"
 )
@@ -97,38 +97,37 @@ _IS_OF_LINE = (
 )
 # Of runs that may end: the runs that asked for them, which wait for that.
 LOAD_PARENTS = (
-    f"SELECT r.ws, d.kind, d.due_at, {', '.join(f'r.{c}' for c in _COLUMNS)}, c.run, w.parent, w.call "  # noqa: S608 - constants
+    f"SELECT r.ws, d.kind, d.due_at, {_STATE}, c.run, w.parent, w.call "  # noqa: S608 - constants
     f"FROM {unnest(('int8', 'uuid'))} AS k (ws, run) "
     f"JOIN {by_key('run', 'c', ws='k.ws', run='k.run')} ON c.parent_run IS NOT NULL "
     f"JOIN {by_key('child_run', 'w', run='k.run')} ON w.ws = k.ws AND {_IS_OF_LINE.format(parent='w.parent', child='c')} "
-    f"CROSS JOIN {by_key('run', 'r', ws='w.ws', run='w.parent')} "
+    f"CROSS JOIN {by_key('run', 'r', ws='w.ws', run='w.parent')} {JOIN_ANSWERS} "
     f"LEFT JOIN {_TIMER} ON true"
 )
 # By parent and call: what the call's newest attempt would name need not be what its first one asked for. Else as it is named: a call that takes
 # another's run may wait in the flush that says so.
 LOAD_CHILDREN = (
-    f"SELECT r.ws, d.kind, d.due_at, {', '.join(f'r.{c}' for c in _COLUMNS)}, r.run, k.parent, k.call "  # noqa: S608 - constants
+    f"SELECT r.ws, d.kind, d.due_at, {_STATE}, r.run, k.parent, k.call "  # noqa: S608 - constants
     f"FROM {unnest(('int8', 'uuid', 'bytes', 'uuid'))} AS k (ws, parent, call, named) "
     f"LEFT JOIN {by_key('child_run', 'w', ws='k.ws', parent='k.parent', call='k.call')} ON true "
     "CROSS JOIN LATERAL (SELECT coalesce(w.run, k.named) AS run OFFSET 0) AS n "
-    f"JOIN {by_key('run', 'r', ws='k.ws', run='n.run')} ON {_IS_OF_LINE.format(parent='k.parent', child='r')} "
+    f"JOIN {by_key('run', 'r', ws='k.ws', run='n.run')} ON {_IS_OF_LINE.format(parent='k.parent', child='r')} {JOIN_ANSWERS} "
     f"LEFT JOIN {_TIMER} ON true"
 )
 _READ: dict[str, Callable[[bytes], Any]] = {
     "waits": load_waits,
-    "answers": load_answers,
     "fork": load_fork,
 }
 _WRITTEN: dict[str, Callable[[Any], bytes]] = {
     "waits": dump_waits,
-    "answers": dump_answers,
     "fork": dump_fork,
 }
 
 
 def read_run(row: Sequence[Any]) -> RunState:
     """Build the state from a row of LOAD_RUNS, LOAD_PARENTS or LOAD_CHILDREN; what stands behind the run is not looked at."""
-    values = dict(zip(_COLUMNS, row[3:BEHIND], strict=True))
+    values = dict(zip(_COLUMNS, row[3 : BEHIND - 2], strict=True))
+    values["answers"] = read_answers(*row[BEHIND - 2 : BEHIND])
     values["status"] = RunStatus(values["status"])
     values["on_lost"] = OnLost(values["on_lost"])
     values["isolation"] = Isolation(values["isolation"]) if values["isolation"] else None

@@ -24,7 +24,7 @@ from sqlalchemy.sql.selectable import LateralFromClause
 
 from headway_control_plane.application.create_run import NewRun
 from headway_control_plane.db.pool import Connection
-from headway_control_plane.db.run_json import load_answers, load_fork, load_waits
+from headway_control_plane.db.run_json import load_fork, load_waits
 from headway_control_plane.db.tables import (
     agent,
     attempt,
@@ -39,6 +39,7 @@ from headway_control_plane.domain.run.events import Waiting
 from headway_control_plane.domain.run.evolve import read_labels
 from headway_control_plane.domain.run.state import Fork, RunStatus
 from headway_control_plane.domain.session.state import SessionStatus
+from headway_control_plane.projections.answered import answered
 from headway_control_plane.projections.reading import Prepared, active_version, fetch
 from headway_control_plane.projections.reasons import Circumstances, Reason, reason_of
 from headway_control_plane.projections.task_fold import STATUSES
@@ -169,6 +170,7 @@ def _views() -> Select[Any]:
     return (
         select(
             run,
+            answered(),
             deployment.c.name.label("deployment_name"),
             pool.c.name.label("pool_name"),
             pool.c.permits.label("pool_permits"),
@@ -224,7 +226,7 @@ def _view(row: Mapping[str, Any], sums: TaskCounts | None, now: datetime) -> Run
         permits=tuple(row["pool_permits"]),
         home=Named(row["home"], row["home_name"] or "") if row["home"] else None,
         waits=load_waits(row["waits"]),
-        answered=frozenset(call for call, _ in load_answers(row["answers"])),
+        answered=frozenset(map(bytes, row["answered"])),
         forked_from=row["forked_from"],
         fork=load_fork(row["fork"]),
         parent_run=row["parent_run"],
@@ -288,5 +290,5 @@ def _circumstances(row: Mapping[str, Any]) -> Circumstances:
         error_class=row["error_class"],
         home=row["home_name"] or "",
         waits=load_waits(row["waits"]),
-        answered=frozenset(call for call, _ in load_answers(row["answers"])),
+        answered=frozenset(map(bytes, row["answered"])),
     )

@@ -10,9 +10,10 @@ from sqlalchemy import select
 from headway_control_plane.application.answer_run import OpenWait, read_request
 from headway_control_plane.application.ports import LogReader
 from headway_control_plane.db.queries import load_queries
-from headway_control_plane.db.run_json import load_answers, load_waits
+from headway_control_plane.db.run_json import load_waits
 from headway_control_plane.db.tables import run
 from headway_control_plane.domain.run.events import Waiting
+from headway_control_plane.projections.answered import answered
 from headway_control_plane.projections.reading import Reads, fetch
 
 MOST_REACHED = 10_000  # runs, by one event
@@ -27,13 +28,13 @@ class RunWaits:
         self._reader = reader
 
     async def waits(self, ws: int, run_id: UUID) -> Sequence[OpenWait] | None:
-        statement = select(run.c.waits, run.c.answers).where(run.c.ws == ws, run.c.run == run_id)
+        statement = select(run.c.waits, answered()).where(run.c.ws == ws, run.c.run == run_id)
         async with self._reads.workspace(ws, by_key=True) as connection:
             rows = await fetch(connection, statement)
         if not rows:
             return None
-        answered = {call for call, _ in load_answers(rows[0]["answers"])}
-        return await open_waits(self._reader, ws, load_waits(rows[0]["waits"]), answered)
+        calls = map(bytes, rows[0]["answered"])
+        return await open_waits(self._reader, ws, load_waits(rows[0]["waits"]), calls)
 
     async def waiting(self, ws: int, topic: bytes) -> Sequence[tuple[UUID, bytes]]:
         """The open waits of a topic."""
@@ -42,11 +43,11 @@ class RunWaits:
             rows = await (await connection.execute(_SQL["waiting"], key)).fetchall()
         found = []
         for run_id, waits, answers in rows:
-            answered = {call for call, _ in load_answers(answers)}
+            calls = set(map(bytes, answers))
             found += [
                 (run_id, wait.call)
                 for wait in load_waits(waits)
-                if wait.kind == "event" and wait.topic == topic and wait.call not in answered
+                if wait.kind == "event" and wait.topic == topic and wait.call not in calls
             ]
         return found
 
