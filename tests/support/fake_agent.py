@@ -61,7 +61,9 @@ class StreamEnded(Exception):
 
 
 class FakeAgent:
-    """One agent process: keeps its session id over reconnects. `inbox` holds everything that came down on the present stream."""
+    """One agent process: keeps its session id over reconnects. `inbox` holds everything that came down on the present stream, `whole`
+    the same as it came: several in one where Hello says that they may.
+    """
 
     def __init__(
         self,
@@ -75,6 +77,7 @@ class FakeAgent:
         self.session = uuid4()
         self.slots = slots
         self.inbox: list[pb.SessionResponse] = []
+        self.whole: list[pb.SessionResponse] = []
         self.ended: StreamEnded | None = None
         self._target = target
         self._channel = channel
@@ -113,7 +116,7 @@ class FakeAgent:
             self._channel = grpc.aio.insecure_channel(self._target)
         token = self.identity.assertion() if assertion is None else assertion
         metadata = (("authorization", f"Bearer {token}"),)
-        self.inbox, self.ended = [], None
+        self.inbox, self.whole, self.ended = [], [], None
         self._call = AgentServiceStub(self._channel).Session(metadata=metadata)
         if reading:
             self._reader = asyncio.create_task(self._read(self._call))
@@ -274,7 +277,9 @@ class FakeAgent:
             async for message in call:
                 await self._reading.wait()
                 async with self._news:
-                    self.inbox.append(message)
+                    self.whole.append(message)
+                    parts = message.several.messages if message.HasField("several") else [message]
+                    self.inbox.extend(parts)
                     self._news.notify_all()
         except grpc.aio.AioRpcError:
             pass  # told below, like an end without an error

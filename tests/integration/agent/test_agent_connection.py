@@ -1,6 +1,7 @@
 """The agent's loops against a control plane over a real socket."""
 
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 from headway_api.agent.v1 import agent_service_pb2 as wire
 from support.agent_talk import (
@@ -15,7 +16,7 @@ from support.agent_talk import (
     server,
 )
 from support.agent_under_test import running_agent
-from support.fake_control_plane import FakeControlPlane, decode
+from support.fake_control_plane import FakeControlPlane, decode, ref
 from support.fake_runner import FakeRunner
 
 __all__ = ["runner", "server"]
@@ -42,6 +43,55 @@ async def test_a_grant_is_executed_reported_and_closed(
     goodbye = server.received[-1].goodbye
     assert goodbye.reason == "drained"
     assert not goodbye.handover
+
+
+def assign_of(attempt: tuple[str, int], **more: Any) -> wire.SessionResponse:
+    assign = wire.Assign(attempt=ref(attempt), entrypoint="flows:flow", **more)
+    return wire.SessionResponse(assign=assign)
+
+
+async def test_several_messages_in_one_are_heard_one_after_another(
+    server: FakeControlPlane, runner: FakeRunner
+) -> None:
+    attempts = [(str(uuid4()), 1) for _ in range(3)]
+    other = (str(uuid4()), 1)
+    forgotten = str(uuid4())
+    async with running_agent(server, runner, slots=4) as agent:
+        await agent.opened()
+        assert "several" in server.stream.hello.capabilities
+        together = [
+            wire.SessionResponse(variables=wire.Variables(version=1)),
+            *map(assign_of, attempts),
+            wire.SessionResponse(forget=wire.Forget(run=UUID(forgotten).bytes)),
+            wire.SessionResponse(),  # of a kind that this version does not know
+        ]
+        server.stream.send(several=wire.Several(messages=together))
+        await runner.until(lambda: len(runner.started) == 3)
+        await runner.until(lambda: runner.forgotten == [forgotten])
+        server.stream.send(several=wire.Several())
+        server.assign(other)
+        await runner.until(lambda: len(runner.started) == 4)
+        assert [a.key for a in runner.started] == [*attempts, other]
+        assert len(server.streams) == 1
+        await agent.drain()
+
+
+async def test_what_cannot_be_read_among_several_costs_the_stream_and_no_run(
+    server: FakeControlPlane, runner: FakeRunner
+) -> None:
+    """As if it had come alone: what stood before it is taken, what stood behind it comes again on the next stream."""
+    first, behind = [(str(uuid4()), 1) for _ in range(2)]
+    async with running_agent(server, runner, slots=4) as agent:
+        await agent.opened()
+        broken = wire.SessionResponse(forget=wire.Forget(run=b"short"))
+        together = [assign_of(first), broken, assign_of(behind)]
+        server.grants[behind] = together[2].assign
+        server.fences[behind[0]] = 1
+        server.stream.send(several=wire.Several(messages=together))
+        await server.until(lambda: len(server.streams) == 2)
+        await runner.until(lambda: len(runner.started) == 2)
+        assert [a.key for a in runner.started] == [first, behind]
+        await agent.drain()
 
 
 async def test_facts_go_on_after_a_cut_from_the_last_stored_one(

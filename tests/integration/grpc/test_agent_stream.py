@@ -9,7 +9,7 @@ import pytest
 from headway_api.agent.v1 import agent_service_pb2 as pb
 from headway_api.event.v1 import attempt_pb2
 from headway_control_plane.domain.commands import CancelRun
-from support.fake_agent import call_ended, exited, fact, started, starting
+from support.fake_agent import FakeAgent, call_ended, exited, fact, ref, started, starting
 from support.replica import Replica, World, fast_settings, new_world, open_replica, until_async
 
 pytestmark = pytest.mark.postgres
@@ -118,6 +118,38 @@ async def test_cancel_reaches_the_agent_and_its_end_the_run(world: World) -> Non
     await agent.report(run, 1, 3, [exited(attempt_pb2.ATTEMPT_OUTCOME_CANCELLED)])
     assert await world.status(run) == "cancelled"
     assert len(agent.heard("cancel")) == 1
+
+
+async def ended_together(world: World, agent: FakeAgent, count: int) -> list[bytes]:
+    """Has so many runs begin and end, their ends in one batch; the runs whose Forget came."""
+    runs = [await world.create_run() for _ in range(count)]
+    for run in runs:
+        await agent.assigned(run)
+    ends = [
+        pb.AttemptFacts(attempt=ref(run, 1), first_seq=1, facts=[starting(), started(), exited()])
+        for run in runs
+    ]
+    await agent.send(facts=pb.FactBatch(id=1, attempts=ends))
+    await agent.wait_for("forget", lambda _: len(agent.heard("forget")) == count)
+    assert {forget.run for forget in agent.heard("forget")} == {run.bytes for run in runs}
+    return [forget.run for forget in agent.heard("forget")]
+
+
+async def test_what_waits_together_comes_in_one_message_to_who_takes_it(world: World) -> None:
+    agent = await world.agent()
+    await agent.connect(capabilities=["log-gaps", "several"])
+    await ended_together(world, agent, 3)
+    several = [message.several for message in agent.whole if message.HasField("several")]
+    (ends,) = [each for each in several if any(m.HasField("ack") for m in each.messages)]
+    assert [m.WhichOneof("message") for m in ends.messages] == ["ack", *["forget"] * 3]
+    assert agent.whole[0].HasField("welcome")
+
+
+async def test_who_does_not_name_it_gets_each_message_alone(world: World) -> None:
+    agent = await world.agent()
+    await agent.connect(capabilities=["log-gaps"])
+    await ended_together(world, agent, 3)
+    assert agent.whole == agent.inbox
 
 
 async def test_slots_bound_what_is_given_and_zero_gives_nothing(world: World) -> None:

@@ -98,6 +98,61 @@ async def test_urgent_answers_go_first_and_deliveries_last() -> None:
     assert [(await outbox.get()).renewed.id for _ in range(3)] == [1, 2, 3]
 
 
+def together(size: int) -> Outbox:
+    outbox = Outbox(1000)
+    outbox.together_bytes = size
+    return outbox
+
+
+def parts(message: pb.SessionResponse) -> list[int]:
+    return [each.renewed.id for each in message.several.messages]
+
+
+async def test_what_waits_leaves_together_in_its_order_and_urgent_answers_alone() -> None:
+    outbox = together(1 << 10)
+    for number in (4, 5):
+        outbox.deliver(renewed(number))
+    for number in (2, 3):
+        outbox.answer(renewed(number))
+    outbox.answer(renewed(1), urgent=True)
+    assert await outbox.get() == renewed(1)
+    assert parts(await outbox.get()) == [2, 3, 4, 5]
+    outbox.deliver(renewed(6))
+    assert await outbox.get() == renewed(6)
+
+
+async def test_what_leaves_together_is_bounded_in_bytes_and_number() -> None:
+    outbox = together(1 << 12)
+    big = pb.SessionResponse(assign=pb.Assign(parameters=bytes(1 << 13)))
+    middling = pb.SessionResponse(assign=pb.Assign(parameters=bytes(1 << 11)))
+    for message in (renewed(1), middling, middling, big, renewed(2), renewed(3)):
+        outbox.deliver(message)
+    taken = [await outbox.get() for _ in range(4)]
+    assert list(taken[0].several.messages) == [renewed(1), middling]
+    assert taken[1:3] == [middling, big]
+    assert parts(taken[3]) == [2, 3]
+    assert all(message == big or message.ByteSize() <= 1 << 12 for message in taken)
+    for number in range(300):
+        outbox.deliver(renewed(number))
+    assert parts(await outbox.get()) + parts(await outbox.get()) == list(range(300))
+
+
+async def test_a_lane_that_waits_for_room_is_not_overtaken() -> None:
+    outbox = together(1 << 10)
+    big = pb.SessionResponse(log_ack=pb.LogAck(attempt=pb.AttemptRef(run=bytes(1 << 11))))
+    for answer in (renewed(1), big):
+        outbox.answer(answer)
+    outbox.deliver(renewed(2))
+    assert [await outbox.get() for _ in range(3)] == [renewed(1), big, renewed(2)]
+
+
+async def test_without_the_agents_word_each_message_goes_alone() -> None:
+    outbox = Outbox(10)
+    for number in range(3):
+        outbox.deliver(renewed(number))
+    assert [(await outbox.get()).renewed.id for _ in range(3)] == [0, 1, 2]
+
+
 async def test_answers_are_bounded_and_deliveries_are_not_counted() -> None:
     outbox = Outbox(2)
     for number in range(10):

@@ -16,7 +16,7 @@ from headway_control_plane.application.ports import (
 )
 from headway_control_plane.grpc_api.core import Received, Rotation, Stream, step
 from headway_control_plane.grpc_api.settings import Limits
-from headway_control_plane.grpc_api.wire import Malformed, ack, read_facts, read_lines
+from headway_control_plane.grpc_api.wire import Malformed, ack, read_facts, read_hello, read_lines
 
 LIMITS = Limits()
 RUN = UUID(int=1)
@@ -127,3 +127,13 @@ def test_an_ack_without_a_witness_carries_none() -> None:
 def test_every_verdict_has_its_word_on_the_wire(verdict: FactsVerdict) -> None:
     message = ack(1, [AttemptVerdict(RUN, 1, verdict, 0)], None).ack
     assert pb.Verdict.Name(message.attempts[0].verdict) == f"VERDICT_{verdict.name}"
+
+
+def test_hello_says_whether_several_messages_may_come_in_one() -> None:
+    def said(*capabilities: str) -> bool:
+        message = pb.Hello(session=RUN.bytes, capabilities=capabilities)
+        return read_hello(message, LIMITS).takes_several
+
+    assert said("log-gaps", "several")
+    assert not said()
+    assert not said("severals", "Several")

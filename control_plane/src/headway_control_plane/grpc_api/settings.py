@@ -34,6 +34,7 @@ class Limits:
     held_attempts: int = 10_000
     slots: int = 10_000
     outbound_messages: int = 64
+    together_bytes: int = 256 * 1024  # of several messages that go down as one
     unanswered_batches: int = 32  # of facts; beyond, nothing more is read until one is answered
     unanswered_messages: int = 256  # of any kind
     handshakes_per_second: float = 200.0

@@ -219,6 +219,8 @@ class AgentStream:
             await self._welcome(hello)
             # What is queued alone, an agent may wait for in vain: until it is written, the deadline of the opening holds.
             await self._opened.wait()
+        if hello.takes_several:
+            self._outbox.together_bytes = self._services.settings.limits.together_bytes
         self._set_timer()
 
     async def _welcome(self, hello: Hello) -> None:

@@ -20,6 +20,8 @@ from headway_control_plane.domain.streams import Blob
 from headway_control_plane.grpc_api.settings import Limits
 
 PROTOCOL = 1
+SEVERAL = "several"
+"""The capability of agents that take several messages in one."""
 Attempt = tuple[UUID, int]
 
 _VERDICTS: Mapping[FactsVerdict, pb.Verdict.ValueType] = {
@@ -63,6 +65,7 @@ class Hello:
     held: tuple[Held, ...]
     epoch: int = 0
     incarnation: int = 0
+    takes_several: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ def read_hello(message: pb.Hello, limits: Limits) -> Hello:
         held=held,
         epoch=_count(message.epoch, "epoch"),
         incarnation=_count(message.incarnation, "incarnation"),
+        takes_several=SEVERAL in message.capabilities,
     )
 
 

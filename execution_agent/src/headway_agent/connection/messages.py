@@ -11,7 +11,7 @@ from headway_agent.core.resume import Answer, Verdict
 from headway_api.agent.v1 import agent_service_pb2 as wire
 
 PROTOCOL = 1
-CAPABILITIES = ("late-facts", "log-gaps")
+CAPABILITIES = ("late-facts", "log-gaps", "several")
 
 _VERDICTS: dict[int, Verdict] = {
     wire.VERDICT_OK: Verdict.OK,

@@ -170,8 +170,11 @@ class SessionLoop:
 
     async def _read(self, stream: Stream, sent_at: float) -> None:
         async for message in stream.messages():
+            # What came together is acted upon in one turn, and looked at once.
+            several = message.several.messages if message.HasField("several") else (message,)
             try:
-                self._heard(message, sent_at)
+                for each in several:
+                    self._heard(each, sent_at)
             except ValueError as error:
                 # Another stream may bring it whole; and it is no reason to end what runs.
                 text = "the control plane sent what can't be read"
@@ -201,7 +204,7 @@ class SessionLoop:
                 hub.tell_session(session.MoveAsked(message.drain.reconnect_after_ms / 1_000))
             case "forget":
                 hub.act(Forget(messages.run_of(message.forget.run)))
-            case None:
+            case _:
                 # A newer control plane says something that this version has no word for.
                 log.info("message of an unknown kind ignored")
 

@@ -161,6 +161,7 @@ class SessionResponse(google.protobuf.message.Message):
     FORGET_FIELD_NUMBER: builtins.int
     ANSWER_FIELD_NUMBER: builtins.int
     VARIABLES_FIELD_NUMBER: builtins.int
+    SEVERAL_FIELD_NUMBER: builtins.int
     @property
     def welcome(self) -> global___Welcome: ...
     @property
@@ -181,6 +182,10 @@ class SessionResponse(google.protobuf.message.Message):
     def answer(self) -> global___AttemptAnswer: ...
     @property
     def variables(self) -> global___Variables: ...
+    @property
+    def several(self) -> global___Several:
+        """Only to an agent whose Hello names the capability `several`."""
+
     def __init__(
         self,
         *,
@@ -194,12 +199,33 @@ class SessionResponse(google.protobuf.message.Message):
         forget: global___Forget | None = ...,
         answer: global___AttemptAnswer | None = ...,
         variables: global___Variables | None = ...,
+        several: global___Several | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["ack", b"ack", "answer", b"answer", "assign", b"assign", "cancel", b"cancel", "drain", b"drain", "forget", b"forget", "log_ack", b"log_ack", "message", b"message", "renewed", b"renewed", "variables", b"variables", "welcome", b"welcome"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["ack", b"ack", "answer", b"answer", "assign", b"assign", "cancel", b"cancel", "drain", b"drain", "forget", b"forget", "log_ack", b"log_ack", "message", b"message", "renewed", b"renewed", "variables", b"variables", "welcome", b"welcome"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["welcome", "renewed", "assign", "ack", "log_ack", "cancel", "drain", "forget", "answer", "variables"] | None: ...
+    def HasField(self, field_name: typing.Literal["ack", b"ack", "answer", b"answer", "assign", b"assign", "cancel", b"cancel", "drain", b"drain", "forget", b"forget", "log_ack", b"log_ack", "message", b"message", "renewed", b"renewed", "several", b"several", "variables", b"variables", "welcome", b"welcome"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["ack", b"ack", "answer", b"answer", "assign", b"assign", "cancel", b"cancel", "drain", b"drain", "forget", b"forget", "log_ack", b"log_ack", "message", b"message", "renewed", b"renewed", "several", b"several", "variables", b"variables", "welcome", b"welcome"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["welcome", "renewed", "assign", "ack", "log_ack", "cancel", "drain", "forget", "answer", "variables", "several"] | None: ...
 
 global___SessionResponse = SessionResponse
+
+@typing.final
+class Several(google.protobuf.message.Message):
+    """Messages that were ready at one moment, to be read in this order as if each had come alone: at most 256, and 256 KiB together.
+    Welcome is never among them, nor another Several.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MESSAGES_FIELD_NUMBER: builtins.int
+    @property
+    def messages(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SessionResponse]: ...
+    def __init__(
+        self,
+        *,
+        messages: collections.abc.Iterable[global___SessionResponse] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["messages", b"messages"]) -> None: ...
+
+global___Several = Several
 
 @typing.final
 class Variables(google.protobuf.message.Message):
@@ -302,7 +328,9 @@ class Hello(google.protobuf.message.Message):
     closed, the Hello of an earlier one, late or of a copied state directory, ends with ALREADY_EXISTS.
     """
     @property
-    def capabilities(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def capabilities(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What this agent understands beyond the first version of the protocol: `several`."""
+
     @property
     def held(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___HeldAttempt]:
         """Every attempt of which the agent still has files that are not wholly acknowledged, or whose process lives."""
