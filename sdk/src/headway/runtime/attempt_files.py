@@ -3,19 +3,30 @@
 import contextlib
 import os
 import signal
+import socket
 import traceback
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from headway.runtime import clock, processes
 from headway.runtime.flow_process import FlowProcess
-from headway.runtime.frames_log import Writer, encode_frame, sync_directory
+from headway.runtime.frames_log import Writer, encode_frame, sync_name
+from headway.runtime.reserve import CommonReserve, Reserve, named
 from headway.runtime.start import PROTOCOL, PROTOCOL_MIN, Faults, ranges
-from headway.runtime.store import Store, Wake
+from headway.runtime.store import Store, Wake, hints
 
 LOST = 70
 """Exit code of a supervisor that could not go on."""
+
+
+@dataclass
+class LastingFiles:
+    """What a supervisor opens once, for all attempts that it has."""
+
+    reserve: Reserve
+    hints: socket.socket = field(default_factory=hints)
 
 
 def announce(start: dict[str, Any], writer: Writer, sdk: str, fault: Faults) -> None:
@@ -34,13 +45,23 @@ def announce(start: dict[str, Any], writer: Writer, sdk: str, fault: Faults) -> 
     writer.append([encode_frame(starting)])
     fault("before_starting_durable")
     writer.commit()
-    sync_directory(start["run_dir"])
+    sync_name(f"{start['run_dir']}/frames.log")
     fault("after_starting")
 
 
-def open_store(start: dict[str, Any], writer: Writer, faults: Faults) -> Store:
-    wake = Wake(start.get("wake", ""), f"{start['run']}/{start['fence']}")
-    store = Store(Path(start["run_dir"]), writer, wake, faults)
+def open_store(
+    start: dict[str, Any],
+    writer: Writer,
+    faults: Faults,
+    common: CommonReserve,
+    lasting: LastingFiles | None = None,
+) -> Store:
+    """`lasting`: what the supervisor has from the attempt before."""
+    run_dir = start["run_dir"]
+    sock = hints() if lasting is None else lasting.hints
+    reserve = Reserve(lambda: named(f"{run_dir}/reserve")) if lasting is None else lasting.reserve
+    wake = Wake(sock, start.get("wake", ""), f"{start['run']}/{start['fence']}")
+    store = Store(run_dir, writer, wake, reserve, common, faults)
     wake.send(writer.durable)
     return store
 

@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import struct
+import sys
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -116,7 +117,7 @@ class Writer:
     def create(cls, path: str | Path) -> Self:
         """Creates the file; FileExistsError when somebody else did, for then the attempt is theirs."""
         # It gets its name when it is locked already: nobody may see it free and take its writer for dead.
-        unnamed = Path(f"{path}.{os.getpid()}")
+        unnamed = f"{path}.{os.getpid()}"
         fd = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -125,7 +126,7 @@ class Writer:
             os.close(fd)
             raise
         finally:
-            unnamed.unlink()
+            os.unlink(unnamed)  # noqa: PTH108 - for each attempt, where a Path costs more than the call
         return cls(fd)
 
     @classmethod
@@ -216,6 +217,16 @@ def _make_durable(fd: int) -> None:
         fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
     else:
         os.fdatasync(fd)
+
+
+def sync_name(path: str | Path) -> None:
+    """Makes the name of a file durable that was given it before it was written and synced.
+
+    On Linux it is that already: the journals of its file systems keep the order in which names and sizes changed, and so
+    take with a file's new size whatever was done before (`sdk/adr`, on what is durable before the first line).
+    """
+    if sys.platform != "linux":
+        sync_directory(Path(path).parent)
 
 
 def sync_directory(path: str | Path) -> None:

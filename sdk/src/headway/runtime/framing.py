@@ -23,7 +23,10 @@ def parse(raw: bytes) -> dict[str, Any] | None:
 
 
 def pack(frame: dict[str, Any]) -> bytes:
-    raw = _encode(frame).encode(errors="replace")
+    return packed_raw(_encode(frame).encode(errors="replace"))
+
+
+def packed_raw(raw: bytes) -> bytes:
     return LENGTH.pack(len(raw)) + raw
 
 

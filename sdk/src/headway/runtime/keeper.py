@@ -11,15 +11,21 @@ import selectors
 import signal
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from headway.runtime import clock, processes
-from headway.runtime.attempt_files import announce, nothing_left_behind, open_store
+from headway.runtime.attempt_files import (
+    LastingFiles,
+    announce,
+    nothing_left_behind,
+    open_store,
+)
 from headway.runtime.flow_process import Child, FlowProcess, start_flow
 from headway.runtime.frames_log import Writer
-from headway.runtime.framing import FrameSplitter, FrameTooLarge, pack, parse
+from headway.runtime.framing import FrameSplitter, FrameTooLarge, pack, packed_raw, parse
 from headway.runtime.imported import changed
 from headway.runtime.redaction import Redactor
+from headway.runtime.reserve import CommonReserve, Reserve, unnamed_in
 from headway.runtime.signals import Signals
 from headway.runtime.start import BadStart, FaultsOf, check_start
 from headway.runtime.supervisor import Lasting, Supervisor
@@ -40,11 +46,29 @@ class Refused(Exception):
         self.code = code
 
 
+class Given(NamedTuple):
+    """An attempt that was taken. `frame`: as the agent told of it."""
+
+    start: dict[str, Any]
+    writer: Writer
+    frame: bytes
+
+
 class Keeper:
     """One flow process and the attempts that it executes, one after another."""
 
-    def __init__(self, sock: socket.socket, *, sdk: str, child: Child, faults_of: FaultsOf) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        sdk: str,
+        child: Child,
+        faults_of: FaultsOf,
+        common: CommonReserve,
+    ) -> None:
         self._sock = sock
+        self._common = common
+        self._lasting: LastingFiles | None = None
         self._sdk = sdk
         self._child = child
         self._faults_of = faults_of
@@ -52,6 +76,7 @@ class Keeper:
         self._signals: Signals | None = None
         self._redactor = Redactor()
         self._files: dict[str, Any] = {}
+        self._idle: selectors.BaseSelector | None = None
         self._idle_s = IDLE_US / 1e6
 
     def serve(self, start: dict[str, Any], writer: Writer) -> None:
@@ -64,16 +89,17 @@ class Keeper:
         def inherited() -> None:
             writer.close()
             self._sock.close()
+            self._common.close()
 
         flow = start_flow(start, self._child, inherited)
         with nothing_left_behind(start, flow):
             kept = self._supervise(flow, start, writer, begun_us)
         while kept and (given := self._next(flow)) is not None:
-            start, writer = given
+            start, writer, frame = given
             with nothing_left_behind(start, flow):
                 begun_us = clock.now_us()
                 announce(start, writer, self._sdk, self._faults_of(start))
-                _hand_over(flow, start)
+                _hand_over(flow, frame)
                 kept = self._supervise(flow, start, writer, begun_us)
         self._end(flow)
 
@@ -81,7 +107,12 @@ class Keeper:
         self, flow: FlowProcess, start: dict[str, Any], writer: Writer, begun_us: int
     ) -> bool:
         self._signals = self._signals or Signals()
-        store = open_store(start, writer, self._faults_of(start))
+        self._common.fill()
+        if self._lasting is None:
+            folder = start["run_dir"]
+            self._lasting = LastingFiles(Reserve(lambda: unnamed_in(folder)))
+        faults = self._faults_of(start)
+        store = open_store(start, writer, faults, self._common, self._lasting)
         lasting = Lasting(self._signals, self._sock, self._redactor)
         supervisor = Supervisor(start, flow, store, begun_us, self._child, lasting)
         supervisor.run()
@@ -90,42 +121,44 @@ class Keeper:
 
     # Between two attempts
 
-    def _next(self, flow: FlowProcess) -> tuple[dict[str, Any], Writer] | None:
+    def _next(self, flow: FlowProcess) -> Given | None:
         """The next attempt, whose frames.log is ours now; None when there is none to come."""
         assert self._signals is not None, "signals are caught from the first attempt on"
         self._signals.clear()
         if self._is_over(flow) or not self._say({"type": "idle"}):
             return None
-        frame = self._wait(flow)
-        if frame is None or frame.get("type") != "next":
+        raw = self._wait(flow)
+        frame = None if raw is None else parse(raw)
+        if raw is None or frame is None or frame["type"] != "next":
             return None
         number = str(frame.get("id"))
         try:
-            given = self._take(flow, frame)
+            start, writer = self._take(flow, frame)
         except Refused as refused:
             answer = {"type": "refused", "code": refused.code, "message": str(refused)}
             self._say({**answer, "id": number})
             return None
         own = {"pid": os.getpid(), "start_time": processes.own_start_time()}
         self._say({"type": "spawned", "id": number, **own})
-        return given
+        return Given(start, writer, raw)
 
-    def _wait(self, flow: FlowProcess) -> dict[str, Any] | None:
+    def _wait(self, flow: FlowProcess) -> bytes | None:
         """What the agent says next; None when it is gone, when nothing came for long, or when the flow process stirs."""
         assert self._signals is not None, "signals are caught from the first attempt on"
-        with selectors.DefaultSelector() as selector:
+        if self._idle is None:
+            self._idle = selectors.PollSelector()
             for source in (self._sock, self._signals, flow.sock, flow.stdout, flow.stderr):
-                selector.register(source, selectors.EVENT_READ)
-            ready = {key.fileobj for key, _ in selector.select(self._idle_s)}
-        if ready != {self._sock}:
+                self._idle.register(source, selectors.EVENT_READ)
+        ready = [key.fileobj for key, _ in self._idle.select(self._idle_s)]
+        if ready != [self._sock]:
             return None
         return self._receive()
 
-    def _receive(self) -> dict[str, Any] | None:
+    def _receive(self) -> bytes | None:
         with contextlib.suppress(OSError, FrameTooLarge):  # the agent is gone, or out of step
             while data := self._sock.recv(READ):
                 for raw in self._frames.feed(data):
-                    return parse(raw)
+                    return raw
         return None
 
     def _take(self, flow: FlowProcess, frame: dict[str, Any]) -> tuple[dict[str, Any], Writer]:
@@ -176,12 +209,22 @@ class Keeper:
             pass  # nobody asks any more how they ended
 
 
-def _hand_over(flow: FlowProcess, start: dict[str, Any]) -> None:
-    """A flow process that died meanwhile gets nothing; its end then is the attempt's."""
-    flow.sock.settimeout(HAND_OVER_S)
+def _hand_over(flow: FlowProcess, frame: bytes) -> None:
+    """What the agent said, as it is. A flow process that died meanwhile gets nothing; its end then is the attempt's."""
+    packed = packed_raw(frame)
     with contextlib.suppress(OSError):
-        flow.sock.sendall(pack({"type": "next", "start": start}))
+        sent = _send_now(flow.sock, packed)
+        if sent < len(packed):
+            flow.sock.settimeout(HAND_OVER_S)
+            flow.sock.sendall(packed[sent:])
     flow.sock.settimeout(0)
+
+
+def _send_now(sock: socket.socket, data: bytes) -> int:
+    try:
+        return sock.send(data)
+    except BlockingIOError:
+        return 0
 
 
 def _idle_us(start: dict[str, Any]) -> int:

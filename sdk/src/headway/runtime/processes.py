@@ -12,6 +12,7 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _STAT_MAX = 4096  # a command's name is short, and the numbers are fifty
+_CHILDREN_MAX = 64  # one pid and the beginning of another are enough
 _PROC = Path("/proc")
 # Looked up once, in the template: each attempt calls it twice.
 _LIBC_PRCTL = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
@@ -107,10 +108,15 @@ def has_only_child(pid: int) -> bool:
     """Whether nobody but `pid`, which lives, is a child of the calling process. Main thread only."""
     own = os.getpid()
     try:
-        children = (_PROC / f"{own}/task/{own}/children").read_bytes().split()
+        children = _read(f"/proc/{own}/task/{own}/children", _CHILDREN_MAX).split()
     except OSError:  # a kernel without that list, or a platform where orphans are not ours anyway
         return descendants(own) in ([pid], [])
     return children == [b"%d" % pid]
+
+
+def resident_pages() -> int:
+    """Of the calling process. Raises OSError where the platform does not tell."""
+    return int(_read("/proc/self/statm", _STAT_MAX).split()[1])
 
 
 def _below(root: int, parents: Mapping[int, int]) -> Iterator[int]:
@@ -134,19 +140,21 @@ def _all_pids() -> list[int]:
 def _stat(pid: int) -> tuple[int, int]:
     """Parent and start time; zeros for a process that is gone."""
     try:
-        # Without a Path and a file object: an attempt looks here before anything else happens.
-        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+        text = _read(f"/proc/{pid}/stat", _STAT_MAX)
+    except OSError:  # also where it ended between the two calls
         return 0, 0
-    try:
-        text = os.read(fd, _STAT_MAX)
-    except ProcessLookupError:  # it ended between the two calls
-        return 0, 0
-    finally:
-        os.close(fd)
     # The command's name may hold spaces and parentheses: the fields begin behind the last one.
     fields = text[text.rindex(b")") + 2 :].split()
     return int(fields[1]), int(fields[19])
+
+
+def _read(path: str, most: int) -> bytes:
+    # Without a Path and a file object, which cost six system calls more: each attempt looks here.
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, most)
+    finally:
+        os.close(fd)
 
 
 def _prctl(option: int, value: int) -> None:

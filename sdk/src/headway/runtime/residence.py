@@ -135,8 +135,7 @@ class Residence:
                 for raw in self._frames.feed(data):
                     frame = parse(raw)
                     if frame is not None and frame["type"] == "next":
-                        start: dict[str, Any] = frame["start"]
-                        return start
+                        return {**frame["start"], "run_dir": frame["run_dir"], "kept": True}
         return None
 
 
@@ -164,8 +163,7 @@ def _streams() -> list[tuple[int, int] | None]:
 
 def _resident_mb() -> int:
     try:
-        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - after each run
-            return int(file.read().split()[1]) * resource.getpagesize() // _MIB
+        return processes.resident_pages() * resource.getpagesize() // _MIB
     except OSError:  # no such file system: the most that it ever held
         held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return held // _MIB if sys.platform == "darwin" else held // 1024

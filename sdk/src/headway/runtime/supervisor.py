@@ -29,6 +29,7 @@ from headway.runtime.framing import FrameSplitter, FrameTooLarge, pack
 from headway.runtime.intake import Intake
 from headway.runtime.output import LineSplitter
 from headway.runtime.redaction import Redactor
+from headway.runtime.reserve import CommonReserve
 from headway.runtime.secret_frames import kept_variables
 from headway.runtime.signals import Signals
 from headway.runtime.start import Faults, ranges
@@ -43,15 +44,28 @@ REUSABLE = frozenset({"completed", "failed", "suspended"})
 
 
 def supervise(
-    start: dict[str, Any], writer: Writer, *, sdk: str, child: Child, faults: Faults
+    start: dict[str, Any],
+    writer: Writer,
+    *,
+    sdk: str,
+    child: Child,
+    faults: Faults,
+    common: CommonReserve | None = None,
 ) -> None:
     """One attempt, from `attempt.starting` to `attempt.exited`; returns when the last fact is durable."""
     started_at_us = clock.now_us()
+    common = common or CommonReserve()
     announce(start, writer, sdk, faults)
-    flow = start_flow(start, child, writer.close)
+
+    def inherited() -> None:
+        writer.close()
+        common.close()
+
+    flow = start_flow(start, child, inherited)
     with nothing_left_behind(start, flow):
-        store = open_store(start, writer, faults)
+        store = open_store(start, writer, faults, common)
         Supervisor(start, flow, store, started_at_us, child).run()
+        store.reserve.release()
 
 
 class Lasting(NamedTuple):
@@ -96,7 +110,8 @@ class Supervisor:
         self.kept = False
         """The flow process has ended this attempt, and is fit for the next one."""
         self._status: int | None = None
-        self._selector = selectors.DefaultSelector()
+        # For four descriptors: asking for them costs less than another object of the kernel for each attempt.
+        self._selector = selectors.PollSelector()
         self._splitters = {"stdout": LineSplitter(), "stderr": LineSplitter()}
         self._sources: dict[int, Callable[[], bool]] = {}
 
@@ -301,7 +316,7 @@ class Supervisor:
 
     def _inherited(self) -> None:
         """In a child: what it must not have."""
-        self._store.writer.close()
+        self._store.leave()
         if self._agent is not None:
             self._agent.close()
 

@@ -23,6 +23,7 @@ from headway.runtime.flow_process import Child
 from headway.runtime.frames_log import Writer
 from headway.runtime.framing import FrameSplitter, pack
 from headway.runtime.keeper import Keeper
+from headway.runtime.reserve import CommonReserve
 from headway.runtime.start import (
     PROTOCOL,
     PROTOCOL_MIN,
@@ -47,6 +48,8 @@ class Template:
         self._faults_of = faults_of if allow_faults else without_faults
         # Sockets that came with spawns: a frame and its descriptor come in the same order.
         self._given: deque[int] = deque()
+        self._common: CommonReserve | None = None
+        """Made with the first attempt, on whose disk it is to be."""
 
     def serve(self) -> None:
         # Supervisors are nobody's to wait for: their last fact says how they ended.
@@ -100,8 +103,12 @@ class Template:
             OSError
         ) as error:  # a full disk, no descriptors left: nothing is wrong with the attempt
             return _refused("fork_failed", str(error))
+        if self._common is None:
+            self._common = CommonReserve.on_disk_of(str(run_dir))
+        self._common.fill()
+        common = self._common
         try:
-            pid = self._fork(lambda: self._supervise(start, writer, agent))
+            pid = self._fork(lambda: self._supervise(start, writer, agent, common))
         except OSError as error:
             (run_dir / "frames.log").unlink()  # nothing ran, and nobody will
             return _refused("fork_failed", str(error))
@@ -121,7 +128,11 @@ class Template:
         return pid
 
     def _supervise(
-        self, start: dict[str, Any], writer: Writer, agent: socket.socket | None
+        self,
+        start: dict[str, Any],
+        writer: Writer,
+        agent: socket.socket | None,
+        common: CommonReserve,
     ) -> None:
         """The forked side; never returns."""
         code = LOST
@@ -134,10 +145,21 @@ class Template:
             processes.adopt_orphans()
             if agent is None:
                 faults = self._faults_of(start)
-                supervise(start, writer, sdk=__version__, child=self._child, faults=faults)
+                supervise(
+                    start,
+                    writer,
+                    sdk=__version__,
+                    child=self._child,
+                    faults=faults,
+                    common=common,
+                )
             else:
                 keeper = Keeper(
-                    agent, sdk=__version__, child=self._child, faults_of=self._faults_of
+                    agent,
+                    sdk=__version__,
+                    child=self._child,
+                    faults_of=self._faults_of,
+                    common=common,
                 )
                 keeper.serve(start, writer)
             code = 0
