@@ -95,7 +95,7 @@ def test_both_readers_read_the_same(tmp_path):
     folder.mkdir()
     writer = frames_log.Writer.create(folder / "frames.log")
     frames = [STEP, {**STEP, "call": "z", "outcome": "failed", "error": BAD, "result": None}]
-    writer.append(json.dumps(frame).encode() for frame in frames)
+    writer.append([json.dumps(frame).encode() for frame in frames])
     writer.commit()
     writer.close()
     with (folder / "frames.log").open("ab") as file:

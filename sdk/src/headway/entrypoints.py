@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -62,7 +63,8 @@ def _check_place(name: str) -> None:
 
     Each part is looked at before it is imported; finding a part imports those before it.
     """
-    root = Path(sys.path[0])
+    root = sys.path[0]
+    below = f"{root.rstrip(os.sep)}{os.sep}"
     parts = name.split(".")
     for count in range(1, len(parts) + 1):
         try:
@@ -73,8 +75,9 @@ def _check_place(name: str) -> None:
             return  # the import says so in its own words
         if spec.origin is None:
             continue  # a namespace: what counts is what is in it
-        place = Path(spec.origin)
-        if not (place.is_relative_to(root) or place.resolve().is_relative_to(root)):
+        if spec.origin.startswith(below):
+            continue  # as for each attempt of a kept process
+        if not Path(spec.origin).resolve().is_relative_to(root):
             raise EntrypointNotFound(
                 f"module {spec.name!r} lies in {spec.origin}, not below the root {root}: deploy with the root that holds it"
             )

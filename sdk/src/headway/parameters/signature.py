@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from headway.errors import NotAFlow, ParameterError
@@ -13,7 +13,16 @@ from headway.parameters.hints import ShapeBuilder, type_hints
 from headway.parameters.plain import NotPlain, plain
 from headway.parameters.shapes import Definitions, Field, Problems, object_schema, read_fields
 
-_cache: WeakKeyDictionary[Flow[..., Any], tuple[list[Field], bool]] = WeakKeyDictionary()
+
+class _Signature(NamedTuple):
+    """`open_ended`: any other name is taken too (`**kwargs`); `positional`: fields that cannot be given by name."""
+
+    fields: list[Field]
+    open_ended: bool
+    positional: list[str]
+
+
+_cache: WeakKeyDictionary[Flow[..., Any], _Signature] = WeakKeyDictionary()
 
 
 def schema(flow: Flow[..., Any]) -> dict[str, Any]:
@@ -21,7 +30,7 @@ def schema(flow: Flow[..., Any]) -> dict[str, Any]:
 
     Raises NotAFlow when the signature cannot be filled by name (`*args`).
     """
-    fields, open_ended = _fields(flow)
+    fields, open_ended, _ = _signature(flow)
     definitions: Definitions = {}
     described = object_schema(fields, definitions, open_ended=open_ended)
     return {**described, **({"$defs": definitions} if definitions else {})}
@@ -30,7 +39,7 @@ def schema(flow: Flow[..., Any]) -> dict[str, Any]:
 def defaults(flow: Flow[..., Any]) -> dict[str, Any]:
     """Defaults as JSON, by name; those that JSON cannot show are left out."""
     shown = {}
-    for field in _fields(flow)[0]:
+    for field in _signature(flow).fields:
         if field.has_default:
             try:
                 shown[field.name] = plain(field.default)
@@ -44,7 +53,7 @@ def validate(flow: Flow[..., Any], raw: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises ParameterError with all that is wrong.
     """
-    fields, open_ended = _fields(flow)
+    fields, open_ended, _ = _signature(flow)
     problems: Problems = []
     values = read_fields(fields, dict(raw), "", problems, open_ended=open_ended)
     if problems:
@@ -56,23 +65,21 @@ def apply(flow: Flow[..., Any], values: dict[str, Any]) -> tuple[tuple[Any, ...]
     """The (args, kwargs) that give the flow these values."""
     positional = []
     named = dict(values)
-    for parameter in inspect.signature(flow.fn).parameters.values():
-        if parameter.kind is parameter.POSITIONAL_ONLY:
-            if parameter.name not in named:
-                break  # what follows has defaults as well, and cannot be given without this one
-            positional.append(named.pop(parameter.name))
+    for name in _signature(flow).positional:
+        if name not in named:
+            break  # what follows has defaults as well, and cannot be given without this one
+        positional.append(named.pop(name))
     return tuple(positional), named
 
 
-def _fields(flow: Flow[..., Any]) -> tuple[list[Field], bool]:
-    """Fields, and whether any other name is taken too (`**kwargs`)."""
+def _signature(flow: Flow[..., Any]) -> _Signature:
     known = _cache.get(flow)
     if known is None:
         known = _cache[flow] = _read_signature(flow)
     return known
 
 
-def _read_signature(flow: Flow[..., Any]) -> tuple[list[Field], bool]:
+def _read_signature(flow: Flow[..., Any]) -> _Signature:
     parameters = inspect.signature(flow.fn).parameters.values()
     if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
         raise NotAFlow(
@@ -91,4 +98,6 @@ def _read_signature(flow: Flow[..., Any]) -> tuple[list[Field], bool]:
         for parameter in parameters
         if parameter.kind is not parameter.VAR_KEYWORD
     ]
-    return fields, any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    positional = [each.name for each in parameters if each.kind is each.POSITIONAL_ONLY]
+    return _Signature(fields, open_ended, positional)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
@@ -46,14 +47,14 @@ class Cache:
     def __init__(
         self,
         store: str,
-        run_dir: Path,
+        run_dir: str | Path,
         whose: Whose,
         run: str,
         clock: Callable[[], int],
         shared: SharedCache | None = None,
     ) -> None:
-        self.store = CacheStore(Path(store) / FOLDER) if store else None
-        self.results = run_dir / "results"
+        self._given_store = store
+        self._run_dir = run_dir
         self.whose = whose
         self.run = run
         self.clock = clock
@@ -66,6 +67,16 @@ class Cache:
         self.stuck: set[str] = set()
         """Keys of calls in this process that may need a thread of the pool to come to their end."""
         self._warned: set[str] = set()
+
+    # Paths are made when a call needs them: each costs more than the rest of this object, and most attempts need none.
+
+    @cached_property
+    def store(self) -> CacheStore | None:
+        return CacheStore(Path(self._given_store) / FOLDER) if self._given_store else None
+
+    @property
+    def results(self) -> Path:
+        return Path(self._run_dir) / "results"
 
     def lookup(
         self, call: Call, definition: Definition, arguments: Mapping[str, Any], *, anew: bool

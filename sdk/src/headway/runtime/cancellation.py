@@ -9,6 +9,7 @@ from time import monotonic
 from types import FrameType, TracebackType
 
 from headway.errors import Cancelled
+from headway.runtime.handlers import IGNORE, set_handler
 
 
 class Cancellation:
@@ -30,7 +31,7 @@ class Cancellation:
 
     def install(self) -> None:
         """Listens to SIGUSR1. Main thread only."""
-        signal.signal(signal.SIGUSR1, self._handle)
+        set_handler(signal.SIGUSR1, self._handle)
 
     def expect_timeout(self, seconds: float) -> None:
         """The supervisor, which was told of it before, will ask for a cancel after so many seconds, or later."""
@@ -38,7 +39,7 @@ class Cancellation:
 
     def retire(self) -> None:
         """From now on a cancel comes too late: the attempt's outcome is decided. Main thread only."""
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        set_handler(signal.SIGUSR1, IGNORE)
 
     def redirect(self, cancel: Callable[[], object] | None) -> None:
         """While an event loop runs the flow, a cancel goes to it instead of being raised between any two of its steps.

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from random import Random
+from random import SystemRandom
 from typing import Any, TypeVar
 
 from headway import clock, variables
@@ -99,11 +99,11 @@ def execute(
         channel,
         clock.now_us,
         describe,
-        ResultWriter(Path(start["run_dir"]), start.get("result_max", MAX)),
+        ResultWriter(start["run_dir"], start.get("result_max", MAX)),
     )
     secrets = reporter.secrets = SecretKeeper(start, channel, redactor)
     install(secrets)
-    variables.install(_Variables(Path(start["run_dir"])))
+    variables.install(_Variables(f"{start['run_dir']}/variables.json"))
     ears.follow(reporter)
     attempt = make(start, reporter, cancellation)
     try:
@@ -159,13 +159,13 @@ class Ears:
 class _Variables(Mapping[str, Any]):
     """The attempt's variables, read when somebody asks for one. An agent that knows of none gives no file."""
 
-    def __init__(self, run_dir: Path) -> None:
-        self._path = run_dir / "variables.json"
+    def __init__(self, path: str) -> None:
+        self._path = path
 
     @cached_property
     def _values(self) -> dict[str, Any]:
         try:
-            values: dict[str, Any] = json.loads(self._path.read_bytes())
+            values: dict[str, Any] = json.loads(Path(self._path).read_bytes())
         except FileNotFoundError:
             return {}
         return values
@@ -239,7 +239,7 @@ class Attempt:
             journal,
             self._cancellation,
             Pool(flow.task_runner.max_workers, daemon=True),
-            Random(int.from_bytes(os.urandom(16), "big")),  # noqa: S311 - jitter and unique keys, no secrets
+            SystemRandom(),  # jitter and unique keys: too few for a generator's state, which has to be made first
             self._start.get("salt") or ROOT,
             answers=self._start.get("answers"),
             child_result=self._child_result(),
@@ -254,30 +254,34 @@ class Attempt:
         known, unheard = start.get("asked_runs", ()), start.get("unheard") is True
         return AskedRuns(start["run"], journal, known, unheard=unheard)
 
+    @property
+    def _run_dir(self) -> str:
+        run_dir: str = self._start["run_dir"]
+        return run_dir
+
     def _inbox(self) -> Inbox | None:
-        start = self._start
-        return Inbox(Path(start["run_dir"])) if "pauses" in start.get("knows", ()) else None
+        return Inbox(self._run_dir) if "pauses" in self._start.get("knows", ()) else None
 
     def _child_result(self) -> ChildResult | None:
         start = self._start
         if "runs" not in start.get("knows", ()):
             return None
         has_store = "results" in start["knows"]
-        return beside(Path(start["run_dir"]), start.get("store", ""), has_store=has_store)
+        return beside(self._run_dir, start.get("store", ""), has_store=has_store)
 
     def _cache(self) -> Cache:
         start = self._start
-        run_dir, clock = Path(start["run_dir"]), self._report.clock
+        run_dir, clock = self._run_dir, self._report.clock
         whose = whose_of(start, self._begun_us)
         shared = self._shared_cache(run_dir)
         return Cache(start.get("store", ""), run_dir, whose, start["run"], clock, shared)
 
-    def _shared_cache(self, run_dir: Path) -> SharedCache | None:
+    def _shared_cache(self, run_dir: str) -> SharedCache | None:
         start = self._start
         path = start.get("shared_cache", "")
         if not path:
             return None
-        return SharedCache(path, run_dir, start["run"], start["fence"])
+        return SharedCache(path, Path(run_dir), start["run"], start["fence"])
 
     def _make_root(self, engine: JournalEngine, flow: Flow[..., Any]) -> Call:
         return Call(engine, ROOT, ROOT, "flow", flow.name, on_loop=flow.is_async)

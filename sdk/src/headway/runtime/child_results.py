@@ -40,14 +40,15 @@ def is_child_id(child: str, run: str, call: str) -> bool:
     return child == child_id(run, call, (UUID(child).int >> 80) * 1000)
 
 
-def beside(run_dir: Path, store: str, *, has_store: bool) -> ChildResult:
+def beside(given: str | Path, store: str, *, has_store: bool) -> ChildResult:
     """Reads what the agent of this run has executed itself: its runs lie beside one another.
 
     `store`: the agent's own directory of values; `has_store`: it gets from its store of values what others have executed.
     """
-    runs = run_dir.parent.parent
 
     def result(run: str, fence: int, sit_out: SitOut) -> Any:
+        run_dir = Path(given)
+        runs = run_dir.parent.parent
         attempt = runs / str(UUID(run)) / str(int(fence))
         recorded = _recorded(attempt / "frames.log")
         if recorded is None:

@@ -6,6 +6,7 @@ import linecache
 import sys
 from collections import deque
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,8 +25,13 @@ class ErrorDescriber:
     """Knows what is the user's code: files below `root` that are not an installed package."""
 
     def __init__(self, root: str) -> None:
-        self._root = str(Path(root).resolve()) + "/" if root else ""
+        self._given_root = root
         self._is_user: dict[str, bool] = {}
+
+    @cached_property
+    def _root(self) -> str:
+        # Resolved with the first error: most attempts have none, and each part of the path is a look at the disk.
+        return str(Path(self._given_root).resolve()) + "/" if self._given_root else ""
 
     def __call__(self, error: BaseException) -> dict[str, Any]:
         """The frame's `error`."""

@@ -47,6 +47,8 @@ class Imported:
         Raises:
             LookupError: One was changed since then, so nobody knows which of its contents was imported.
         """
+        if self._seen.issuperset(sys.modules):
+            return {}
         found = {}
         for path in self._new(list(sys.modules.items())):
             known = state(path)

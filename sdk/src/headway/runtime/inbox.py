@@ -13,19 +13,20 @@ NAME = "answers.json"
 class Inbox:
     """Reads the file when there is another one than last time."""
 
-    def __init__(self, run_dir: Path) -> None:
-        self._path = run_dir / NAME
+    def __init__(self, run_dir: str | Path) -> None:
+        self._run_dir = run_dir
         self._seen: tuple[int, int] | None = None
         self._answers: dict[str, Mapping[str, Any]] = {}
 
     def find(self, call: str) -> Mapping[str, Any] | None:
         """The answer to this call; None as long as there is none."""
+        path = Path(self._run_dir) / NAME
         try:
-            stat = self._path.stat()
+            stat = path.stat()
         except FileNotFoundError:
             return None
         if (seen := (stat.st_ino, stat.st_mtime_ns)) != self._seen:
-            answers = json.loads(self._path.read_bytes())
+            answers = json.loads(path.read_bytes())
             self._answers = {str(answer["call"]): answer for answer in answers}
             self._seen = seen
         return self._answers.get(call)

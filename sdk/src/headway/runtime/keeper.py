@@ -10,7 +10,6 @@ import select
 import selectors
 import signal
 import socket
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from headway.runtime import clock, processes
@@ -168,8 +167,8 @@ class Keeper:
         if what := changed(self._files):
             raise Refused("retired", f"{what} was changed since the kept process imported it")
         try:
-            start = check_start(frame.get("start"), Path(str(frame.get("run_dir"))))
-            writer = Writer.create(Path(start["run_dir"]) / "frames.log")
+            start = check_start(frame.get("start"), str(frame.get("run_dir")))
+            writer = Writer.create(f"{start['run_dir']}/frames.log")
         except FileExistsError as error:
             raise Refused("already_started", str(error)) from error
         except BadStart as error:

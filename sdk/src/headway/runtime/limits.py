@@ -15,6 +15,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 from headway.errors import Cancelled, TimedOut
+from headway.runtime.handlers import set_handler
 from headway.runtime.interrupts import raise_in
 from headway.runtime.pace import REAL, Pace
 
@@ -131,7 +132,7 @@ class Limits:
 
     def install(self) -> None:
         """Lets limits reach the main thread. Main thread only."""
-        signal.signal(SIGNAL, self._handle)
+        set_handler(SIGNAL, self._handle)
         self._by_signal = True
 
     def zone(self) -> Zone | None:

@@ -19,10 +19,14 @@ RESULTS = "results"
 class ResultWriter:
     """Makes a frame's `result`: small values inline, large ones as a file named by its digest."""
 
-    def __init__(self, run_dir: Path, most: int = MAX) -> None:
-        self._folder = run_dir / RESULTS
+    def __init__(self, run_dir: str | Path, most: int = MAX) -> None:
+        self._run_dir = run_dir
         self.most = most
         """Bytes that one value may have."""
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self._run_dir) / RESULTS
 
     def __call__(self, payload: Payload) -> dict[str, Any]:
         described: dict[str, Any] = {
@@ -96,9 +100,8 @@ class ResultReader:
     """Finds the payload of a recorded `result`: inline, beside the frames.log of any attempt, or in the store."""
 
     def __init__(self, run_dirs: Sequence[Path], store: str) -> None:
-        self._folders = [run_dir / RESULTS for run_dir in run_dirs]
-        if store:
-            self._folders.append(Path(store))
+        self._run_dirs = run_dirs
+        self._store = store
 
     def __call__(self, result: dict[str, Any]) -> Found | None:
         """None when the value is not there any more or is not what was recorded."""
@@ -123,7 +126,8 @@ class ResultReader:
 
     def _places(self, name: str) -> Iterator[Path]:
         """A store may spread its files over folders named by the digest's first digits."""
-        for folder in self._folders:
+        folders = [run_dir / RESULTS for run_dir in self._run_dirs]
+        for folder in [*folders, Path(self._store)] if self._store else folders:
             yield folder / name
             yield folder / name[:2] / name
 

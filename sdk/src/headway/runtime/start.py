@@ -37,7 +37,7 @@ def load_start(run_dir: Path) -> dict[str, Any]:
     return check_start(start, run_dir)
 
 
-def check_start(start: object, run_dir: Path) -> dict[str, Any]:
+def check_start(start: object, run_dir: str | Path) -> dict[str, Any]:
     """The start with `run_dir`; raises BadStart for what no attempt can be made of."""
     if not isinstance(start, dict):
         raise BadStart(f"the start of {run_dir} is not an object")

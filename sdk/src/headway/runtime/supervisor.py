@@ -114,6 +114,8 @@ class Supervisor:
         self._selector = selectors.PollSelector()
         self._splitters = {"stdout": LineSplitter(), "stderr": LineSplitter()}
         self._sources: dict[int, Callable[[], bool]] = {}
+        self._unwatched = False
+        """The flow's socket is one of them and yet not asked for: facts have no room."""
 
     def run(self) -> None:
         """Returns when the last fact is durable. Then the flow process is dead, or `kept`."""
@@ -181,13 +183,15 @@ class Supervisor:
 
     def _watch_socket(self) -> None:
         """While facts have no room on the disk, frames stay in the socket, and the flow waits."""
+        if self._store.blocked == self._unwatched:
+            return
         fd = self._flow.sock.fileno()
         if fd not in self._sources:
             return
-        watched = fd in self._selector.get_map()
-        if self._store.blocked and watched:
+        self._unwatched = self._store.blocked
+        if self._unwatched:
             self._selector.unregister(fd)
-        elif not self._store.blocked and not watched:
+        else:
             self._selector.register(fd, selectors.EVENT_READ)
 
     def _timeout(self, now: float) -> float | None:
@@ -352,9 +356,10 @@ class Supervisor:
         """Reads what is left in the socket and the pipes. Stops at what would block: a process that escaped
         (where the platform lets it) may hold an end open for ever.
         """
-        for fd in self._sources:
-            with contextlib.suppress(KeyError):  # the selector already has it
-                self._selector.register(fd, selectors.EVENT_READ)
+        fd = self._flow.sock.fileno()
+        if self._unwatched and fd in self._sources:
+            self._unwatched = False
+            self._selector.register(fd, selectors.EVENT_READ)
         deadline = clock.monotonic() + LAST_KILL
         rounds = 0
         while (ready := self._selector.select(0)) and clock.monotonic() < deadline:
