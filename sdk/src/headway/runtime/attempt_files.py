@@ -12,7 +12,7 @@ from typing import Any
 
 from headway.runtime import clock, processes
 from headway.runtime.flow_process import FlowProcess
-from headway.runtime.frames_log import Writer, encode_frame, sync_name
+from headway.runtime.frames_log import MAX_FRAME, Writer, encode_frame, sync_name
 from headway.runtime.reserve import CommonReserve, Reserve, named
 from headway.runtime.start import PROTOCOL, PROTOCOL_MIN, Faults, ranges
 from headway.runtime.store import Store, Wake, hints
@@ -47,6 +47,14 @@ def announce(start: dict[str, Any], writer: Writer, sdk: str, fault: Faults) -> 
     writer.commit()
     sync_name(f"{start['run_dir']}/frames.log")
     fault("after_starting")
+
+
+def encode_last(exited: dict[str, Any]) -> bytes:
+    """Together with what it repeats of the end it may be larger than a frame can be; then it goes bare."""
+    raw = encode_frame(exited)
+    if len(raw) <= MAX_FRAME:
+        return raw
+    return encode_frame({k: v for k, v in exited.items() if k not in {"result", "error"}})
 
 
 def open_store(

@@ -19,6 +19,7 @@ Child = Callable[[dict[str, Any], socket.socket], int]
 
 RESET = (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1)
 BROKEN = 70
+GO = b"!"
 
 
 class FlowProcess(NamedTuple):
@@ -29,6 +30,11 @@ class FlowProcess(NamedTuple):
     stdout: int
     stderr: int
 
+    def go(self) -> None:
+        """It may begin: what has to be durable before is."""
+        with contextlib.suppress(OSError):  # it is dead already; its end says so
+            self.sock.send(GO)
+
     def let_go(self) -> None:
         """A process that waits for another run sees that none comes, and ends."""
         with contextlib.suppress(OSError):  # it is dead already
@@ -36,7 +42,9 @@ class FlowProcess(NamedTuple):
 
 
 def start_flow(start: dict[str, Any], child: Child, inherited: Callable[[], None]) -> FlowProcess:
-    """Forks the flow process. `inherited` closes there what belongs to the supervisor alone."""
+    """Forks the flow process, which sets itself up and then waits for `go`. `inherited` closes there what belongs to the
+    supervisor alone. Early is best: what the supervisor changes in memory before, it copies twice.
+    """
     ours, theirs = socket.socketpair()
     out_read, out_write = os.pipe()
     err_read, err_write = os.pipe()
@@ -52,7 +60,7 @@ def start_flow(start: dict[str, Any], child: Child, inherited: Callable[[], None
             os.close(err_read)
             _set_streams(out_write, err_write)
             _enter(start)
-            return child(start, theirs)
+            return child(start, theirs) if theirs.recv(1) == GO else BROKEN
 
         _run_and_exit(flow)
     with contextlib.suppress(

@@ -83,7 +83,6 @@ class Keeper:
         begun_us = clock.now_us()
         start = {**start, "kept": True}
         self._idle_s = _idle_us(start) / 1e6
-        announce(start, writer, self._sdk, self._faults_of(start))
 
         def inherited() -> None:
             writer.close()
@@ -92,6 +91,8 @@ class Keeper:
 
         flow = start_flow(start, self._child, inherited)
         with nothing_left_behind(start, flow):
+            announce(start, writer, self._sdk, self._faults_of(start))
+            flow.go()
             kept = self._supervise(flow, start, writer, begun_us)
         while kept and (given := self._next(flow)) is not None:
             start, writer, frame = given

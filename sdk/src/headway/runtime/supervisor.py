@@ -13,7 +13,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from headway.runtime import clock, processes
-from headway.runtime.attempt_files import announce, nothing_left_behind, open_store
+from headway.runtime.attempt_files import (
+    announce,
+    encode_last,
+    nothing_left_behind,
+    open_store,
+)
 from headway.runtime.decisions import (
     TIMED_OUT,
     CancelEvent,
@@ -24,7 +29,7 @@ from headway.runtime.decisions import (
     ending,
 )
 from headway.runtime.flow_process import Child, FlowProcess, start_flow
-from headway.runtime.frames_log import MAX_FRAME, Writer, encode_frame
+from headway.runtime.frames_log import Writer
 from headway.runtime.framing import FrameSplitter, FrameTooLarge, pack
 from headway.runtime.intake import Intake
 from headway.runtime.output import LineSplitter
@@ -55,7 +60,6 @@ def supervise(
     """One attempt, from `attempt.starting` to `attempt.exited`; returns when the last fact is durable."""
     started_at_us = clock.now_us()
     common = common or CommonReserve()
-    announce(start, writer, sdk, faults)
 
     def inherited() -> None:
         writer.close()
@@ -63,6 +67,8 @@ def supervise(
 
     flow = start_flow(start, child, inherited)
     with nothing_left_behind(start, flow):
+        announce(start, writer, sdk, faults)
+        flow.go()
         store = open_store(start, writer, faults, common)
         Supervisor(start, flow, store, started_at_us, child).run()
         store.reserve.release()
@@ -181,14 +187,12 @@ class Supervisor:
             del self._sources[fd]
             self._selector.unregister(fd)
 
-    def _watch_socket(self) -> None:
+    def _watch_socket(self, *, anyhow: bool = False) -> None:
         """While facts have no room on the disk, frames stay in the socket, and the flow waits."""
-        if self._store.blocked == self._unwatched:
+        fd, unwatched = self._flow.sock.fileno(), self._store.blocked and not anyhow
+        if unwatched == self._unwatched or fd not in self._sources:
             return
-        fd = self._flow.sock.fileno()
-        if fd not in self._sources:
-            return
-        self._unwatched = self._store.blocked
+        self._unwatched = unwatched
         if self._unwatched:
             self._selector.unregister(fd)
         else:
@@ -313,6 +317,7 @@ class Supervisor:
         except OSError as error:
             self._intake.note(f"The hooks for {outcome} could not be run: {error}.")
             return
+        flow.go()
         self._flow, self._status = flow, None
         self._frames = FrameSplitter()
         self._listen_to(flow)
@@ -346,7 +351,7 @@ class Supervisor:
         self._store.output.sync()
         self._intake.let_ranges_go()
         self._intake.let_all_starts_go()
-        self._store.writer.append([_encode_last(self._exited(code))])
+        self._store.writer.append([encode_last(self._exited(code))])
         while not self._save(clock.monotonic(), ending=True):
             # Facts wait for room however long it takes: an exit that is not told would be asked for for ever.
             self._selector.select(1.0)
@@ -356,10 +361,7 @@ class Supervisor:
         """Reads what is left in the socket and the pipes. Stops at what would block: a process that escaped
         (where the platform lets it) may hold an end open for ever.
         """
-        fd = self._flow.sock.fileno()
-        if self._unwatched and fd in self._sources:
-            self._unwatched = False
-            self._selector.register(fd, selectors.EVENT_READ)
+        self._watch_socket(anyhow=True)
         deadline = clock.monotonic() + LAST_KILL
         rounds = 0
         while (ready := self._selector.select(0)) and clock.monotonic() < deadline:
@@ -392,11 +394,3 @@ class Supervisor:
             message = f"the flow took longer than its timeout of {self._intake.timeout_s:g} s, and was stopped"
             frame["error"] = {"class": "headway.TimedOut", "message": message, "traceback": []}
         return frame
-
-
-def _encode_last(exited: dict[str, Any]) -> bytes:
-    """Together with what it repeats of the end it may be larger than a frame can be; then it goes bare."""
-    raw = encode_frame(exited)
-    if len(raw) <= MAX_FRAME:
-        return raw
-    return encode_frame({k: v for k, v in exited.items() if k not in {"result", "error"}})

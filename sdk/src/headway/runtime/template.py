@@ -120,7 +120,7 @@ class Template:
         # A signal between fork and handler would end the supervisor silently; it takes them when it is ready.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
         try:
-            pid = os.fork()
+            pid = processes.bare_fork()
             if pid == 0:
                 run()
         finally:
