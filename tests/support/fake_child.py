@@ -76,6 +76,20 @@ def do_long_line(_talk: Talker, size: int) -> None:
     sys.stdout.write("x" * size + "\nnext\n")
 
 
+def do_end_on_a_full_disk(talk: Talker, path: str, size: int) -> int:
+    """Takes all the room there is, and then says more than fits into what its log has already."""
+    with Path(path).open("wb") as filler:
+        step = 1 << 20
+        while step:
+            try:
+                os.posix_fallocate(filler.fileno(), filler.seek(0, os.SEEK_END), step)
+            except OSError:
+                step //= 2
+    result = {"codec": "json", "size": size + 2, "data": f'"{"x" * size}"'}
+    talk.send("attempt.ended", outcome="completed", result=result)
+    return 0
+
+
 def do_environ(_talk: Talker) -> None:
     print(
         json.dumps(

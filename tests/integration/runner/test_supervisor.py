@@ -352,6 +352,23 @@ def test_a_full_disk_keeps_the_facts_and_counts_the_lines(
     assert len(lines) + sum(line.get("dropped", 1) - 1 for line in lines) <= 2
 
 
+def test_an_attempt_without_a_reserve_of_its_own_ends_on_a_full_disk(small_disk: Path) -> None:
+    """One that is over within milliseconds has none; what its template keeps is for its last word."""
+    filler = small_disk / "fill"
+    run_dir = small_disk / "r"
+    with template() as forks:
+        write_start(run_dir, "end_on_a_full_disk", path=str(filler), size=100_000)
+        last = finish(forks, run_dir)
+        assert last["outcome"] == "completed"
+        assert len(last["result"]["data"]) == 100_002
+        filler.unlink()
+        # There is room again, and the next one takes it back.
+        again = finish(forks, write_start(small_disk / "s"))
+        assert again["outcome"] == "completed"
+        write_start(small_disk / "t", "end_on_a_full_disk", path=str(filler), size=100_000)
+        assert finish(forks, small_disk / "t")["outcome"] == "completed"
+
+
 def test_on_a_full_disk_the_flow_waits_and_goes_on_when_there_is_room(
     forks: TemplateProcess, small_disk: Path, tmp_path: Path
 ) -> None:
