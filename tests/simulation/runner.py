@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from headway_agent.runner import adoption
@@ -39,14 +39,16 @@ class Runner:
 
     # The production runner's interface ----------------------------------------------------------------------
 
-    async def start(self, assignment: Assignment) -> None:
+    async def start(
+        self, assignment: Assignment, cancelled: Callable[[], bool] = lambda: False
+    ) -> None:
         key = assignment.key
         if key not in self._host.rows:
             self._starting[key] = None
             await self._write()
             self._host.rows[key] = Row(key, assignment)
             del self._starting[key]
-        await self._settle(key, may_start=True)
+        await self._settle(key, may_start=not cancelled())
 
     def keep_answer(self, key: AttemptKey, answer: Answer) -> None:
         """As in production: the first counts, and who is over gets none."""

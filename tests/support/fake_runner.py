@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,7 +91,9 @@ class FakeRunner:
         async with self.changed:
             self.changed.notify_all()
 
-    async def start(self, assignment: Assignment) -> None:
+    async def start(
+        self, assignment: Assignment, cancelled: Callable[[], bool] = lambda: False
+    ) -> None:
         self.started.append(assignment)
         self.holds(*assignment.key)
         await self._note()

@@ -267,6 +267,22 @@ async def test_cancel_ends_a_flow(
     assert fields(server.stored(attempt).facts, "AttemptExited")[0].outcome == 4
 
 
+async def test_what_was_cancelled_before_it_was_started_does_not_begin(
+    server: FakeControlPlane, agent: AgentProcess, tmp_path: Path
+) -> None:
+    attempts = [(str(uuid4()), 1) for _ in range(3)]
+    async with agent.running() as process:
+        await server.until(lambda: server.streams, 30)
+        for attempt in attempts:
+            server.assign(attempt, entrypoint="flows:waits", parameters={"gate": "/", "done": "/"})
+            server.cancel(attempt)
+        await server.until(lambda: all(server.stored(each).exited for each in attempts), 30)
+        assert await agent.end(process) == 0
+    for attempt in attempts:
+        assert server.stored(attempt).types == ["AttemptExited"]
+        assert fields(server.stored(attempt).facts, "AttemptExited")[0].outcome == 4
+
+
 async def test_the_end_of_the_parent_drains_the_agent(
     server: FakeControlPlane, agent: AgentProcess
 ) -> None:

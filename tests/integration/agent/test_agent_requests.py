@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -214,9 +215,12 @@ async def test_a_slow_start_takes_its_slot_and_its_cancel_follows(
     gate = asyncio.Event()
     start = runner.start
 
-    async def slowly(assignment: Any) -> None:
+    unwanted: list[bool] = []
+
+    async def slowly(assignment: Any, cancelled: Callable[[], bool]) -> None:
         if tuple(assignment.key) == slow:
             await gate.wait()
+        unwanted.append(cancelled())
         await start(assignment)
 
     runner.start = slowly  # type: ignore[method-assign]
@@ -237,6 +241,7 @@ async def test_a_slow_start_takes_its_slot_and_its_cancel_follows(
         run_to_end(runner, runner.holds(*slow), 0)
         await runner.until(lambda: len(runner.started) == 2)
     assert [tuple(a.key) for a in runner.started] == [slow, next_one]
+    assert unwanted == [True, False]
 
 
 async def test_a_log_that_lost_events_gets_again_what_the_agent_keeps(

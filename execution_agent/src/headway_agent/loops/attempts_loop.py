@@ -35,7 +35,7 @@ class AttemptsLoop:
         attempts = self._hub.attempts
         match action:
             case Start(assignment):
-                await attempts.start(assignment)
+                await attempts.start(assignment, lambda: self._hub.is_cancelled(assignment.key))
                 self._hub.started(assignment.key)
             case Resume(key):
                 await attempts.resume(key)

@@ -163,6 +163,10 @@ class Hub:
         grace = self._graces.get(attempt, UNKNOWN_GRACE)
         self.tell_cancels(cancel.Asked(attempt, grace, started=here))
 
+    def is_cancelled(self, attempt: Attempt) -> bool:
+        """Whether a cancel came before the start."""
+        return attempt in self.cancels.early
+
     def started(self, attempt: Attempt) -> None:
         """The runner has the attempt on record."""
         self._starting.discard(attempt)

@@ -1,6 +1,6 @@
 """What the rest of the agent asks of the runner. Runs are UUID strings, fences and seqs count from 1."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -115,8 +115,10 @@ class Attempts(Protocol):
     def keep_answer(self, key: AttemptKey, answer: Answer) -> None:
         """The answer to a wait for which the attempt keeps its process: on disk when this returns. Raises OSError."""
 
-    async def start(self, assignment: Assignment) -> None:
-        """Records the assignment durably, then starts it. What can't be started is refused by a fact of its own
+    async def start(
+        self, assignment: Assignment, cancelled: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Records the assignment durably, then starts it, unless it is `cancelled` by then: its cancel ends it unstarted. What can't be started is refused by a fact of its own
         (`attempt.exited`, outcome `refused`), so this raises for faults of the agent's own disk alone.
         """
 

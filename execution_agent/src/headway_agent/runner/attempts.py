@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -111,13 +111,15 @@ class Runner:
         if attempt is not None and attempt.is_open:
             answers.keep(attempt.run_dir, answer)
 
-    async def start(self, assignment: Assignment) -> None:
+    async def start(
+        self, assignment: Assignment, cancelled: Callable[[], bool] = lambda: False
+    ) -> None:
         key = assignment.key
         attempt = self._attempts.get(key)
         try:
             if attempt is None:
                 attempt = await self._begin(assignment)
-            await self._settler.settle(attempt, may_start=True)
+            await self._settler.settle(attempt, may_start=not cancelled())
         finally:
             self.launcher.drop(key)
         self._tell(attempt)
