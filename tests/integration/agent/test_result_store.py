@@ -35,7 +35,9 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def make_attempt(run: Path, fence: int = 1, *, ended: bool = True, large: bytes = LARGE) -> Path:
+def make_attempt(
+    run: Path, fence: int = 1, *, ended: bool = True, large: bytes = LARGE, returned: bytes = SMALL
+) -> Path:
     """As a supervisor and a flow process leave it."""
     run_dir = run / str(fence)
     (run_dir / "results").mkdir(parents=True)
@@ -56,10 +58,12 @@ def make_attempt(run: Path, fence: int = 1, *, ended: bool = True, large: bytes 
     }
     small = {
         "codec": "json",
-        "size": len(SMALL),
-        "digest": digest(SMALL),
-        "data": SMALL.decode(),
+        "size": len(returned),
+        "digest": digest(returned),
+        "data": returned.decode(),
     }
+    if returned is not SMALL:
+        small["secrets"] = []
     frames: list[dict[str, object]] = [call]
     if ended:
         frames.append({"type": "attempt.ended", "outcome": "completed", "result": small})
@@ -181,6 +185,22 @@ def test_what_a_run_returned_is_got_by_a_flow_on_another_machine(url: str, tmp_p
     assert serve(store, parent) == (False, False)
     names = {path.name for path in (parent / "wanted").iterdir()}
     assert names == {f"{RUN}.1", f"{RUN}.1.json"}
+
+
+def test_what_holds_a_secret_stays(url: str, tmp_path: Path):
+    store = open_store(url)
+    parent = make_attempt(tmp_path / "there" / "parent", ended=False)
+    answer = want(parent)
+    here = make_attempt(tmp_path / "here" / RUN, large=b"hunter2" * 50_000, returned=b'"hunter2"')
+    large = digest(b"hunter2" * 50_000)
+    (here / "results" / f"{large}.here").touch()
+    assert serve(store, here).is_over
+    assert kept_values.may_go(here.parent)
+    for name in (large, digest(b'"hunter2"')):
+        with pytest.raises(ValueAbsent):
+            fetch(store, name, tmp_path / "got")
+    serve(store, parent)
+    assert "it holds a secret" in json.loads(answer.read_bytes())["absent"]
 
 
 @pytest.mark.parametrize(

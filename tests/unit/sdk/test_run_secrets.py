@@ -196,3 +196,30 @@ def test_artifacts_and_events_hold_no_values(trial: Trial):
         assert one["digest"] == hashlib.sha256(one["data"].encode()).hexdigest()
     (event,) = [f for f in attempt.facts if f["type"] == "event.emitted"]
     assert json.loads(event["data"]) == {"dsn": "[redacted:db-password]"}
+
+
+def test_a_file_that_holds_a_value_is_marked_to_stay_in_each_attempt(trial: Trial):
+    trial.project.write(
+        """
+        @task
+        def many():
+            return [secret("db-password").get()] * 30_000
+
+        @task
+        def none():
+            return ["x" * 20] * 30_000
+
+        @flow
+        def main():
+            assert len(many()) == len(none())
+        """
+    )
+    for _ in range(2):
+        attempt = trial.attempt()
+        assert attempt.ended["outcome"] == "completed"
+        names = {path.name for path in (attempt.run_dir / "results").iterdir()}
+        (marked,) = [name for name in names if name.endswith(".here")]
+        (result,) = [each["result"] for each in attempt.of("call.ended", "many")]
+        assert result["file"] == marked.removesuffix(".here")
+        assert result["file"] in names
+        assert len(names) == 3

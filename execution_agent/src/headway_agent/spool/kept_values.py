@@ -1,7 +1,8 @@
 """Which values of an attempt are still to go to the store. The files tell, so a new agent process knows it too:
 
 `results/<digest>` is a value, `results/<digest>.stored` beside it says that the store has it, and `stored` in the attempt's
-directory that the attempt is over and the store has all of it.
+directory that the attempt is over and the store has all of it. A value beside which the flow process put `results/<digest>.here`
+holds a secret, and goes nowhere.
 """
 
 import base64
@@ -16,6 +17,7 @@ from headway_agent.spool.frames import FactLog, writer_alive
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MARK = ".stored"
+_STAYS = ".here"
 _ALL = "stored"
 
 
@@ -29,7 +31,7 @@ def unstored(run_dir: Path) -> list[Path]:
     return [
         folder / name
         for name in sorted(names)
-        if _DIGEST.fullmatch(name) and name + _MARK not in names
+        if _DIGEST.fullmatch(name) and not {name + _MARK, name + _STAYS} & names
     ]
 
 
@@ -63,9 +65,17 @@ def over(run_dir: Path) -> Over | None:
     if not isinstance(result, dict):
         return Over(None)
     data = inline(result)
-    if data is not None:
+    if data is not None and not stays(run_dir, result):
         _keep(run_dir / "results", data)
     return Over(result)
+
+
+def stays(run_dir: Path, result: Mapping[str, Any]) -> bool:
+    """Whether a recorded result holds a secret, as far as its flow's process could tell."""
+    if "secrets" not in result:
+        return False
+    file = result.get("file")
+    return file is None or (run_dir / "results" / f"{file}{_STAYS}").exists()
 
 
 def wholly_stored(run_dir: Path) -> None:

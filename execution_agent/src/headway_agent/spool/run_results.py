@@ -1,6 +1,7 @@
 """What completed runs returned, for runs on other machines: told and fetched through the store of values.
 
-The store has a description (`codec`, `size`, `digest`) of what a run returned at `runs/<run>/<fence>`, written when the value is there.
+The store has a description (`codec`, `size`, `digest`) of what a run returned at `runs/<run>/<fence>`, written when the value is there; of a
+value that holds a secret it says (`secret`) that it is not there.
 A flow that needs it makes an empty file `wanted/<run>.<fence>` in its attempt's directory. The agent puts the value among the attempt's
 results and then the description into the file `<run>.<fence>.json` beside the other; `{"absent": why}` where it cannot be had any more.
 """
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headway_agent.spool.kept_values import stored
+from headway_agent.spool.kept_values import stays, stored
 from headway_agent.spool.value_store import ValueAbsent, ValueStore, fetch
 
 _WISH = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([1-9][0-9]{0,9})")
@@ -27,7 +28,10 @@ def place(run: str, fence: int) -> str:
 def tell(store: ValueStore, run_dir: Path, result: Mapping[str, Any]) -> None:
     """Tells the store what the run of this directory returned."""
     note = run_dir / "returned.json"
-    _write(note, {name: result[name] for name in ("codec", "size", "digest") if name in result})
+    described = {name: result[name] for name in ("codec", "size", "digest") if name in result}
+    if stays(run_dir, result):
+        described = {"codec": "none", "secret": True}
+    _write(note, described)
     store.put(place(run_dir.parent.name, int(run_dir.name)), note)
 
 
@@ -63,6 +67,8 @@ def _fetch(store: ValueStore, run_dir: Path, run: str, fence: int) -> dict[str, 
         note.unlink(missing_ok=True)
     if told is None:
         return {"absent": "the store's description of it cannot be read"}
+    if told.get("secret"):
+        return {"absent": "it holds a secret, and stays with the agent that executed the run"}
     if told["codec"] == "none":
         return told
     try:

@@ -232,13 +232,16 @@ class Reporter:
         try:
             most = self._write_result.most
             payload = payloads.encode(value, pickled=pickled, most=most)
+            marks = None if self.secrets is None else self.secrets.marks(payload)
+            if marks:
+                self._write_result.stays_here(payload)
             result = self._write_result(payload)
         except ResultTooLarge as error:
             raise ResultTooLarge(error.limit, name) from None
         except (UnserializableResult, OSError) as error:
             self._warn_once(f"{name}: {lost}, for its result could not be kept: {error}")
             return self._write_result(payloads.NONE)
-        if self.secrets is not None and (marks := self.secrets.marks(payload)) is not None:
+        if marks is not None:
             result["secrets"] = marks
         return result
 

@@ -14,6 +14,8 @@ from headway.payloads import INLINE_MAX, MAX, CodecName, Payload
 from headway.runtime.frames_log import sync_directory
 
 RESULTS = "results"
+STAYS = ".here"
+"""Ends the name of an empty file beside a value that holds a secret: the agent takes it to no store."""
 
 
 class ResultWriter:
@@ -42,9 +44,16 @@ class ResultWriter:
         inline = payload.data if payload.codec == "json" else base64.b64encode(payload.data)
         return {**described, "data": inline.decode()}
 
+    def stays_here(self, payload: Payload) -> None:
+        """Says so of a value that will be a file, before it is one."""
+        if len(payload.data) > INLINE_MAX:
+            self._mark(payload.digest)
+
     def adopt(self, file: Path) -> None:
         """Gives this attempt its own name for an earlier attempt's file, so that it does not depend on that folder."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
+        if file.with_name(file.name + STAYS).exists():
+            self._mark(file.name)
         with suppress(
             OSError
         ):  # there already, or in a store on another disk: the digest still leads to it
@@ -57,6 +66,10 @@ class ResultWriter:
             with suppress(OSError):  # on another disk, or there already: what is missing is written
                 os.link(file, self._folder / payload.digest)
         return self(payload)
+
+    def _mark(self, digest: str) -> None:
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        (self._folder / f"{digest}{STAYS}").touch(mode=0o600)
 
     def _keep(self, payload: Payload) -> None:
         """Whole and durable under its name, or not there: readers never see half a file."""
