@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import socket
+from collections.abc import Callable, Sequence
 
 from headway.runtime.flow_process import Child
 from headway.runtime.template import Template
@@ -17,6 +18,12 @@ def child_named(name: str) -> Child:
     return child
 
 
+def _rehearsals() -> Sequence[Callable[[], None]]:
+    from headway.runtime.rehearsal import ROUNDS, rehearse  # noqa: PLC0415 - of the standard child
+
+    return [rehearse] * ROUNDS
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m headway.runtime")
     parser.add_argument("--fd", type=int, required=True, help="the inherited socket to the agent")
@@ -29,7 +36,9 @@ def main() -> None:
     args = parser.parse_args()
     with socket.socket(fileno=args.fd) as sock:
         sock.set_inheritable(False)
-        Template(sock, child_named(args.child), allow_faults=args.allow_faults).serve()
+        child = child_named(args.child)
+        rehearsals = _rehearsals() if args.child == CHILD else ()
+        Template(sock, child, rehearsals, allow_faults=args.allow_faults).serve()
 
 
 if __name__ == "__main__":

@@ -80,18 +80,18 @@ def run_attempt(start: dict[str, Any], sock: socket.socket) -> int:
         from headway.runtime.residence import Residence  # noqa: PLC0415 - it stands on this module
 
         return Residence(sock, ears).stay(start)
-    execute(start, sock, ears, Redactor(), Attempt)
+    execute(start, sock, ears.follow, Redactor(), Attempt)
     return ENDED
 
 
 def execute(
     start: dict[str, Any],
     sock: socket.socket,
-    ears: Ears,
+    listen: Callable[[Reporter], None],
     redactor: Redactor,
     make: Callable[[dict[str, Any], Reporter, Cancellation], A],
 ) -> A:
-    """One attempt, from loading its flow to the last word about it. `redactor` knows the secrets that the process has."""
+    """One attempt, from loading its flow to the last word about it. `listen` hears what is logged; `redactor` knows the process's secrets."""
     cancellation = Cancellation()
     channel = Channel(sock, cancellation)
     describe = ErrorDescriber(start["root"])
@@ -104,7 +104,7 @@ def execute(
     secrets = reporter.secrets = SecretKeeper(start, channel, redactor)
     install(secrets)
     variables.install(_Variables(f"{start['run_dir']}/variables.json"))
-    ears.follow(reporter)
+    listen(reporter)
     attempt = make(start, reporter, cancellation)
     try:
         if "hooks" in start:
@@ -256,8 +256,7 @@ class Attempt:
 
     @property
     def _run_dir(self) -> str:
-        run_dir: str = self._start["run_dir"]
-        return run_dir
+        return str(self._start["run_dir"])
 
     def _inbox(self) -> Inbox | None:
         return Inbox(self._run_dir) if "pauses" in self._start.get("knows", ()) else None

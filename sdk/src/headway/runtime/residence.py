@@ -94,7 +94,7 @@ class Residence:
             attempt.residence = self
             return attempt
 
-        attempt = execute(start, self._sock, self._ears, self._redactor, make)
+        attempt = execute(start, self._sock, self._ears.follow, self._redactor, make)
         attempt.release()
         return attempt.outcome
 

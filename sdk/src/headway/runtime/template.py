@@ -9,10 +9,12 @@ import gc
 import json
 import os
 import platform
+import select
 import signal
 import socket
+import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,16 @@ MOST_FDS = 64
 class Template:
     """Serves spawn requests from one socket until its other end is closed."""
 
-    def __init__(self, sock: socket.socket, child: Child, *, allow_faults: bool = False) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        child: Child,
+        rehearsals: Sequence[Callable[[], None]] = (),
+        *,
+        allow_faults: bool = False,
+    ) -> None:
+        """`rehearsals`: done in turn while there is no request; what they leave in memory is shared with all forks."""
+        self._rehearsals = list(rehearsals)
         self._sock = sock
         self._child = child
         self._faults_of = faults_of if allow_faults else without_faults
@@ -72,9 +83,24 @@ class Template:
         )
         splitter = FrameSplitter()
         with contextlib.suppress(ConnectionError):  # the agent is gone: as at end of file
-            while data := self._receive():
+            while data := self._next():
                 for raw in splitter.feed(data):
                     self._handle(json.loads(raw))
+
+    def _next(self) -> bytes:
+        while self._rehearsals and not select.select([self._sock], [], [], 0)[0]:
+            self._rehearse(self._rehearsals.pop())
+        return self._receive()
+
+    def _rehearse(self, rehearsal: Callable[[], None]) -> None:
+        try:
+            rehearsal()
+        except Exception:  # noqa: BLE001 - attempts do without; the agent keeps what is written here
+            traceback.print_exc()
+            self._rehearsals.clear()
+        if not self._rehearsals:
+            gc.collect()
+            gc.freeze()
 
     def _receive(self) -> bytes:
         data, fds, _, _ = socket.recv_fds(self._sock, 65536, MOST_FDS)
