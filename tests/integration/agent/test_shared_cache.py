@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,8 +15,10 @@ from click.testing import CliRunner
 
 from headway.cli.verbs.cache import cache
 from headway.runtime.cache_store import parsed
+from headway_agent.loops import cache_loop
 from headway_agent.spool.value_store import FolderStore, StoreFault
 from support import s3_server
+from support.eventually import eventually
 from support.shared_cache import Machine, listening, reason, sockets
 from support.stack import free_ports
 
@@ -439,3 +443,67 @@ def test_agents_and_flows_agree_on_what_an_entry_is(make: Make, tmp_path: Path):
     assert entry is not None
     (other,) = a.shared.entries()
     assert {"format": 1, **entry._asdict()} == other
+
+
+def _asked(machine: Machine, question: bytes) -> bytes:
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.settimeout(60)
+        asking.connect(str(machine.socket))
+        with contextlib.suppress(OSError):  # who says too much is not listened to
+            asking.sendall(question + b"\n")
+            return asking.makefile("rb").read()
+    return b""
+
+
+_FIND = b'{"type":"cache.find","key":"%s",' % (b"ab" * 32)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        b"",
+        b"null",
+        b"[" * 60_000,
+        b"x" * 200_000,
+        b'{"type":["a"],"key":{}}',
+        b'{"type":"cache.find","key":"../../%s"}' % (b"ab" * 29),
+        _FIND + b'"run":"../../x","fence":1}',
+        _FIND + b'"run":"01a20714-47d6-72d2-a7ff-0dd68e70058f"}',
+        _FIND + b'"run":"01a20714-47d6-72d2-a7ff-0dd68e70058f","fence":[]}',
+        _FIND + b'"run":"01a20714-47d6-72d2-a7ff-0dd68e70058f","fence":7}',
+        b'{"type":"cache.clear"}',
+        b'{"type":"cache.clear","all":1,"task":null,"key":7}',
+    ],
+)
+def test_nonsense_is_nobodys_trouble_and_clears_nothing(
+    make: Make, question: bytes, caplog: pytest.LogCaptureFixture
+):
+    a = make("a")
+    with listening(a):
+        a.run()
+        before = _only(a)
+        answer = _asked(a, question)
+        assert b'"deleted"' not in answer
+        assert _only(a) == before
+        assert b"has no" in _asked(a, _FIND[:-1] + b"}")
+    assert caplog.records == []
+
+
+def test_who_opens_thousands_of_connections_takes_no_file_of_the_agents(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cache_loop, "MOST_OPEN", 20)
+    a = make("a")
+    with listening(a), contextlib.ExitStack() as stack:
+        held = []
+        for _ in range(40):
+            connection = stack.enter_context(socket.socket(socket.AF_UNIX))
+            connection.connect(str(a.socket))
+            held.append(connection)
+        held[-1].settimeout(60)
+        assert b"asked too much at once" in held[-1].recv(1000)
+        for connection in held:
+            connection.close()
+        assert b"has no" in eventually(
+            lambda: (said := _asked(a, _FIND[:-1] + b"}")) and b"has no" in said and said
+        )

@@ -53,7 +53,7 @@ def agent(answer: Callable[[socket.socket], None]) -> Iterator[str]:
 
 def ask(path: str, clock: Callable[[], float] | None = None) -> Asking:
     question = {"type": "cache.find", "key": KEY}
-    return Asking(path, question) if clock is None else Asking(path, question, clock)
+    return Asking(path, question) if clock is None else Asking(path, question, clock=clock)
 
 
 def until_answered(asking: Asking) -> Entry | None:
@@ -156,3 +156,34 @@ def test_where_nobody_listens_it_says_so(tmp_path: Path):
     assert asking.entry() is None
     assert "the agent cannot be asked" in asking.reason
     asking.close()
+
+
+def test_a_process_has_few_questions_under_way_and_all_get_their_turn():
+    places = threading.Semaphore(3)
+    clock = Clock()
+    with tempfile.TemporaryDirectory(prefix="hw") as folder, socket.socket(socket.AF_UNIX) as agent:
+        path = str(Path(folder) / "s")
+        agent.bind(path)
+        agent.listen(20)
+        agent.setblocking(False)
+        all_of_them = [Asking(path, {"key": KEY}, places, clock) for _ in range(10)]
+        waiting, most = list(all_of_them), 0
+        while waiting:
+            answered = [asking for asking in waiting if asking.poll()]
+            taken = []
+            with suppress(BlockingIOError):
+                while True:
+                    taken.append(agent.accept()[0])
+            most = max(most, len(taken))
+            for connection in taken:
+                connection.close()
+            for asking in answered:
+                asking.close()
+            waiting = [asking for asking in waiting if asking not in answered]
+        assert most == 3
+        late = Asking(path, {"key": KEY}, threading.Semaphore(0), clock)
+        assert not late.poll()
+        clock.now = LOOK_S
+        assert late.poll()
+        assert late.reason == "the store took too long"
+        late.close()

@@ -25,6 +25,8 @@ LOOK_S = 5.0
 BRING_S = 60.0
 """How long it may take to give a large value."""
 MOST_AT_ONCE = 8
+MOST_OPEN = 512
+"""Connections: whoever opens thousands takes none of the agent's files, and has no answer."""
 _ASK_S = 10.0
 _LINE_MAX = 1 << 16
 _WAITING = 1_000
@@ -58,6 +60,7 @@ class CacheLoop:
         self._policy = policy
         self._look_s = look_s
         self._pool = pool
+        self._open = 0
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
         self._failed = Backoff()
         self._away_until = 0.0
@@ -78,13 +81,18 @@ class CacheLoop:
             self._socket.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open += 1
         # One who asks and goes away, or asks nonsense, is nobody's trouble but its own.
-        with contextlib.suppress(OSError, ValueError, TimeoutError, asyncio.LimitOverrunError):
+        with contextlib.suppress(OSError, ValueError, RecursionError, asyncio.LimitOverrunError):
             try:
+                if self._open > MOST_OPEN:
+                    await _say(writer, {"reason": "the agent is asked too much at once"})
+                    return
                 async with asyncio.timeout(_ASK_S):
                     ask = json.loads(await reader.readline())
                 await self._answer(ask, writer)
             finally:
+                self._open -= 1
                 writer.close()
 
     async def _answer(self, ask: object, writer: asyncio.StreamWriter) -> None:
@@ -94,6 +102,8 @@ class CacheLoop:
             await self._find(ask, writer)
         elif ask.get("type") == "cache.pool":
             await _say(writer, {"reason": "", "pool": self._pool})
+        elif ask.get("type") == "cache.clear" and not _says_what(ask):
+            await _say(writer, {"reason": "say what to clear: task, key or all"})
         elif ask.get("type") in ("cache.list", "cache.clear"):
             work = _listed if ask["type"] == "cache.list" else _cleared
             try:
@@ -147,7 +157,7 @@ class CacheLoop:
         """Where the value goes: into the directory of an attempt of this agent. Raises ValueError."""
         if "run" not in ask:
             return None
-        run_dir = self._runs / str(UUID(str(ask["run"]))) / str(int(ask["fence"]))
+        run_dir = self._runs / str(UUID(str(ask["run"]))) / str(int(str(ask.get("fence"))))
         if not run_dir.is_dir():
             raise ValueError("no attempt of this agent")
         return run_dir / "results"
@@ -156,6 +166,10 @@ class CacheLoop:
 async def _say(writer: asyncio.StreamWriter, answer: Answer, more: bytes = b"") -> None:
     writer.write(json.dumps(answer).encode() + b"\n" + more)
     await writer.drain()
+
+
+def _says_what(ask: Mapping[str, Any]) -> bool:
+    return ask.get("all") is True or any(isinstance(ask.get(n), str) for n in ("task", "key"))
 
 
 def _listed(shared: SharedCache, ask: Mapping[str, Any]) -> Answer:

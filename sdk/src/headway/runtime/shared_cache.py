@@ -24,6 +24,8 @@ OFFERS = "cache"
 """Folder in the attempt's directory: what the agent is to put into the store."""
 TELLING = frozenset({"task", "project", "source", "imports"})
 """Parts of a key that an entry in the store tells: they are digests of code and names, not of what flows work on."""
+AT_ONCE = 16
+"""Questions of one process under way: thousands of calls that ask at one moment shall not take its file descriptors."""
 _ENTRY_MAX = 1 << 20
 _READ = 1 << 16
 
@@ -34,11 +36,13 @@ class SharedCache:
     def __init__(self, path: str, run_dir: Path, run: str, fence: int) -> None:
         self._path = path
         self._offers = run_dir / OFFERS
+        self._places = threading.Semaphore(AT_ONCE)
         self._whose = {"run": run, "fence": fence}
 
     def ask(self, key: str) -> Asking:
         """Has the agent look for an entry, and bring its value into the attempt's `results`."""
-        return Asking(self._path, {"type": "cache.find", "key": key, **self._whose})
+        question = {"type": "cache.find", "key": key, **self._whose}
+        return Asking(self._path, question, self._places)
 
     def offer(self, entry: Entry) -> None:
         """Whole under its key, or not there. Raises OSError."""
@@ -58,7 +62,11 @@ class Asking:
     """One question on its way: `poll` until it gives an answer. Nothing here waits. `close` in any case."""
 
     def __init__(
-        self, path: str, question: Mapping[str, Any], clock: Callable[[], float] = monotonic
+        self,
+        path: str,
+        question: Mapping[str, Any],
+        places: threading.Semaphore | None = None,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self.reason = ""
         """Why there is nothing."""
@@ -67,6 +75,7 @@ class Asking:
         self._question = json.dumps(question).encode() + b"\n"
         self._clock = clock
         self._until = clock() + LOOK_S
+        self._places = places or threading.Semaphore()
         self._socket: socket.socket | None = None
         self._heard = bytearray()
         self._is_there = False
@@ -106,22 +115,31 @@ class Asking:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+            self._places.release()
 
     def _connect(self) -> bool:
-        """False while the agent has too many questions to take one more."""
+        """False while this process or the agent has too many questions to take one more."""
+        if not self._places.acquire(blocking=False):
+            return False
+        try:
+            self._socket = self._connected()
+        except BlockingIOError:
+            return False
+        finally:
+            if self._socket is None:
+                self._places.release()
+        return True
+
+    def _connected(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.setblocking(False)  # noqa: FBT003 - the name of this parameter is not public
         try:
             connection.connect(self._path)
             connection.sendall(self._question)
-        except BlockingIOError:
-            connection.close()
-            return False
         except OSError:
             connection.close()
             raise
-        self._socket = connection
-        return True
+        return connection
 
     def _hear(self) -> bool:
         assert self._socket is not None
