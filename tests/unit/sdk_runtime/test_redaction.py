@@ -219,6 +219,31 @@ def test_a_frame_keeps_its_words_and_its_result() -> None:
     assert shown["waits"][0] == {"kind": "input", "request": {"title": "[redacted:value]"}}
 
 
+def test_numbers_are_taken_out_of_what_a_person_is_asked_and_stay_where_they_are_the_protocols() -> (
+    None
+):
+    request = {"schema": {"default": 48151623, "maximum": 48151623.5, "minimum": 1, "const": True}}
+    asked = {"type": "wait.started", "at_us": 48151623, "wait": {"request": request}}
+    ended = {"type": "attempt.ended", "waits": [{"since_us": 48151623, "request": request}]}
+    redactor = knows(pin="48151623")
+    _, shown = redactor.frame(encode_frame(asked), asked)
+    told = {
+        "default": "[redacted:pin]",
+        "maximum": "[redacted:pin].5",
+        "minimum": 1,
+        "const": True,
+    }
+    assert shown == {**asked, "wait": {"request": {"schema": told}}}
+    _, shown = redactor.frame(encode_frame(ended), ended)
+    assert shown["waits"] == [{"since_us": 48151623, "request": {"schema": told}}]
+
+
+def test_a_wait_keeps_its_words() -> None:
+    frame = {"type": "wait.started", "wait": {"kind": "input", "name": "input", "parent": "input"}}
+    _, shown = knows(x="input").frame(encode_frame(frame), frame)
+    assert shown["wait"] == {"kind": "input", "name": "[redacted:x]", "parent": "input"}
+
+
 def test_a_pickled_result_is_marked_and_has_no_preview() -> None:
     redactor = knows(value="p4ssw0rd")
     data = base64.b64encode(b"..p4ssw0rd..").decode()

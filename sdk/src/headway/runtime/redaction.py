@@ -95,6 +95,8 @@ class Redactor:
         if not self.spans(shown) and " [cut " not in shown and not self._may_be_torn(frame):
             return raw, frame
         clean = self._fields(frame)
+        if isinstance(wait := frame.get("wait"), dict):
+            clean["wait"] = self._fields(wait)
         if isinstance(waits := frame.get("waits"), list):
             clean["waits"] = [self._fields(w) if isinstance(w, dict) else w for w in waits]
         if isinstance(result := frame.get("result"), dict):
@@ -113,15 +115,24 @@ class Redactor:
         return "error" in frame or (isinstance(name, str) and len(name) in _CUT_LENGTHS)
 
     def _fields(self, frame: Mapping[str, Any]) -> dict[str, Any]:
-        return {k: v if k in _OWN_WORDS else self._part(v) for k, v in frame.items()}
+        return {
+            name: value if name in _OWN_WORDS else self._part(value, numbers=name == "request")
+            for name, value in frame.items()
+        }
 
-    def _part(self, value: Any) -> Any:
+    def _part(self, value: Any, *, numbers: bool = False) -> Any:
+        """`numbers`: those are the user's too, as in what a person is asked; else they are the protocol's, and stay."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, list):
-            return [self._part(each) for each in value]
+            return [self._part(each, numbers=numbers) for each in value]
         if isinstance(value, dict):
-            return {self.text(name): self._part(each) for name, each in value.items()}
+            return {
+                self.text(name): self._part(each, numbers=numbers or name == "request")
+                for name, each in value.items()
+            }
+        if numbers and type(value) in {int, float} and self.spans(shown := repr(value)):
+            return self.text(shown)
         return value
 
     def _result(self, result: dict[str, Any]) -> dict[str, Any]:
