@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import enum
 import json
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, Optional, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, Optional, TypedDict
 from uuid import UUID
 
 import jsonschema
+import pydantic
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,6 +39,63 @@ class Options(TypedDict):
     depth: int
 
 
+class Partly(TypedDict, total=False):
+    since: date
+    where: NotRequired[Point]
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+    HIGH = 2
+
+
+class Mode(enum.StrEnum):
+    FAST = "fast"
+    SAFE = "safe"
+
+
+@dataclasses.dataclass(frozen=True)
+class Tree:
+    at: datetime
+    point: Point | None = None
+    below: tuple[Tree, ...] = ()
+    by_day: dict[str, list[Colour]] = dataclasses.field(default_factory=dict)
+
+
+class Column(pydantic.BaseModel):
+    name: str
+    since: date | None = None
+    width: Annotated[int, pydantic.Field(ge=0)] = 1
+
+
+class Table(pydantic.BaseModel):
+    columns: list[Column]
+    level: Level = Level.LOW
+    options: dict[str, Column | None] = {}
+
+
+ZONED = st.datetimes(
+    datetime(1900, 1, 1),  # noqa: DTZ001 - zones come with the next argument
+    datetime(2200, 1, 1),  # noqa: DTZ001
+    timezones=st.sampled_from(
+        [UTC, timezone(timedelta(hours=5, minutes=30)), timezone(-timedelta(hours=3))]
+    ),
+)
+TREES = st.recursive(
+    st.builds(Tree, ZONED, st.none() | st.builds(Point, st.integers(), st.text())),
+    lambda below: st.builds(
+        Tree,
+        ZONED,
+        below=st.lists(below, max_size=2).map(tuple),
+        by_day=st.dictionaries(
+            st.text(max_size=3), st.lists(st.sampled_from(Colour), max_size=2), max_size=2
+        ),
+    ),
+    max_leaves=4,
+)
+COLUMNS = st.builds(Column, name=st.text(), since=st.none() | st.dates(), width=st.integers(0, 9))
+
+
 # (hint, values of it)
 Hint = tuple[Any, st.SearchStrategy[Any]]
 PLAIN: list[Hint] = [
@@ -57,6 +115,36 @@ PLAIN: list[Hint] = [
     (Literal["a", 1], st.sampled_from(["a", 1])),
     (Point, st.builds(Point, st.integers(), st.text())),
     (Options, st.fixed_dictionaries({"depth": st.integers()})),
+    (
+        Partly,
+        st.fixed_dictionaries(
+            {}, optional={"since": st.dates(), "where": st.builds(Point, st.integers(), st.text())}
+        ),
+    ),
+    (datetime, ZONED),
+    (int, st.integers(10**300, 10**320)),
+    (Level, st.sampled_from(Level)),
+    (Mode, st.sampled_from(Mode)),
+    (Tree, TREES),
+    (Column, COLUMNS),
+    (
+        Table,
+        st.builds(
+            Table,
+            columns=st.lists(COLUMNS, max_size=2),
+            level=st.sampled_from(Level),
+            options=st.dictionaries(st.text(max_size=3), st.none() | COLUMNS, max_size=2),
+        ),
+    ),
+    (Annotated[int, pydantic.Field(ge=0)], st.integers(0)),
+    (int | None | list[str], st.none() | st.integers() | st.lists(st.text(), max_size=2)),
+    (
+        Point | list[int],
+        st.builds(Point, st.integers(), st.text()) | st.lists(st.integers(), max_size=2),
+    ),
+    (bool | int, st.booleans() | st.integers()),
+    (int | float, st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)),
+    (date | int, st.dates() | st.integers()),
 ]
 
 
