@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn, TextIO
 
 from headway.runtime import processes
+from headway.runtime.handlers import DEFAULT, set_handler
 from headway.runtime.secret_frames import kept_variables
 from headway.runtime.streams import flush_output
 
@@ -80,8 +81,8 @@ def _detach(supervisor: int) -> None:
     os.setpgid(0, 0)
     signal.set_wakeup_fd(-1)
     for number in RESET:
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+        set_handler(number, DEFAULT)
+    set_handler(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     processes.die_with_parent(supervisor)
 
@@ -93,12 +94,12 @@ def _set_streams(out: int, err: int) -> None:
         os.close(source)
     # New objects: the template's remember what its own streams were (a file can seek, a pipe can't).
     stdin = open(0, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
-    for name, stream in (("stdin", stdin), ("stdout", _writer(1)), ("stderr", _writer(2))):
+    for name, stream in (("stdin", stdin), ("stdout", text_writer(1)), ("stderr", text_writer(2))):
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
 
 
-def _writer(fd: int) -> TextIO:
+def text_writer(fd: int) -> TextIO:
     """Lines show up as they are printed, and a character that the encoding lacks ends no flow."""
     return open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
 

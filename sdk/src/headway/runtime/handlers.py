@@ -7,6 +7,6 @@ import signal
 from _signal import getsignal as get_handler  # type: ignore[import-not-found]
 from _signal import signal as set_handler
 
-IGNORE = int(signal.SIG_IGN)
+DEFAULT, IGNORE = int(signal.SIG_DFL), int(signal.SIG_IGN)
 
-__all__ = ["IGNORE", "get_handler", "set_handler"]
+__all__ = ["DEFAULT", "IGNORE", "get_handler", "set_handler"]

@@ -8,23 +8,28 @@ is shared. A rehearsal has no files, children or signals, and puts back what it 
 from __future__ import annotations
 
 import contextvars
+import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
+import headway
 from headway import secrets, variables
-from headway.flows import Flow, flow
+from headway.entrypoints import use_root
 from headway.runtime import clock
 from headway.runtime.attempt_files import announce
 from headway.runtime.child import Attempt, execute
-from headway.runtime.flow_process import FlowProcess
+from headway.runtime.flow_process import FlowProcess, text_writer
 from headway.runtime.frames_log import Writer
 from headway.runtime.framing import pack
 from headway.runtime.handlers import get_handler, set_handler
 from headway.runtime.limits import SIGNAL
+from headway.runtime.loghook import FrameHandler
 from headway.runtime.redaction import Redactor
 from headway.runtime.reserve import CommonReserve, Reserve
 from headway.runtime.start import no_faults
@@ -36,6 +41,8 @@ ROUNDS = 12 if hasattr(os, "memfd_create") else 0
 
 _NOBODY = 1 << 30
 """No process has this number."""
+_MODULE = "headway.runtime.rehearsed"
+_ROOT = str(Path(headway.__path__[0]).parent)
 _START: dict[str, Any] = {
     "ranges": True,
     "run": "00000000-0000-0000-0000-000000000000",
@@ -43,19 +50,14 @@ _START: dict[str, Any] = {
     "run_name": "",
     "flow": "nothing",
     "deployment": "",
-    "entrypoint": "",
-    "root": "",
+    "entrypoint": f"{_MODULE}:nothing",
+    "root": _ROOT,
     "run_dir": "",
     "environment": "",
     "env": {},
     "parameters": {},
     "knows": ["runs", "pauses"],
 }
-
-
-@flow
-def nothing() -> None:
-    """What is executed."""
 
 
 def rehearse() -> None:
@@ -65,6 +67,7 @@ def rehearse() -> None:
         stack.enter_context(ours)
         stack.enter_context(theirs)
         out, err = (_pipe(stack) for _ in range(2))
+        _listen(out)
         contextvars.copy_context().run(_flow, theirs)
         theirs.sendall(pack({"type": "idle", "files": {}}))
         ours.settimeout(0)
@@ -72,12 +75,20 @@ def rehearse() -> None:
 
 
 def _flow(sock: socket.socket) -> None:
-    execute(_START, sock, lambda _: None, Redactor(), _Attempt).release()
+    sys.modules.pop(_MODULE, None)
+    use_root(_ROOT)
+    execute(_START, sock, lambda _: None, Redactor(), Attempt).release()
 
 
-class _Attempt(Attempt):
-    def _load(self) -> Flow[..., Any]:
-        return nothing
+def _listen(fd: int) -> None:
+    """As a flow process does for its streams and what it logs, with a stream and a logger of its own."""
+    text_writer(fd).flush()
+    logger = logging.Logger(_MODULE)  # noqa: LOG001 - one that goes again
+    handler = FrameHandler()
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.removeHandler(handler)
+    handler.close()
 
 
 def _supervise(flow_process: FlowProcess, stack: ExitStack) -> None:
@@ -103,12 +114,13 @@ class _Supervisor(Supervisor):
 @contextmanager
 def _put_back() -> Iterator[None]:
     numbers = (signal.SIGUSR1, SIGNAL)
-    handlers = [get_handler(number) for number in numbers]
+    handlers, path = [get_handler(number) for number in numbers], list(sys.path)
     try:
         yield
     finally:
         for number, handler in zip(numbers, handlers, strict=True):
             set_handler(number, handler)
+        sys.path[:] = path
         secrets.install(None)
         variables.install(None)
 

@@ -4,6 +4,8 @@ import contextlib
 import os
 import signal
 
+from headway.runtime.handlers import set_handler
+
 CAUGHT = (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD)
 
 
@@ -18,7 +20,7 @@ class Signals:
         os.set_blocking(write_end, False)
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
         for number in CAUGHT:
-            signal.signal(number, self._note)
+            set_handler(number, self._note)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
     @property

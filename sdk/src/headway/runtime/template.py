@@ -24,6 +24,7 @@ from headway.runtime.attempt_files import LOST, note_failure
 from headway.runtime.flow_process import Child
 from headway.runtime.frames_log import Writer
 from headway.runtime.framing import FrameSplitter, pack
+from headway.runtime.handlers import DEFAULT, IGNORE, set_handler
 from headway.runtime.keeper import Keeper
 from headway.runtime.reserve import CommonReserve
 from headway.runtime.start import (
@@ -166,8 +167,8 @@ class Template:
             self._sock.close()
             os.setsid()
             os.chdir("/")
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            set_handler(signal.SIGCHLD, DEFAULT)
+            set_handler(signal.SIGHUP, IGNORE)
             processes.adopt_orphans()
             if agent is None:
                 faults = self._faults_of(start)
