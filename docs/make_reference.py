@@ -140,7 +140,7 @@ TOPICS = (
         "variables",
         "Variables",
         "headway.variables",
-        ("get",),
+        ("get", "set", "delete"),
         "Guide: [secrets and variables](../guides/secrets-and-variables.md).",
     ),
     Topic(
@@ -183,6 +183,7 @@ TOPICS = (
             "TargetMissing",
             "WrongTarget",
             "VariableNotFound",
+            "VariableRefused",
             "RolledBack",
             "ParameterError",
             "Problem",

@@ -85,3 +85,20 @@ async def report(fleet, run: UUID, first_seq: int, *told: Told | Fact, fence: in
     attempt = AttemptFacts(run, fence, first_seq, [one.fact for one in plain], blobs)
     result = await fleet.log.append_facts(fleet.ws, FactsBatch([attempt], f"agent/{fleet.agent}"))
     return result.attempts[0]
+
+
+def written(
+    name: str, *value: object, number: int = 0, withheld: bool = False, tags=None, expected_version=None
+) -> Told:  # fmt: skip
+    """A variable that a run sets; without a value: that it deletes."""
+    message = facts.VariableWritten(
+        id=key_of(name, value, number), name=name, deleted=not value, tags=tags or [],
+        with_tags=tags is not None, expected_version=expected_version,
+    )  # fmt: skip
+    if not value:
+        return Told(fact(message))
+    blob = Blob.of(json.dumps(value[0]).encode())
+    if withheld:
+        return Told(fact(message))
+    message.value_digest = blob.digest
+    return Told(fact(message), (blob,))

@@ -21,7 +21,7 @@ KEY = 32
 """Digits of a call's key."""
 SAYS_NOTHING = {
     "call.started", "attempt.starting", "attempt.started", "attempt.ended", "artifact.saved", "metrics.recorded",
-    "event.emitted",
+    "event.emitted", "variable.written",
 }  # fmt: skip
 """Of the journal: they end no call."""
 

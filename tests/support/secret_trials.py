@@ -36,6 +36,7 @@ class Trial:
         parameters: dict[str, Any] | None = None,
         *,
         shared_cache: str = "",
+        told: dict[str, Any] | None = None,
         **configured: Any,
     ) -> "Attempt":
         fence = len(self.logs) + 1
@@ -57,6 +58,7 @@ class Trial:
             "store": str(self.project.store),
             "secrets": {"directory": str(self.secrets), **configured},
             **({"shared_cache": shared_cache, "pool": "p"} if shared_cache else {}),
+            **(told or {}),
         }
         (self.run_dir / "start.json").write_text(json.dumps(start))
         with template(child=CHILD, **dict.fromkeys(configured.get("kept", ()), VALUE)) as one:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from headway.futures import Future
     from headway.runtime.transactions import Scope, Step
     from headway.transactions import Transaction
+    from headway.variables import VariableSpec
     from headway.waits import Over, WaitSpec
 
 
@@ -53,6 +54,14 @@ class RunContext(NamedTuple):
     """Address of the run's page; empty where the control plane knows none (`HEADWAY_PUBLIC_URL`)."""
     flow_version: str = ""
     """`@flow(version=)` of the deployment that the run was made with."""
+    started_by: str = ""
+    """Who had the run made, as its history names them: a token or a browser session, `run/<id>` for a run that called `run_deployment`.
+    Empty where nobody tells it: under an older agent, or when the run is so old that its beginning is archived."""
+
+    @property
+    def parent_run(self) -> str:
+        """The id of the run that started this one by `run_deployment`; empty where none did."""
+        return self.started_by[4:] if self.started_by.startswith("run/") else ""
 
 
 class Engine(Protocol):
@@ -99,6 +108,9 @@ class Engine(Protocol):
 
     def emit_event(self, parent: Call, spec: EventSpec) -> None:
         """Emits, once over all attempts."""
+
+    def write_variable(self, parent: Call, spec: VariableSpec) -> None:
+        """Sets or deletes it, once over all attempts."""
 
     def submit(
         self,
@@ -247,6 +259,7 @@ def context_of(call: Call) -> RunContext:
         scheduled_time=_moment(facts.get("due_at_us", 0)),
         run_url=facts.get("run_url", ""),
         flow_version=facts.get("flow_version", ""),
+        started_by=facts.get("started_by", ""),
     )
 
 

@@ -152,6 +152,10 @@ class VariableNotFound(HeadwayError, LookupError):
         return _variable_not_found, (self.name, self._in_run)
 
 
+class VariableRefused(HeadwayError, RuntimeError):
+    """This run cannot set variables: their names and values may not leave its pool, or its agent is too old. The message says what to do."""
+
+
 def _variable_not_found(name: str, in_run: bool) -> VariableNotFound:  # noqa: FBT001 - pickle's
     return VariableNotFound(name, in_run=in_run)
 
@@ -243,6 +247,7 @@ for _public in (
     SecretError,
     SecretNotFound,
     VariableNotFound,
+    VariableRefused,
     ForgottenAwait,
     ResultTooLarge,
     UnserializableResult,

@@ -104,7 +104,11 @@ def sample_message(message, *words: str, without=()):
         if field.name in without:
             continue
         if field.is_repeated and field.type != F.TYPE_MESSAGE:
-            values = [int.from_bytes(seed(*path, str(n))[:3]) for n in range(3)]
+            values: list[int] | list[str] = [
+                int.from_bytes(seed(*path, str(n))[:3]) for n in range(3)
+            ]
+            if field.type == F.TYPE_STRING:
+                values = [f"{field.name} {n} \u00e9" for n in range(3)]
             getattr(message, field.name).extend(values)
         elif field.is_repeated:
             part = getattr(message, field.name).add()

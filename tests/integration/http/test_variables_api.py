@@ -105,3 +105,21 @@ async def test_its_changes_stand_in_the_log_and_values_only_as_digests(api: Api)
     of_it = [event for event in events if event["type"].startswith("Variable")]
     assert {event["type"] for event in of_it} == {"VariableSet", "VariableUnset"}
     assert "a-word-to-erase" not in json.dumps(of_it)
+
+
+async def test_the_history_tells_who_changed_it_also_of_one_that_is_gone(api: Api) -> None:
+    await put(api, value=[1])
+    await put(api, name="other")
+    await put(api, value=2, tags=["a"])
+    await api.one.client.delete("/variables/batch-size")
+    history = await api.one.client.get("/variables/batch-size/history")
+    items = history.json()["items"]
+    assert [(item["kind"], item["value"], item["tags"]) for item in items] == [
+        ("unset", None, []),
+        ("set", 2, ["a"]),
+        ("set", [1], []),
+    ]
+    assert all(item["actor"] and not item["erased"] and not item["reason"] for item in items)
+    newest = await api.one.client.get("/variables/batch-size/history", params={"limit": 1})
+    assert newest.json()["items"] == items[:1]
+    assert (await api.one.client.get("/variables/never/history")).status_code == 404

@@ -14,7 +14,16 @@ FILES = sorted((HERE / "examples" / "files").glob("*.json"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 
-OPTIONAL = {"data", "digest", "percent", "steps", "labels", "due_us"}  # of some frames
+OPTIONAL = {
+    "data",
+    "digest",
+    "percent",
+    "steps",
+    "labels",
+    "due_us",
+    "tags",
+    "expected_version",
+}  # of some frames
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from headway_control_plane.application.errors import Problem, TooLarge
 from headway_control_plane.application.json_values import encode, problems_of
 from headway_control_plane.application.ports import Cursor, Log
 from headway_control_plane.application.words import require_none, slug_problems, tag_problems
-from headway_control_plane.domain.commands import SetVariable, UnsetVariable
 from headway_control_plane.domain.streams import Blob
+from headway_control_plane.domain.variables.commands import SetVariable, UnsetVariable
 
 MOST_VALUE = 64 * 1024
 """Bytes of one value as JSON."""

@@ -10,7 +10,11 @@ from headway_control_plane.domain.deployment.events import DeploymentDeployed
 from headway_control_plane.domain.run.events import Waiting
 from headway_control_plane.domain.run.state import DeadlineKind, Fork
 from headway_control_plane.domain.streams import NO_BLOB, Blob, Stream, StreamKind
-from headway_control_plane.domain.variables.state import STREAM as VARIABLES_STREAM
+from headway_control_plane.domain.variables.commands import (
+    SetVariable,
+    UnsetVariable,
+    WriteVariable,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,31 +331,6 @@ class AttemptAsked:
         return (Stream(StreamKind.RUN, self.run),)
 
 
-@dataclass(frozen=True, slots=True)
-class SetVariable:
-    """`if_version`: only if the variable has this version now, 0 if it is not there; None: whatever it is."""
-
-    name: str
-    value: Blob
-    size_bytes: int
-    tags: tuple[str, ...] = ()
-    if_version: int | None = None
-
-    @property
-    def needs(self) -> tuple[Stream, ...]:
-        return (VARIABLES_STREAM,)
-
-
-@dataclass(frozen=True, slots=True)
-class UnsetVariable:
-    name: str
-    if_version: int | None = None
-
-    @property
-    def needs(self) -> tuple[Stream, ...]:
-        return (VARIABLES_STREAM,)
-
-
 Command = (
     CreatePool
     | ChangePool
@@ -377,4 +356,5 @@ Command = (
     | AttemptAsked
     | SetVariable
     | UnsetVariable
+    | WriteVariable
 )

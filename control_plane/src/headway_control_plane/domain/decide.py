@@ -29,8 +29,6 @@ from headway_control_plane.domain.commands import (
     ReleaseRun,
     ResumeSession,
     RevokeAgent,
-    SetVariable,
-    UnsetVariable,
 )
 from headway_control_plane.domain.errors import AlreadyExists, InvalidArgument, NotFound
 from headway_control_plane.domain.pool.events import PoolChanged, PoolCreated
@@ -41,6 +39,11 @@ from headway_control_plane.domain.session.state import SessionStatus
 from headway_control_plane.domain.states import States
 from headway_control_plane.domain.streams import Context, Decided, Stream, StreamKind
 from headway_control_plane.domain.variables import decide as variables
+from headway_control_plane.domain.variables.commands import (
+    SetVariable,
+    UnsetVariable,
+    WriteVariable,
+)
 
 
 def decide(command: Command, states: States, context: Context) -> list[Decided]:
@@ -93,6 +96,8 @@ def _decide(command: Command, states: States, context: Context) -> list[Decided]
             return variables.set_variable(command, states)
         case UnsetVariable():
             return variables.unset_variable(command, states)
+        case WriteVariable():
+            return variables.write_variable(command, states)
         case _:
             return _declare(command, states)
 

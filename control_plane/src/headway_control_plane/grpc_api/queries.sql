@@ -82,7 +82,7 @@ SELECT run.run, attempt.fence, attempt.session, attempt.cancel, deployment.name,
        EXISTS (SELECT FROM attempt other WHERE other.ws = run.ws AND other.run = run.run AND other.agent <> attempt.agent),
        EXISTS (SELECT FROM attempt other WHERE other.ws = run.ws AND other.run = run.run AND other.outcome IN ('lost', 'agent forgot')),
        coalesce((SELECT variables.version FROM variables WHERE variables.ws = %(ws)s), 0), run.version,
-       event.payload, run.due_at
+       event.payload, run.due_at, coalesce(event.actor, '')
 FROM run
 -- Each by its key, one after the other (the OFFSET sees to that): a plan made while tables were small may otherwise walk through all
 -- that the workspace has, its events too.
@@ -98,10 +98,10 @@ CROSS JOIN LATERAL (
   SELECT array_agg(a.call) AS calls, array_agg(a.digest) AS digests FROM run_answer a
   WHERE run.waits <> '' AND a.ws = run.ws AND a.run = run.run
 ) AS given
--- The run's creation, in the day segment of that moment: the trace that it happened in, and when the run was to begin (a retry
+-- The run's creation, in the day segment of that moment: who asked for it, the trace that it happened in, and when the run was to begin (a retry
 -- moves the row's time).
 LEFT JOIN LATERAL (
-  SELECT traceparent, payload FROM event WHERE event.seg = floor(extract(epoch FROM run.created_at) / 86400)::integer AND event.ws = run.ws
+  SELECT traceparent, payload, actor FROM event WHERE event.seg = floor(extract(epoch FROM run.created_at) / 86400)::integer AND event.ws = run.ws
     AND event.stream_kind = 6 AND event.stream_id = run.run AND event.fence = 0 AND event.version = 1 OFFSET 0
 ) AS event ON true
 WHERE run.ws = %(ws)s AND run.run = ANY (%(runs)s::uuid[]) AND attempt.status <> 'closed'

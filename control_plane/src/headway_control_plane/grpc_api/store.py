@@ -86,6 +86,7 @@ class Assignment:
     variables: int  # the version of the workspace's; 0: it never had any
     version: int  # of the run
     due_at_us: int  # as it was asked for
+    started_by: str  # the actor of its creation; empty where that event is gone
     answers: Mapping[bytes, bytes] = field(default_factory=dict)  # contents by digest
     lineage: Sequence[Ancestor] = ()
     asked_runs: Sequence[AskedRun] = ()
@@ -105,11 +106,12 @@ class Assignment:
             version,
             created,
             due_at,
+            started_by,
         ) = row
         read = load_waits(waits), read_answers(calls, digests)
         due_at_us = _due_at_us(created) or to_us(due_at)  # its events may be gone by now
-        known = now, is_fork, has_moved, has_lost, variables, version, due_at_us
-        return cls(*plain, *read, *known)  # type: ignore[call-arg] # 20 + 9
+        known = now, is_fork, has_moved, has_lost, variables, version, due_at_us, started_by
+        return cls(*plain, *read, *known)  # type: ignore[call-arg] # 20 + 10
 
     def message(self, pages: str = "") -> pb.SessionResponse:
         """`pages`: the address under which people see the UI, if it is known."""
@@ -137,6 +139,7 @@ class Assignment:
             flow_version=self.flow_version,
             asked_runs=[asked_message(self.run, asked) for asked in self.asked_runs],
             unheard=self.has_lost,
+            started_by=self.started_by,
         )
         return pb.SessionResponse(assign=assign)
 

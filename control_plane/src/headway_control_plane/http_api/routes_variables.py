@@ -18,6 +18,8 @@ from headway_control_plane.http_api.common import (
 )
 from headway_control_plane.http_api.services import Services
 from headway_control_plane.http_api.shapes_variables import (
+    VariableChange,
+    VariableHistory,
     VariableInput,
     VariablePage,
     VariableShape,
@@ -87,6 +89,28 @@ async def list_variables(
 async def show(name: str, caller: CallerDependency, services: ServicesDependency) -> VariableShape:
     """Show one variable."""
     return await _variable(services, caller.ws, name)
+
+
+@router.get(
+    "/variables/{name}/history",
+    summary="Show who changed a variable",
+    response_model=VariableHistory,
+    responses=errors(404, 422),
+)
+async def show_history(
+    name: str, caller: CallerDependency, services: ServicesDependency, limit: PageLimit = 50
+) -> VariableHistory:
+    """Show what people and runs did to it, among the last thousand changes of all variables; also of one that was unset."""
+    require_text("name", name)
+    async with services.reads.workspace(caller.ws) as connection:
+        version = await variables.version_of(connection, caller.ws)
+    changes = await variables.history(services.reader, caller.ws, version, name=name, limit=limit)
+    if not changes:
+        raise Missing(
+            "Nobody has changed a variable of this name among the last 1,000 changes of all.",
+            hint="List those that are there with: headway variables ls",
+        )
+    return VariableHistory(items=[VariableChange.of(change) for change in changes])
 
 
 @router.delete(

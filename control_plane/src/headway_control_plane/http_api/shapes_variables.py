@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, Literal
 
 from pydantic import Field
 
 from headway_control_plane.http_api.shapes import Count, Input, PageShape, Shape, Timestamp
-from headway_control_plane.projections.variables import VariableView
+from headway_control_plane.projections.variables import Change, VariableView
 
 
 class VariableInput(Input):
@@ -45,3 +46,41 @@ class VariableShape(Shape):
 
 
 VariablePage = PageShape[VariableShape]
+
+
+class VariableChange(Shape):
+    """One entry of a variable's history."""
+
+    name: str
+    version: int = Field(
+        description="That the variable has since; of a refused write, that of the history."
+    )
+    at: Timestamp
+    actor: str = Field(description="Who did it; `run/<id>`: a flow, in that run.")
+    kind: Literal["set", "unset", "refused"] = Field(
+        description="refused: a run wrote it and nothing changed; `reason` says why."
+    )
+    value: Any = Field(
+        description="What it was set to; null where it was unset, refused or erased."
+    )
+    erased: bool = Field(description="It was set, and the value was erased since.")
+    tags: list[str]
+    reason: str
+
+    @classmethod
+    def of(cls, change: Change) -> VariableChange:
+        return cls(
+            name=change.name,
+            version=change.version,
+            at=change.at,
+            actor=change.actor,
+            kind=change.kind,
+            value=None if change.value is None else json.loads(change.value),
+            erased=change.kind == "set" and change.value is None,
+            tags=list(change.tags),
+            reason=change.reason,
+        )
+
+
+class VariableHistory(Shape):
+    items: list[VariableChange] = Field(description="The newest first.")

@@ -22,12 +22,15 @@ from headway_control_plane.application.ports import (
     Witness,
 )
 from headway_control_plane.domain.attempt.admission import Verdict, admit
-from headway_control_plane.domain.commands import Command
+from headway_control_plane.domain.commands import (
+    Command,
+)
 from headway_control_plane.domain.decide import decide
 from headway_control_plane.domain.errors import Refused
 from headway_control_plane.domain.policy import Policy
 from headway_control_plane.domain.run.state import RunStatus
 from headway_control_plane.domain.streams import Blob, Context, Decided, Stream, StreamKind
+from headway_control_plane.domain.variables.commands import WriteVariable
 from headway_control_plane.log.codec import encode
 from headway_control_plane.log.columns import EventColumns, Head, LateColumns, Source, group_of_one
 from headway_control_plane.log.event_ids import EventIds
@@ -257,12 +260,13 @@ class Draft:
             self._asked.add(head.ws)
 
     def _internal(self, head: Head, command: Command, item: FactsItem, causation: UUID) -> None:
-        context = self._context("system", causation, item.traceparent)
+        actor = command.actor if isinstance(command, WriteVariable) else "system"
+        context = self._context(actor, causation, item.traceparent)
         try:
             decided = decide(command, self.states[head.ws], context)
         except Refused:
             return  # the facts stand; somebody decided about the run before they came
-        self._append(head, decided, Source.of("system", causation, item.traceparent))
+        self._append(head, decided, Source.of(actor, causation, item.traceparent))
 
     def _keep_late(self, ws: int, facts: PreparedFacts, known: int) -> None:
         self._keep_contents(ws, facts)

@@ -35,6 +35,7 @@ from headway_control_plane.log.output_facts import (
 from headway_control_plane.log.packed import from_us
 from headway_control_plane.log.rows_children import ChildRequest
 from headway_control_plane.log.upcast import decode_any
+from headway_control_plane.log.variable_facts import write_of
 
 PAYLOAD_BYTES_MAX = 1 << 20
 BLOB_BYTES_MAX = 256 << 10
@@ -251,6 +252,10 @@ def _derive(facts: PreparedFacts, n: int, message: Any) -> None:
         value = _value(facts, message)
         if value is not None and message.topic:
             facts.commands[n] = DeliverEvent(message.topic, value)
+    elif isinstance(message, attempt_pb2.VariableWritten):
+        write = write_of(facts.run, message, facts.blobs)
+        if write is not None:
+            facts.commands[n] = write
     elif isinstance(message, attempt_pb2.RunRequested):
         facts.requests[n] = _request(facts.run, message)
 

@@ -10,7 +10,7 @@ from headway_api.event.v1 import attempt_pb2
 CALL_BYTES_MAX = 255  # of what names a call; indexes hold it
 # The year 9000: Python's calendar ends with 9999, in whatever zone somebody reads.
 END_OF_TIME_US = 221_845_392_000_000_000
-OUTPUTS = frozenset({"ArtifactSaved", "MetricsRecorded", "EventEmitted"})
+OUTPUTS = frozenset({"ArtifactSaved", "MetricsRecorded", "EventEmitted", "VariableWritten"})
 POINTS_MAX = 1_000  # of one batch of a metric
 KEY_CHARACTERS_MAX = 100  # of an artifact
 WORD_BYTES_MAX = 4 << 10
@@ -24,6 +24,7 @@ def output_problem(message: Any) -> str:
     if max(map(len, ids)) > CALL_BYTES_MAX:
         return f"an id in it has more than {CALL_BYTES_MAX} bytes"
     words = [getattr(message, name, "") for name in ("name", "key", "unit", "kind", "media_type")]
+    words += getattr(message, "tags", ())
     if any("\x00" in word or len(word.encode()) > WORD_BYTES_MAX for word in words):
         return "a name in it holds a NUL or is too long"
     if isinstance(message, attempt_pb2.ArtifactSaved):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import select
 
@@ -13,7 +14,11 @@ from headway_control_plane.application.ports import LogReader, Recorded
 from headway_control_plane.db.pool import Connection
 from headway_control_plane.db.tables import payload, variables
 from headway_control_plane.db.variables_json import load_entries
-from headway_control_plane.domain.variables.events import VariableEvent
+from headway_control_plane.domain.variables.events import (
+    VariableEvent,
+    VariableSet,
+    VariableUnset,
+)
 from headway_control_plane.domain.variables.state import STREAM, Variable
 from headway_control_plane.projections.keyset import Edge, Page
 from headway_control_plane.projections.reading import fetch
@@ -34,15 +39,16 @@ class VariableView:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of a variable. `value` is JSON text, None where it was erased, or unset."""
+    """What became of a variable. `value` is JSON text, None where it was erased, or not set. `reason`: why a run's write was refused."""
 
     name: str
     version: int
     at: datetime
     actor: str
-    is_set: bool
+    kind: Literal["set", "unset", "refused"]
     value: str | None
     tags: tuple[str, ...] = ()
+    reason: str = ""
 
 
 async def list_variables(
@@ -86,7 +92,7 @@ async def history(
         if event is not None and (name is None or event.name == name):
             found.append((recorded, event))
     newest = found[: -limit - 1 : -1]
-    digests = [event.value.digest for _, event in newest if hasattr(event, "value")]
+    digests = [event.value.digest for _, event in newest if isinstance(event, VariableSet)]
     values = await reader.blobs(ws, digests)
     return [_change(recorded, event, values) for recorded, event in newest]
 
@@ -97,18 +103,14 @@ async def version_of(connection: Connection, ws: int) -> int:
     return int(rows[0]["version"]) if rows else 0
 
 
-def _change(recorded: Recorded, event: Any, values: dict[bytes, bytes]) -> Change:
-    is_set = hasattr(event, "value")
-    content = values.get(event.value.digest) if is_set else None
-    return Change(
-        event.name,
-        recorded.version,
-        recorded.recorded_at,
-        recorded.actor,
-        is_set,
-        content.decode() if content is not None else None,
-        event.tags if is_set else (),
-    )
+def _change(recorded: Recorded, event: VariableEvent, values: Mapping[bytes, bytes]) -> Change:
+    told = event.name, recorded.version, recorded.recorded_at, recorded.actor
+    if isinstance(event, VariableSet):
+        content = values.get(event.value.digest)
+        return Change(*told, "set", None if content is None else content.decode(), event.tags)
+    if isinstance(event, VariableUnset):
+        return Change(*told, "unset", None)
+    return Change(*told, "refused", None, reason=event.reason)
 
 
 async def _entries(connection: Connection, ws: int) -> dict[str, Variable]:

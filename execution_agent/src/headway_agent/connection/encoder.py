@@ -204,7 +204,7 @@ WAIT: Mapping[str, Getter] = {
     "since_us": integer_of("since_us"),
 }
 MOST_WAITS = 1000
-_KNOWN = re.compile(r"(?:attempt|calls?|artifact|metrics|event|run|wait)\.[a-z_]{1,32}")
+_KNOWN = re.compile(r"(?:attempt|calls?|artifact|metrics|event|run|wait|variable)\.[a-z_]{1,32}")
 _NESTED = ("error", "result")
 
 

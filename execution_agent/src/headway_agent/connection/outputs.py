@@ -1,4 +1,4 @@
-"""Artifacts, metrics and events: where the fields of their facts, and the contents beside them, come from."""
+"""Artifacts, metrics, events and variables: where the fields of their facts, and the contents beside them, come from."""
 
 import base64
 import binascii
@@ -26,6 +26,7 @@ MOST_COUNTED = 1 << 53
 END_OF_TIME_US = 221_845_392_000_000_000
 UNIT_BYTES = 80
 KEY_BYTES = 4_000
+MOST_TAGS, TAG_CHARACTERS = 20, 64
 _KINDS = ("markdown", "table", "link", "progress", "image")
 _MEDIA_TYPES = (
     "text/markdown",
@@ -97,6 +98,19 @@ def _with_value(frame: Frame) -> bool:
     return type(frame.get("data")) is str
 
 
+def _tags(frame: Frame) -> list[str] | None:
+    """None where it keeps those that it has."""
+    tags = frame.get("tags")
+    if type(tags) is not list or len(tags) > MOST_TAGS:
+        return None
+    return [sanitised(tag)[:TAG_CHARACTERS] for tag in tags if type(tag) is str]
+
+
+def _expected_version(frame: Frame) -> int | None:
+    value = frame.get("expected_version")
+    return value if type(value) is int and 0 <= value < 1 << 63 else None
+
+
 _IN_CALL: dict[str, Getter] = {"id": call_of("id"), "call": call_of("call")}
 
 OUTPUTS: Mapping[str, tuple[type[Message], Mapping[str, Getter]]] = {
@@ -135,6 +149,17 @@ OUTPUTS: Mapping[str, tuple[type[Message], Mapping[str, Getter]]] = {
             "with_value": _with_value,
         },
     ),
+    "variable.written": (
+        facts.VariableWritten,
+        {
+            **_IN_CALL,
+            "name": text_of("name"),
+            "deleted": lambda frame: not _with_value(frame),
+            "tags": _tags,
+            "with_tags": lambda frame: _tags(frame) is not None,
+            "expected_version": _expected_version,
+        },
+    ),
 }
 
 
@@ -170,5 +195,6 @@ CONTENTS: Mapping[str, Mapping[str, Getter]] = {
         "description_digest": _text_content("description"),
     },
     "event.emitted": {"value_digest": _text_content("data")},
+    "variable.written": {"value_digest": _text_content("data")},
 }
 """The erasable contents beside a fact, by the field that holds their digest."""

@@ -4,15 +4,21 @@ import json
 from typing import Any
 
 from headway_agent.connection.messages import attempt_of, run_of
+from headway_agent.connection.permits import NOTHING, Permits
 from headway_agent.runner.api import Ancestor, Answer, AskedRun, Assignment, AttemptKey
 from headway_api.agent.v1 import agent_service_pb2 as wire
+from headway_api.common.v1 import data_class_pb2 as classes
 
 DEFAULT_GRACE_MS = 5_000
 MAX_RUNS_PER_PROCESS = 1_000
 MAX_MEMORY_MB = 1_024
 
 
-def assignment_of(assign: wire.Assign) -> Assignment:
+# Without its name nobody knows which variable is meant, without its value nobody can set it.
+_OF_VARIABLES = {classes.DATA_CLASS_NAME, classes.DATA_CLASS_PARAMETERS}
+
+
+def assignment_of(assign: wire.Assign, permits: Permits = NOTHING) -> Assignment:
     return Assignment(
         key=AttemptKey(*attempt_of(assign.attempt)),
         run_name=assign.run_name,
@@ -37,6 +43,8 @@ def assignment_of(assign: wire.Assign) -> Assignment:
         due_at_us=assign.due_at_us,
         run_url=assign.run_url,
         flow_version=assign.flow_version,
+        started_by=assign.started_by,
+        sets_variables=permits >= _OF_VARIABLES,
     )
 
 

@@ -216,7 +216,7 @@ class SessionLoop:
             self._keep_answer(message.answer)
             return
         try:
-            assignment = assignment_of(message.assign)
+            assignment = assignment_of(message.assign, self._hub.encoder.permits)
         except ValueError as error:
             # It would come again with each stream: the run waits for its deadline instead, all others go on.
             log.warning("a grant can't be read and is not taken: %s", error)

@@ -75,6 +75,9 @@ class Assignment:
     due_at_us: int = 0
     run_url: str = ""
     flow_version: str = ""
+    started_by: str = ""
+    sets_variables: bool = False
+    """The pool permits what it takes to set one."""
 
 
 @dataclass(frozen=True, slots=True)

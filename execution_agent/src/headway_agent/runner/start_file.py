@@ -133,6 +133,8 @@ def _told(assignment: Assignment) -> dict[str, Any]:
         "due_at_us": assignment.due_at_us,
         "run_url": assignment.run_url,
         "flow_version": assignment.flow_version,
+        "started_by": assignment.started_by,
+        "variables": "settable" if assignment.sets_variables else "withheld",
     }
 
 

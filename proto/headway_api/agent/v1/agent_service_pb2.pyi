@@ -802,6 +802,7 @@ class Assign(google.protobuf.message.Message):
     FLOW_VERSION_FIELD_NUMBER: builtins.int
     ASKED_RUNS_FIELD_NUMBER: builtins.int
     UNHEARD_FIELD_NUMBER: builtins.int
+    STARTED_BY_FIELD_NUMBER: builtins.int
     deployment: builtins.str
     flow: builtins.str
     run_name: builtins.str
@@ -828,6 +829,8 @@ class Assign(google.protobuf.message.Message):
     """As in RunCreated."""
     unheard: builtins.bool
     """An earlier attempt was lost: what it told last came too late, perhaps. A run that it asked for is known if asked_runs has it."""
+    started_by: builtins.str
+    """Who had the run made, as the log names the actor: `run/<id>` for another run. Empty where the log no longer has that event."""
     @property
     def attempt(self) -> global___AttemptRef: ...
     @property
@@ -874,9 +877,10 @@ class Assign(google.protobuf.message.Message):
         flow_version: builtins.str = ...,
         asked_runs: collections.abc.Iterable[global___AskedRun] | None = ...,
         unheard: builtins.bool = ...,
+        started_by: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["attempt", b"attempt"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["answers", b"answers", "asked_runs", b"asked_runs", "at_home", b"at_home", "attempt", b"attempt", "cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "deployment", b"deployment", "due_at_us", b"due_at_us", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "flow_version", b"flow_version", "isolation", b"isolation", "kill_grace_ms", b"kill_grace_ms", "lineage", b"lineage", "max_memory_mb", b"max_memory_mb", "max_runs_per_process", b"max_runs_per_process", "parameters", b"parameters", "run_name", b"run_name", "run_url", b"run_url", "tags", b"tags", "traceparent", b"traceparent", "unheard", b"unheard"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["answers", b"answers", "asked_runs", b"asked_runs", "at_home", b"at_home", "attempt", b"attempt", "cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "deployment", b"deployment", "due_at_us", b"due_at_us", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "flow_version", b"flow_version", "isolation", b"isolation", "kill_grace_ms", b"kill_grace_ms", "lineage", b"lineage", "max_memory_mb", b"max_memory_mb", "max_runs_per_process", b"max_runs_per_process", "parameters", b"parameters", "run_name", b"run_name", "run_url", b"run_url", "started_by", b"started_by", "tags", b"tags", "traceparent", b"traceparent", "unheard", b"unheard"]) -> None: ...
 
 global___Assign = Assign
 

@@ -631,6 +631,54 @@ class EventEmitted(google.protobuf.message.Message):
 global___EventEmitted = EventEmitted
 
 @typing.final
+class VariableWritten(google.protobuf.message.Message):
+    """A flow or task set a variable of the workspace, or deleted it. It is carried out in the flush that appends it, in the order of the log;
+    what cannot be is VariableRefused.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    CALL_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    VALUE_DIGEST_FIELD_NUMBER: builtins.int
+    DELETED_FIELD_NUMBER: builtins.int
+    TAGS_FIELD_NUMBER: builtins.int
+    WITH_TAGS_FIELD_NUMBER: builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: builtins.int
+    id: builtins.bytes
+    """The write's journal key: a new attempt that comes here again does not write again, unless it may not have been heard."""
+    call: builtins.bytes
+    name: builtins.str
+    value_digest: builtins.bytes
+    """SHA-256 of the value's JSON text, which lies beside the event; empty when withheld, and where it was deleted."""
+    deleted: builtins.bool
+    with_tags: builtins.bool
+    expected_version: builtins.int
+    """Only from this version; 0: only if it is not there."""
+    @property
+    def tags(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """With `with_tags` in the place of those that it had; else it keeps them."""
+
+    def __init__(
+        self,
+        *,
+        id: builtins.bytes = ...,
+        call: builtins.bytes = ...,
+        name: builtins.str = ...,
+        value_digest: builtins.bytes = ...,
+        deleted: builtins.bool = ...,
+        tags: collections.abc.Iterable[builtins.str] | None = ...,
+        with_tags: builtins.bool = ...,
+        expected_version: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_expected_version", b"_expected_version", "expected_version", b"expected_version"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_expected_version", b"_expected_version", "call", b"call", "deleted", b"deleted", "expected_version", b"expected_version", "id", b"id", "name", b"name", "tags", b"tags", "value_digest", b"value_digest", "with_tags", b"with_tags"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_expected_version", b"_expected_version"]) -> typing.Literal["expected_version"] | None: ...
+
+global___VariableWritten = VariableWritten
+
+@typing.final
 class RunRequested(google.protobuf.message.Message):
     """The flow wants a run of a deployment. The control plane makes it, once for each call."""
 

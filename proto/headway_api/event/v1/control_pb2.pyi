@@ -769,3 +769,23 @@ class VariableUnset(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
 
 global___VariableUnset = VariableUnset
+
+@typing.final
+class VariableRefused(google.protobuf.message.Message):
+    """A run wrote a variable (VariableWritten), and that was not to be. Nothing has changed; the actor is the run."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    reason: builtins.str
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "reason", b"reason"]) -> None: ...
+
+global___VariableRefused = VariableRefused

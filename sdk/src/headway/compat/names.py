@@ -123,8 +123,8 @@ IMPORTS: Final[Mapping[str, Mapped]] = {
     "blocks": _missing("headway.secret for Secret blocks; for others parameters or variables"),
     "variables": _missing("import Variable itself, or use headway.variables"),
     "Variable": _differs(
-        "headway.variables.get",
-        "an attempt sees the variables as they were when it began; set them by `headway variables set`, not in flows",
+        "headway.variables",
+        "an attempt sees the variables as they were when it began and what its run has set; other runs see that when they are created after it",
     ),
     "Secret": _differs(
         "headway.secret",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import wraps
 from types import SimpleNamespace
-from typing import Any, Final, NamedTuple, NoReturn, ParamSpec, TypeVar, overload
+from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, overload
 
 import headway
 from headway import caching
@@ -33,6 +33,7 @@ from headway.compat.outputs import (
     update_progress_artifact,
 )
 from headway.compat.states import State, adapted_condition, adapted_hook
+from headway.compat.stored import Secret, Variable
 from headway.compat.transactions import Transaction, adapted_transaction_hook, transaction
 from headway.flows import Flow as OurFlow
 from headway.futures import Future as PrefectFuture
@@ -145,36 +146,6 @@ class ProcessPoolTaskRunner(ProcessRunner):
     """`headway.ProcessRunner`."""
 
     __slots__ = ()
-
-
-# Secrets and variables
-
-
-class Secret(headway.Secret):
-    """`headway.secret`: found on the machine that executes the run, as environments.toml says."""
-
-    __slots__ = ()
-
-    @classmethod
-    def load(cls, name: str) -> headway.Secret:
-        """The secret of that name. Nothing is looked up before `get()`, which Prefect's has too."""
-        return headway.secret(name)
-
-
-class Variable:
-    """`headway.variables`: read in flows and tasks, set by `headway variables set` and nowhere else."""
-
-    @staticmethod
-    def get(name: str, default: Any = None) -> Any:
-        """The value, or the default: as in Prefect, None for a variable that is not there."""
-        return headway.variables.get(name, default)
-
-    @staticmethod
-    def set(name: str, _value: Any, **_options: Any) -> NoReturn:
-        """Raises NotInHeadway."""
-        raise NotInHeadway(
-            f"flows set no variables: `headway variables set {name} VALUE`, or POST /api/v1/variables"
-        )
 
 
 # Options
@@ -390,6 +361,7 @@ class _Runtime(NamedTuple):
         tags="tags",
         scheduled_start_time="scheduled_time",
         ui_url="run_url",
+        parent_flow_run_id="parent_run",
     )
     task_run: _Facts = _Facts(
         id="call", name="call_name", task_name="call_name", run_count="try_number"

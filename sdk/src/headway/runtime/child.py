@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import platform
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable
 from pathlib import Path
 from random import SystemRandom
 from typing import Any, TypeVar
@@ -52,6 +50,7 @@ from headway.runtime.pace import REAL, Pace
 from headway.runtime.redaction import Redactor
 from headway.runtime.reporter import AttemptFailure, Reporter
 from headway.runtime.results import ResultWriter
+from headway.runtime.run_variables import RunVariables, not_settable
 from headway.runtime.secret_keeper import SecretKeeper
 from headway.runtime.shared_cache import SharedCache
 from headway.runtime.streams import flush_output
@@ -103,7 +102,7 @@ def execute(
     )
     secrets = reporter.secrets = SecretKeeper(start, channel, redactor)
     install(secrets)
-    variables.install(_Variables(f"{start['run_dir']}/variables.json"))
+    variables.install(RunVariables(start["run_dir"]))
     listen(reporter)
     attempt = make(start, reporter, cancellation)
     try:
@@ -154,30 +153,6 @@ class Ears:
         leave_run()
         self._root_logger.removeHandler(self._handler)
         self._root_logger.addHandler(logging.StreamHandler())
-
-
-class _Variables(Mapping[str, Any]):
-    """The attempt's variables, read when somebody asks for one. An agent that knows of none gives no file."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    @cached_property
-    def _values(self) -> dict[str, Any]:
-        try:
-            values: dict[str, Any] = json.loads(Path(self._path).read_bytes())
-        except FileNotFoundError:
-            return {}
-        return values
-
-    def __getitem__(self, name: str) -> Any:
-        return self._values[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
 
 
 class Attempt:
@@ -291,6 +266,8 @@ class Attempt:
         args, kwargs = apply(flow, values)
         engine = self._engine = self._make_engine(flow, self._journal())
         engine.cache.parameters = bind(flow, args, kwargs)
+        engine.outputs.unheard = start.get("unheard") is True
+        engine.outputs.not_settable = not_settable(start)
         root = self._make_root(engine, flow)
         root.log_prints = bool(flow.log_prints)
         if root.log_prints:
@@ -345,6 +322,7 @@ class Attempt:
             "due_at_us": start.get("due_at_us", 0),
             "run_url": start.get("run_url", ""),
             "flow_version": start.get("flow_version", flow.version),
+            "started_by": start.get("started_by", ""),
         }
 
     def _ended_badly(self, error: BaseException) -> None:

@@ -14,7 +14,7 @@ from headway.runtime.redaction import Redactor
 from headway.runtime.secret_frames import announced
 from headway.runtime.store import Store
 
-OUTPUTS = frozenset({"artifact.saved", "metrics.recorded", "event.emitted"})
+OUTPUTS = frozenset({"artifact.saved", "metrics.recorded", "event.emitted", "variable.written"})
 FACTS = OUTPUTS | {
     "attempt.started",
     "call.started",

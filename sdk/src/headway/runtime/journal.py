@@ -23,8 +23,8 @@ _KEPT_END = re.compile(rb'"outcome": ?"(?:completed|skipped)"')
 _NOT_KEPT = re.compile(rb'"codec": ?"none"')
 _ENDED_ALIKE = re.compile(rb'"kind": ?"wait".*"result": ?\{')
 """A run that was asked for and failed, or was refused: its call failed, and this run's later attempts get the same outcome."""
-_OUTPUTS = ("artifact.saved", "metrics.recorded", "event.emitted")
-_OUTPUT = re.compile(rb'"(?:artifact\.saved|metrics\.recorded|event\.emitted)"')
+_OUTPUTS = ("artifact.saved", "metrics.recorded", "event.emitted", "variable.written")
+_OUTPUT = re.compile(rb'"(?:artifact\.saved|metrics\.recorded|event\.emitted|variable\.written)"')
 _ASKED = re.compile(rb'\{"type": ?"run\.requested"')
 _PAUSED = re.compile(rb'\{"type": ?"wait\.started"')
 _SMALL = 2048

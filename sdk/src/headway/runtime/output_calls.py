@@ -9,12 +9,13 @@ from headway.artifacts import ArtifactSpec
 from headway.context import Call
 from headway.events import EventSpec
 from headway.runtime.transaction_calls import TransactionCalls
+from headway.variables import VariableSpec
 
 T = TypeVar("T")
 
 
 class OutputCalls(TransactionCalls):
-    """Artifacts, metrics and events of an attempt's calls."""
+    """Artifacts, metrics, events and variables of an attempt's calls."""
 
     def save_artifact(self, parent: Call, spec: ArtifactSpec) -> str:
         return self._told(parent, lambda: self.outputs.save(parent, spec))
@@ -29,6 +30,9 @@ class OutputCalls(TransactionCalls):
 
     def emit_event(self, parent: Call, spec: EventSpec) -> None:
         self._told(parent, lambda: self.outputs.emit(parent, spec))
+
+    def write_variable(self, parent: Call, spec: VariableSpec) -> None:
+        self._told(parent, lambda: self.outputs.write(parent, spec))
 
     def _told(self, parent: Call, step: Callable[[], T]) -> T:
         self._cancellation.check()

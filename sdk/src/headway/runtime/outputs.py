@@ -12,11 +12,12 @@ from typing import Any
 from headway.artifacts import ArtifactSpec, as_text
 from headway.context import Call
 from headway.digests import ROOT, call_key
-from headway.errors import OutputRefused
+from headway.errors import OutputRefused, VariableRefused
 from headway.events import EventSpec
 from headway.runtime.journal import Journal
 from headway.runtime.pace import REAL, Pace
 from headway.runtime.reporter import Reporter
+from headway.variables import VariableSpec, take_in
 
 MOST_SERIES = 100
 MOST_POINTS = 512
@@ -61,7 +62,12 @@ class _Series:
 
 
 class Outputs:
-    """Artifacts, metrics and events of an attempt. Any thread calls it."""
+    """Artifacts, metrics, events and written variables of an attempt. Any thread calls it."""
+
+    unheard = False
+    """An earlier attempt was lost: what it wrote last may have come too late."""
+    not_settable = ""
+    """Why variables cannot be set here; empty: they can."""
 
     def __init__(self, journal: Journal, report: Reporter, origin: str, pace: Pace) -> None:
         self._journal = journal
@@ -140,6 +146,24 @@ class Outputs:
         if spec.value:
             frame["data"] = spec.value
         self._report.tell(frame)
+
+    def write(self, call: Call, spec: VariableSpec) -> None:
+        """A variable, at once."""
+        if self.not_settable:
+            raise VariableRefused(f"the variable {spec.name!r} cannot be set: {self.not_settable}")
+        self._report.refuse_secrets("a variable", spec.name, spec.data, *(spec.tags or ()))
+        output = self._id(call, f"variable {spec.name}", repr(spec[1:]))
+        if self._journal.told(output) is not None and not self.unheard:
+            return  # carried out before this attempt was given the variables
+        frame = self._frame("variable.written", call, output) | {"name": spec.name}
+        if spec.data:
+            frame["data"] = spec.data
+        if spec.tags is not None:
+            frame["tags"] = list(spec.tags)
+        if spec.expected_version is not None:
+            frame["expected_version"] = spec.expected_version
+        self._report.tell(frame)
+        take_in(spec)
 
     def flush(self) -> None:
         """Tells what waits."""

@@ -20,7 +20,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headway.testing.outputs import ArtifactRecord, EventRecord
+    from headway.testing.outputs import ArtifactRecord, EventRecord, VariableRecord
     from headway.testing.records import AttemptRecord, CallRecord, HarnessError, LogLine
     from headway.testing.running import Harness, harness
     from headway.testing.runs import Run
@@ -36,6 +36,7 @@ __all__ = [
     "HarnessError",
     "LogLine",
     "Run",
+    "VariableRecord",
     "harness",
 ]
 
@@ -50,6 +51,7 @@ _HOMES = {
     "HarnessError": "records",
     "LogLine": "records",
     "Run": "runs",
+    "VariableRecord": "outputs",
     "harness": "running",
 }
 

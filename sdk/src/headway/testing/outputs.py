@@ -1,4 +1,4 @@
-"""What a run in memory has left beside its result: artifacts, metrics, events."""
+"""What a run in memory has left beside its result: artifacts, metrics, events, variables."""
 
 from __future__ import annotations
 
@@ -32,6 +32,18 @@ class EventRecord(NamedTuple):
     value: Any
 
 
+class VariableRecord(NamedTuple):
+    """A variable that a run set, or deleted."""
+
+    name: str
+    value: Any
+    """None where it was deleted."""
+    deleted: bool
+    tags: tuple[str, ...] | None
+    """None: it keeps those that it has."""
+    expected_version: int | None
+
+
 class Outputs:
     """What of a run tells of these."""
 
@@ -59,6 +71,11 @@ class Outputs:
     def emitted(self) -> list[EventRecord]:
         """The events that `emit_event` emitted, in order."""
         return emitted_in(self.events)
+
+    @property
+    def variables_written(self) -> list[VariableRecord]:
+        """What `headway.variables.set` and `.delete` wrote, in order."""
+        return written_in(self.events)
 
 
 def artifacts_of(events: Iterable[Mapping[str, Any]]) -> list[ArtifactRecord]:
@@ -90,6 +107,32 @@ def emitted_in(events: Iterable[Mapping[str, Any]]) -> list[EventRecord]:
         for event in events
         if event["type"] == "event.emitted"
     ]
+
+
+def written_in(events: Iterable[Mapping[str, Any]]) -> list[VariableRecord]:
+    """In order."""
+    return [
+        VariableRecord(
+            event["name"],
+            json.loads(event.get("data", "null")),
+            "data" not in event,
+            tuple(event["tags"]) if "tags" in event else None,
+            event.get("expected_version"),
+        )
+        for event in events
+        if event["type"] == "variable.written"
+    ]
+
+
+def carry_out(written: Iterable[VariableRecord], variables: dict[str, Any]) -> None:
+    """As the control plane would, but for versions: of these a test knows 0 alone, for what is not there yet."""
+    for each in written:
+        if each.expected_version == 0 and each.name in variables:
+            continue
+        if each.deleted:
+            variables.pop(each.name, None)
+        else:
+            variables[each.name] = each.value
 
 
 def _content(event: Mapping[str, Any]) -> Any:

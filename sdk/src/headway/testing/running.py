@@ -45,7 +45,7 @@ class Harness:
         self.secrets = dict(secrets or {})
         """What `headway.secret(name).get()` finds, by name. A run's next attempt sees what was changed here."""
         self.variables = dict(variables or {})
-        """What `headway.variables.get(name)` finds; a run's next attempt sees what was changed here."""
+        """What `headway.variables.get(name)` finds, and what flows have set; a run's next attempt sees what was changed here."""
         self.deployments = dict(deployments or {})
         """The flows of deployments, by name: runs of these are executed when a flow starts them (`Run.children`)."""
         self.tags = list(tags)

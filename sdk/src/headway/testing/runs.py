@@ -9,7 +9,7 @@ from headway.flows import Flow
 from headway.parameters.plain import NotPlain, plain
 from headway.testing.children import child_that_ended, ended_child
 from headway.testing.memory import CrashAfter, Plan, Told, execute
-from headway.testing.outputs import Outputs
+from headway.testing.outputs import Outputs, carry_out, written_in
 from headway.testing.records import AttemptRecord, CallRecord, HarnessError, LogLine
 
 if TYPE_CHECKING:
@@ -178,6 +178,7 @@ class Run(Outputs, Generic[T]):
             "due_at_us": self._due_us,
             "parameters": self._parameters,
             "answers": list(self._answers),
+            "variables": "settable",
             "child_results": self._child_results,
         }
         plan = Plan(
@@ -195,6 +196,7 @@ class Run(Outputs, Generic[T]):
         self._facts += told.frames
         record = AttemptRecord(number, self.flow.name, told.frames, crashed=told.crashed)
         self.attempts.append(record)
+        carry_out(written_in(record.events), self._harness.variables)
         if crash_after is not None and not told.crashed:
             raise HarnessError(
                 f"the attempt did not crash after {crash_after!r}: it told {self.facts} facts, of these calls: {self.calls}"

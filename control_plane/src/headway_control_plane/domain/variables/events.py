@@ -22,4 +22,12 @@ class VariableUnset:
     name: str
 
 
-VariableEvent = VariableSet | VariableUnset
+@dataclass(frozen=True, slots=True)
+class VariableRefused:
+    """A run wrote it, and nothing has changed. The run that wrote goes on: it is told so here."""
+
+    name: str
+    reason: str
+
+
+VariableEvent = VariableSet | VariableUnset | VariableRefused

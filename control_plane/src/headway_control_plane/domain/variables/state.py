@@ -8,7 +8,11 @@ from datetime import datetime
 from uuid import UUID
 
 from headway_control_plane.domain.streams import Blob, Stream, StreamKind
-from headway_control_plane.domain.variables.events import VariableEvent, VariableSet
+from headway_control_plane.domain.variables.events import (
+    VariableEvent,
+    VariableSet,
+    VariableUnset,
+)
 
 STREAM = Stream(StreamKind.VARIABLES, UUID(int=1))
 """Of every workspace the same, for a stream is one workspace's."""
@@ -41,6 +45,6 @@ def evolve(state: VariablesState | None, event: VariableEvent, at: datetime) -> 
     entries = dict(state.entries) if state is not None else {}
     if isinstance(event, VariableSet):
         entries[event.name] = Variable(event.value, event.size_bytes, event.tags, version, at)
-    else:
+    elif isinstance(event, VariableUnset):
         entries.pop(event.name, None)
     return VariablesState(version, entries)

@@ -46,7 +46,9 @@ class ChangeRow:
     name: str
     what: str
     value: str
+    is_value: bool
     actor: str
+    href: str | None
     at: Moment
 
 
@@ -152,13 +154,20 @@ def _row(view: VariableView, now: datetime) -> VariableRow:
     )
 
 
+_DONE = {"set": "set to", "unset": "unset", "refused": "refused:"}
+
+
 def _change(change: Change, now: datetime) -> ChangeRow:
-    value = "(erased)" if change.is_set else ""
+    erased = "(erased)" if change.kind == "set" else ""
+    value = change.reason or (change.value if change.value is not None else erased)
+    run = change.actor.removeprefix("run/")
     return ChangeRow(
         name=change.name,
-        what="set to" if change.is_set else "unset",
-        value=_short(change.value) if change.value is not None else value,
+        what=_DONE[change.kind],
+        value=_short(value),
+        is_value=change.kind == "set",
         actor=change.actor,
+        href=f"/runs/{run}" if run != change.actor else None,
         at=moment(change.at, now),
     )
 

@@ -88,6 +88,23 @@ def unset(name: str, if_version: int | None) -> None:
     click.echo(f"{name} is unset.")
 
 
+@variables.command("history")
+@click.argument("name")
+@click.option("-n", "--limit", type=click.IntRange(1, 200), default=20, show_default=True)
+@json_option
+def history(name: str, limit: int, output: str) -> None:
+    """Show who set NAME, and to what: people and runs; and what was refused to runs."""
+    found = Client.of_profile().get(f"{_path(name)}/history", limit=limit)["items"]
+    if output == "json":
+        print_json(found)
+        return
+    print_table(
+        ("when", "change", "value", "by"),
+        map(_change, found),
+        empty="",
+    )
+
+
 def _path(name: str) -> str:
     return f"/variables/{quote(name, safe='')}"
 
@@ -108,11 +125,26 @@ def _value(given: str, *, is_text: bool) -> Any:
         return content
 
 
+def _change(change: Json) -> list[Cell]:
+    value = "(erased)" if change["erased"] else json.dumps(change["value"], ensure_ascii=False)
+    shown = value if change["kind"] == "set" else change["reason"] or "-"
+    return [
+        text.age(change["at"], now()),
+        change["kind"],
+        shown if change["reason"] else _cut(shown),
+        change["actor"],
+    ]
+
+
+def _cut(shown: str) -> str:
+    return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 3]}..."
+
+
 def _row(variable: Json) -> list[Cell]:
     shown = "(erased)" if variable["erased"] else json.dumps(variable["value"], ensure_ascii=False)
     return [
         variable["name"],
-        shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 3]}...",
+        _cut(shown),
         " ".join(variable["tags"]) or "-",
         str(variable["version"]),
         text.age(variable["set_at"], now()),
