@@ -318,4 +318,22 @@ MUTATIONS = (
         (("        return UNCHANGED\n", "        return _WRITTEN[column](value)\n"),),
         "tests/integration/log/test_log_children.py",
     ),
+    Mutation(
+        "an answer writes again those that came before it",
+        f"{CONTROL}/log/rows_answers.py",
+        (("if answer not in kept]", "if kept or True]"),),
+        "tests/integration/log/test_run_answers.py",
+    ),
+    Mutation(
+        "an attempt begins before its answers are there",
+        f"{AGENT}/loops/session_loop.py",
+        (("        if answers_follow:\n", "        if answers_follow < 0:\n"),),
+        "tests/integration/agent/test_answers_that_follow.py",
+    ),
+    Mutation(
+        "who is not told all of its runs asks for a second one",
+        f"{SDK}/runtime/asked_runs.py",
+        (("asked is None and self._cut", "False"),),
+        "tests/unit/sdk/test_run_lost_attempts.py",
+    ),
 )

@@ -18,7 +18,7 @@ from headway_control_plane.dispatch.rows import DispatchRows
 from headway_control_plane.dispatch.shards import ShardLeases
 from headway_control_plane.grpc_api.auth import AgentIdentity
 from headway_control_plane.grpc_api.server import AgentServer
-from headway_control_plane.grpc_api.settings import AgentServerSettings
+from headway_control_plane.grpc_api.settings import MEBIBYTE, AgentServerSettings, Limits
 from headway_control_plane.log.committer import Committer
 from simulation.access import Access, Flusher
 from simulation.database import Database
@@ -206,6 +206,8 @@ class Replica:
         settings = AgentServerSettings(
             policy=self.database.policy,
             sweep_interval=SWEEP,
+            # With some the answers stand in the Assign, with others they follow it.
+            limits=Limits(assign_answers_bytes=replica.int % 2 * MEBIBYTE),
             stream_max_age=timedelta(minutes=random.uniform(3, 30)),
         )
         agents = AgentServer(

@@ -65,7 +65,13 @@ class Supervisor:
         known = [asdict(asked) for asked in assignment.asked_runs]
         self._known = {asked["run"] for asked in known}
         journal = cast("Any", self._journal)
-        self._asked = AskedRuns(self._key.run, journal, known, unheard=assignment.unheard)
+        self._asked = AskedRuns(
+            self._key.run,
+            journal,
+            known,
+            cut=assignment.asked_runs_cut,
+            unheard=assignment.unheard,
+        )
         self._requested: dict[str, str] = {}  # call -> the run that it stands for
         self._world.note(host.name, "starts", self._key, "knows", sorted(self._journal.tasks))
         self._wake()

@@ -15,6 +15,7 @@ def headway(tmp_path_factory):
         running.deploy("mapping:mapped", "mapped")
         running.deploy("waiting:suspends", "suspends")
         running.deploy("waiting:listens", "listens")
+        running.deploy("waiting:hears_much", "hears-much")
         running.deploy("leaving:leaves", "leaves")
         for name in ("shares", "staged", "staged_patiently"):
             running.deploy(f"sharing:{name}", name.replace("_", "-"))

@@ -131,5 +131,18 @@ def test_events_reach_who_waits_for_them_and_nobody_else(headway: Stack):
     headway.api("POST", f"/runs/{other}/cancel")
 
 
+def test_six_mebibytes_of_answers_reach_a_run(headway: Stack):
+    """More than a message holds, answered while the agent is away: it has all of them before the flow begins, and its connection stays."""
+    count, value = 24, "x" * (256 * 1024 - 100)
+    run = headway.start_run("hears-much", key="much", count=count)
+    assert len(paused(headway, run)["waits"]) == count
+    headway.part("agent").kill()
+    sent = headway.api("POST", "/events", {"name": "file arrived", "key": "much", "value": value})
+    assert sent == {"runs": [run]}
+    ended = headway.ended(run)
+    preview = str(count * len(value) + sum(range(count)))
+    assert (ended["state"], ended["result"]["preview"]) == ("completed", preview)
+
+
 def test_nothing_was_broken(headway: Stack):
     assert headway.violations() == []

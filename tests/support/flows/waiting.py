@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from headway import WaitTimedOut, flow, pause, sleep, suspend, task, wait_for_event, wait_for_input
+from headway import (
+    WaitTimedOut,
+    flow,
+    pause,
+    sleep,
+    suspend,
+    task,
+    wait_for_event,
+    wait_for_input,
+)
 
 
 @dataclass
@@ -46,6 +56,16 @@ def suspends() -> None:
 @flow
 def listens(key: str) -> list[object]:
     return [wait_for_event("file arrived", key=key), wait_for_event("file arrived", key=key)]
+
+
+@flow
+async def hears(key: str, number: int) -> int:
+    return number + len(str(wait_for_event("file arrived", key=key)))
+
+
+@flow
+async def hears_much(key: str, count: int) -> int:
+    return sum(await asyncio.gather(*(hears(key, number) for number in range(count))))
 
 
 @flow

@@ -52,3 +52,20 @@ def test_a_run_of_an_earlier_run_is_none_of_its_own(project: Project):
     }
     made = project.run({"timeout": 0}, **fork, unheard=True)
     assert made.of("run.requested") == []
+
+
+def test_where_not_all_can_be_told_no_second_run_is_asked_for(project: Project):
+    """What the journal knows, and what is told, goes on; of any other call nobody can say whether it has asked."""
+    project.write(TWO)
+    first = project.run(**KNOWS)
+    asked = first.of("run.requested")
+    cut = {"unheard": True, "asked_runs_cut": True}
+    here = project.run(**KNOWS, **cut, asked_runs=known(asked[0]))
+    assert [each["run"] for each in here.of("run.requested")] == [asked[1]["run"]]
+    project.logs[:] = [f"{path}.of-the-other-machine" for path in project.logs]
+    elsewhere = project.run(**KNOWS, **cut, salt="other")
+    assert elsewhere.of("run.requested") == []
+    assert elsewhere.ended["outcome"] == "failed"
+    assert "a second one is not started" in elsewhere.ended["error"]["message"]
+    alone = project.run(**KNOWS, salt="third", unheard=True)
+    assert len(alone.of("run.requested")) == 2

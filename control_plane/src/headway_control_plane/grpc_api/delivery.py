@@ -234,7 +234,9 @@ class Delivery:
         answers = live.ledger.answer(*attempt, assignment.answers_given())
         if is_new:
             self._registry.executes(live, assignment.run)
-            live.deliver(assignment.message(self._settings.pages))  # with the answers
+            most = self._settings.limits.assign_answers_bytes
+            for message in assignment.messages(self._settings.pages, most):  # with the answers
+                live.deliver(message)
         else:
             for answer in answers:
                 told = pb.AttemptAnswer(attempt=attempt_ref(attempt), answer=answer)

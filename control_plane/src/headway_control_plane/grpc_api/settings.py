@@ -27,6 +27,7 @@ class Limits:
     batch_bytes: int = (
         256 * 1024 + 1024 * 1024
     )  # one fact over the batch's usual size may carry an inline result
+    assign_answers_bytes: int = MEBIBYTE  # of answers in an Assign itself; others follow it
     credit_facts: int = 1024
     credit_bytes: int = 512 * 1024
     log_batch_bytes: int = MEBIBYTE

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any
 from uuid import UUID
 
 from headway_api.agent.v1 import agent_service_pb2 as pb
 from headway_api.event.v1 import control_pb2
-from headway_control_plane.db.asked_runs import read_asked
+from headway_control_plane.db.asked_runs import AskedRuns, read_asked
 from headway_control_plane.db.pool import Connection, Database
 from headway_control_plane.db.queries import load_queries
 from headway_control_plane.db.roles import Role
@@ -24,11 +25,13 @@ from headway_control_plane.grpc_api.auth import AgentIdentity
 from headway_control_plane.grpc_api.ledger import OpenAttempt
 from headway_control_plane.grpc_api.opening import AttemptRow, SessionRow
 from headway_control_plane.grpc_api.registry import SessionKey
+from headway_control_plane.grpc_api.settings import MEBIBYTE
 from headway_control_plane.grpc_api.wire import Held, attempt_ref
 from headway_control_plane.log.packed import to_us
 from headway_control_plane.log.rows_answers import read_answers
 
 _SQL = load_queries("headway_control_plane.grpc_api", "queries.sql")
+_FRAMING = 8  # bytes of a message beside its own, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,13 @@ def asked_message(run: UUID, asked: AskedRun) -> pb.AskedRun:
     """For an attempt of `run`."""
     wish = asked.wish if asked.parent == run else b""
     return pb.AskedRun(call=asked.call, run=asked.run.bytes, wish=wish)
+
+
+def parted(answers: Sequence[pb.Answer], most: int) -> tuple[list[pb.Answer], list[pb.Answer]]:
+    """Return the first ones, up to so many bytes, and the rest."""
+    sizes = accumulate(answer.ByteSize() + _FRAMING for answer in answers)
+    count = sum(1 for size in sizes if size <= most)
+    return list(answers[:count]), list(answers[count:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +100,7 @@ class Assignment:
     answers: Mapping[bytes, bytes] = field(default_factory=dict)  # contents by digest
     lineage: Sequence[Ancestor] = ()
     asked_runs: Sequence[AskedRun] = ()
+    asked_runs_cut: bool = False  # it has asked for more
 
     @classmethod
     def of_row(cls, row: Sequence[Any]) -> Assignment:
@@ -113,10 +124,12 @@ class Assignment:
         known = now, is_fork, has_moved, has_lost, variables, version, due_at_us, started_by
         return cls(*plain, *read, *known)  # type: ignore[call-arg] # 20 + 10
 
-    def message(self, pages: str = "") -> pb.SessionResponse:
-        """`pages`: the address under which people see the UI, if it is known."""
+    def messages(self, pages: str = "", most: int = MEBIBYTE) -> list[pb.SessionResponse]:
+        """An Assign, and what of the answers is beyond `most` bytes behind it. `pages`: the address under which people see the UI, if it is known."""
+        attempt = attempt_ref((self.run, self.fence))
+        inside, behind = parted(self._answers(), most)
         assign = pb.Assign(
-            attempt=attempt_ref((self.run, self.fence)),
+            attempt=attempt,
             deployment=self.deployment,
             flow=self.flow,
             run_name=self.run_name,
@@ -127,7 +140,8 @@ class Assignment:
             cancel_grace_ms=self.cancel_grace_ms,
             kill_grace_ms=self.kill_grace_ms,
             traceparent=self.traceparent,
-            answers=self._answers(),
+            answers=inside,
+            answers_follow=len(behind),
             lineage=[ancestor.message() for ancestor in self.lineage],
             at_home=self.at_home,
             isolation=self.isolation or "",
@@ -138,10 +152,15 @@ class Assignment:
             run_url=f"{pages.rstrip('/')}/runs/{self.run}" if pages else "",
             flow_version=self.flow_version,
             asked_runs=[asked_message(self.run, asked) for asked in self.asked_runs],
+            asked_runs_cut=self.asked_runs_cut,
             unheard=self.has_lost,
             started_by=self.started_by,
         )
-        return pb.SessionResponse(assign=assign)
+        told = (pb.AttemptAnswer(attempt=attempt, answer=answer) for answer in behind)
+        return [
+            pb.SessionResponse(assign=assign),
+            *(pb.SessionResponse(answer=each) for each in told),
+        ]
 
     def answers_given(self) -> list[pb.Answer]:
         """What was answered. One that was erased answers as if nothing had been said."""
@@ -151,9 +170,12 @@ class Assignment:
         ]
 
     def _answers(self) -> list[pb.Answer]:
+        """Those that can't come later first: an agent from before begins with what is in the Assign, and takes a wait whose time is up for unanswered."""
         given = dict(self.given)
         over = [wait for wait in self.waits if wait.call not in given and is_over(wait, self.now)]
-        return self.answers_given() + [pb.Answer(call=wait.call, over=True) for wait in over]
+        timed = {wait.call for wait in self.waits if wait.until is not None}
+        answers = sorted(self.answers_given(), key=lambda answer: answer.call not in timed)
+        return [*(pb.Answer(call=wait.call, over=True) for wait in over), *answers]
 
 
 @dataclass(slots=True)
@@ -226,9 +248,14 @@ class SessionStore:
             asked = await self._asked_runs(connection, ws, found)
         if not (lineages or answers or asked):
             return found
+        nothing = AskedRuns()
         return [
             replace(
-                a, lineage=lineages.get(a.run, ()), answers=answers, asked_runs=asked.get(a.run, ())
+                a,
+                lineage=lineages.get(a.run, ()),
+                answers=answers,
+                asked_runs=asked.get(a.run, nothing).runs,
+                asked_runs_cut=asked.get(a.run, nothing).cut,
             )
             for a in found
         ]
@@ -265,16 +292,22 @@ class SessionStore:
 
     async def _asked_runs(
         self, connection: Connection, ws: int, found: Sequence[Assignment]
-    ) -> dict[UUID, list[AskedRun]]:
+    ) -> dict[UUID, AskedRuns]:
         """What the agent of an attempt cannot have in its journal, or must not take from it. Of other runs nothing is read."""
         told = {}
         for each in found:
             if each.is_fork or each.has_moved or each.has_lost:
                 asked = await read_asked(connection, ws, each.run)
-                runs = taken(asked)
-                told[each.run] = [
-                    a for a in asked if a.run in runs or (a.parent == each.run and not a.refused)
-                ]
+                runs = taken(asked.runs)
+                told[each.run] = AskedRuns(
+                    [
+                        a
+                        for a in asked.runs
+                        if a.run in runs or (a.parent == each.run and not a.refused)
+                    ],
+                    # Of a run that was made from another the later wishes are made anew, as its preview says.
+                    cut=asked.cut and (each.has_moved or each.has_lost),
+                )
         return told
 
     async def _answers(

@@ -98,7 +98,7 @@ async def _calls(connection: Connection, ws: int, run_id: UUID) -> Calls:
             )
         for _, attempt in groupby(rows, key=itemgetter(0)):
             calls.add(facts for row in attempt for facts in _facts(row))
-        calls.ask((one for one in asked if one.parent == each), moved=moved)
+        calls.ask((one for one in asked.runs if one.parent == each), moved=moved)
         calls.home = home
         if (taken := load_fork(cut)) is not None:
             calls.cut(taken)

@@ -35,6 +35,7 @@ def assignment_of(assign: wire.Assign, permits: Permits = NOTHING) -> Assignment
         lineage=tuple(map(_ancestor, assign.lineage)),
         at_home=assign.at_home,
         asked_runs=tuple(map(_asked_run, assign.asked_runs)),
+        asked_runs_cut=assign.asked_runs_cut,
         unheard=assign.unheard,
         isolation="reuse" if assign.isolation == "reuse" else "process",
         max_runs_per_process=assign.max_runs_per_process or MAX_RUNS_PER_PROCESS,

@@ -22,7 +22,7 @@ from headway_agent.core.resume import Reporting
 from headway_agent.core.session import Rules, Session
 from headway_agent.loops.outbox import Outbox
 from headway_agent.loops.ports import Random
-from headway_agent.runner.api import Assignment, AttemptKey, Attempts, Held
+from headway_agent.runner.api import Answer, Assignment, AttemptKey, Attempts, Held
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +111,7 @@ class Hub:
         self._closing: set[Attempt] = set()
         # Given to the runner, which does not show them yet.
         self._starting: set[Attempt] = set()
+        self._early: dict[Attempt, list[Answer]] = {}
 
     # Inputs -------------------------------------------------------------------------------------------
 
@@ -167,8 +168,18 @@ class Hub:
         """Whether a cancel came before the start."""
         return attempt in self.cancels.early
 
-    def started(self, attempt: Attempt) -> None:
-        """The runner has the attempt on record."""
+    def answered(self, attempt: AttemptKey, answer: Answer) -> None:
+        """An answer arrived. It is told once on a stream: one that comes ahead of its attempt's start waits for that. Raises OSError."""
+        if attempt in self._starting or attempt in self.session.deferred:
+            self._early.setdefault(attempt, []).append(answer)
+        else:
+            self.attempts.keep_answer(attempt, answer)
+
+    def started(self, attempt: AttemptKey) -> None:
+        """The runner has the attempt on record. Raises OSError where an answer that came early cannot be kept."""
+        for answer in self._early.get(attempt, ()):
+            self.attempts.keep_answer(attempt, answer)
+        self._early.pop(attempt, None)
         self._starting.discard(attempt)
         self.tell_cancels(cancel.Started(attempt))
 
@@ -198,6 +209,7 @@ class Hub:
         self._granted = {k: v for k, v in self._granted.items() if k in waiting}
         self._graces = {k: v for k, v in self._graces.items() if k in all_held or k in waiting}
         self._closing &= all_held
+        self._early = {k: v for k, v in self._early.items() if k in self._starting | waiting}
         self.tell_reporting(
             resume.Holding(
                 tuple(resume.Have(h.key, h.last_seq, h.acked_seq, h.alive) for h in held)

@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from headway_agent.loops.hub import Forget, Hub, Resume
 from headway_agent.loops.outbox import Outbox
 from headway_agent.loops.ports import Witnesses
 from headway_agent.loops.waiting import wait_for
-from headway_agent.runner.api import AttemptKey
+from headway_agent.runner.api import Answer, Assignment, AttemptKey
 from headway_api.agent.v1 import agent_service_pb2 as wire
 from headway_api.common.v1 import data_class_pb2 as classes
 
@@ -43,6 +43,18 @@ class GivenUp(Exception):
     reason: str
 
 
+@dataclass(slots=True)
+class Partly:
+    """A grant of which so many answers follow."""
+
+    assignment: Assignment
+    follow: int
+    answers: list[Answer] = field(default_factory=list)
+
+    def whole(self) -> Assignment:
+        return replace(self.assignment, answers=(*self.assignment.answers, *self.answers))
+
+
 class SessionLoop:
     def __init__(
         self,
@@ -59,6 +71,8 @@ class SessionLoop:
         self._new_session = new_session
         self._clock_corrected = False
         self._was_welcomed = False
+        # Grants of this stream whose answers are still on their way.
+        self._partly: dict[AttemptKey, Partly] = {}
         # Of the log that acknowledged what is closed here; 0 as long as nothing was acknowledged.
         self._epoch = 0
 
@@ -129,6 +143,7 @@ class SessionLoop:
     async def _converse(self, stream: Stream) -> None:
         hub = self._hub
         hub.outbox = outbox = Outbox()
+        self._partly.clear()  # each stream brings them whole
         hub.close_asked.clear()
         # The runner's view first: Hello tells all that is held.
         hub.look()
@@ -221,6 +236,12 @@ class SessionLoop:
             # It would come again with each stream: the run waits for its deadline instead, all others go on.
             log.warning("a grant can't be read and is not taken: %s", error)
         else:
+            self._granted(assignment, message.assign.answers_follow)
+
+    def _granted(self, assignment: Assignment, answers_follow: int) -> None:
+        if answers_follow:
+            self._partly[assignment.key] = Partly(assignment, answers_follow)
+        else:
             self._hub.granted(assignment)
 
     def _keep_variables(self, variables: wire.Variables) -> None:
@@ -234,8 +255,14 @@ class SessionLoop:
 
     def _keep_answer(self, told: wire.AttemptAnswer) -> None:
         key = AttemptKey(*messages.attempt_of(told.attempt))
+        answer = answer_of(told.answer)
+        if (partly := self._partly.get(key)) is not None:
+            partly.answers.append(answer)
+            if len(partly.answers) == partly.follow:
+                self._hub.granted(self._partly.pop(key).whole())
+            return
         try:
-            self._hub.attempts.keep_answer(key, answer_of(told.answer))
+            self._hub.answered(key, answer)
         except OSError as error:
             # Its flow waits for it. On another stream it comes again.
             raise Failure(Reaction.RETRY, "an answer can't be written down", str(error)) from error

@@ -66,6 +66,7 @@ class Assignment:
     answers: tuple[Answer, ...] = ()
     lineage: tuple[Ancestor, ...] = ()
     asked_runs: tuple[AskedRun, ...] = ()
+    asked_runs_cut: bool = False
     unheard: bool = False
     at_home: bool = False
     isolation: Literal["process", "reuse"] = "process"

@@ -102,6 +102,7 @@ def content(
         "cuts": list(journal.cuts),
         "answers": [asdict(answer) for answer in assignment.answers],
         "asked_runs": [asdict(asked) for asked in assignment.asked_runs],
+        "asked_runs_cut": assignment.asked_runs_cut,
         "unheard": assignment.unheard,
         "store": str(store),
         "knows": ["runs", "pauses", *(["results"] if has_store else [])],

@@ -803,6 +803,8 @@ class Assign(google.protobuf.message.Message):
     ASKED_RUNS_FIELD_NUMBER: builtins.int
     UNHEARD_FIELD_NUMBER: builtins.int
     STARTED_BY_FIELD_NUMBER: builtins.int
+    ANSWERS_FOLLOW_FIELD_NUMBER: builtins.int
+    ASKED_RUNS_CUT_FIELD_NUMBER: builtins.int
     deployment: builtins.str
     flow: builtins.str
     run_name: builtins.str
@@ -831,6 +833,12 @@ class Assign(google.protobuf.message.Message):
     """An earlier attempt was lost: what it told last came too late, perhaps. A run that it asked for is known if asked_runs has it."""
     started_by: builtins.str
     """Who had the run made, as the log names the actor: `run/<id>` for another run. Empty where the log no longer has that event."""
+    answers_follow: builtins.int
+    """So many more answers follow this message, each as an AttemptAnswer of this attempt, for a message has a limit. The attempt begins when they are
+    all there: a flow that does not find an answer may take its time for over.
+    """
+    asked_runs_cut: builtins.bool
+    """`asked_runs` ends here, and the run has asked for more. A call that no entry stands for may have asked for a run all the same."""
     @property
     def attempt(self) -> global___AttemptRef: ...
     @property
@@ -878,9 +886,11 @@ class Assign(google.protobuf.message.Message):
         asked_runs: collections.abc.Iterable[global___AskedRun] | None = ...,
         unheard: builtins.bool = ...,
         started_by: builtins.str = ...,
+        answers_follow: builtins.int = ...,
+        asked_runs_cut: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["attempt", b"attempt"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["answers", b"answers", "asked_runs", b"asked_runs", "at_home", b"at_home", "attempt", b"attempt", "cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "deployment", b"deployment", "due_at_us", b"due_at_us", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "flow_version", b"flow_version", "isolation", b"isolation", "kill_grace_ms", b"kill_grace_ms", "lineage", b"lineage", "max_memory_mb", b"max_memory_mb", "max_runs_per_process", b"max_runs_per_process", "parameters", b"parameters", "run_name", b"run_name", "run_url", b"run_url", "started_by", b"started_by", "tags", b"tags", "traceparent", b"traceparent", "unheard", b"unheard"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["answers", b"answers", "answers_follow", b"answers_follow", "asked_runs", b"asked_runs", "asked_runs_cut", b"asked_runs_cut", "at_home", b"at_home", "attempt", b"attempt", "cancel_grace_ms", b"cancel_grace_ms", "code_hash", b"code_hash", "deployment", b"deployment", "due_at_us", b"due_at_us", "entrypoint", b"entrypoint", "environment", b"environment", "flow", b"flow", "flow_version", b"flow_version", "isolation", b"isolation", "kill_grace_ms", b"kill_grace_ms", "lineage", b"lineage", "max_memory_mb", b"max_memory_mb", "max_runs_per_process", b"max_runs_per_process", "parameters", b"parameters", "run_name", b"run_name", "run_url", b"run_url", "started_by", b"started_by", "tags", b"tags", "traceparent", b"traceparent", "unheard", b"unheard"]) -> None: ...
 
 global___Assign = Assign
 
@@ -940,7 +950,7 @@ global___Answer = Answer
 @typing.final
 class AttemptAnswer(google.protobuf.message.Message):
     """The answer to a wait of an attempt that keeps its process meanwhile (WaitStarted). Sent until the attempt is over, once on each stream:
-    the agent keeps it for the attempt, and hears it again on the next one.
+    the agent keeps it for the attempt, and hears it again on the next one. Right behind an Assign with answers_follow: part of that.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headway.child_runs import RunRequest
+from headway.errors import HeadwayError
 from headway.runtime.child_results import child_id, is_child_id
 from headway.runtime.journal import Journal
 
@@ -19,7 +20,8 @@ class AskedRuns:
 
     `known` is what the control plane says of it: runs that this run has asked for, each with its `wish`, where other agents
     have executed it too; and those that runs which it was made from have asked for, as far as they are under way or completed.
-    `unheard`: an earlier attempt was lost, and the control plane knows of no other runs than these, whatever the journal has.
+    `cut`: there are more than these, too many to tell. `unheard`: an earlier attempt was lost, and the control plane knows of no
+    other runs than these, whatever the journal has.
     """
 
     def __init__(
@@ -28,9 +30,11 @@ class AskedRuns:
         journal: Journal,
         known: Sequence[Mapping[str, Any]] = (),
         *,
+        cut: bool = False,
         unheard: bool = False,
     ) -> None:
         self._run = run
+        self._cut = cut
         self._unheard = unheard
         self._journal = journal
         self._known = {str(each["run"]) for each in known}
@@ -45,7 +49,10 @@ class AskedRuns:
         self._lock = threading.Lock()
 
     def find(self, call: str, request: RunRequest, now_us: int) -> str:
-        """The run that the call stands for; a new one if it has asked for none, or for one that is not to be had."""
+        """The run that the call stands for; a new one if it has asked for none, or for one that is not to be had.
+
+        Raises HeadwayError where it may have asked for one that is not told.
+        """
         asked = self._journal.asked(call)
         if asked and (asked in self._known or is_child_id(asked, self._run, call)):
             return asked
@@ -53,6 +60,12 @@ class AskedRuns:
             found = self._by_call.get(call) or self._next(wish_of(request))
             if found is not None:
                 self._taken.add(found)
+        if found is None and asked is None and self._cut:
+            raise HeadwayError(
+                f"this run has asked for more than {len(self._known):,} others, and not all can be told to an attempt on another agent or "
+                f"after a lost one: whether it has asked for this one ({request.deployment}) is not known, and a second one is not started. "
+                "Let a run start others in parts, each a run of its own; start a new run for what is left"
+            )
         return found or child_id(self._run, call, now_us)
 
     def is_told(self, call: str, run: str) -> bool:

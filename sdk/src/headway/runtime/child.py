@@ -226,8 +226,13 @@ class Attempt:
 
     def _asked_runs(self, journal: Journal) -> AskedRuns:
         start = self._start
-        known, unheard = start.get("asked_runs", ()), start.get("unheard") is True
-        return AskedRuns(start["run"], journal, known, unheard=unheard)
+        return AskedRuns(
+            start["run"],
+            journal,
+            start.get("asked_runs", ()),
+            cut=start.get("asked_runs_cut") is True,
+            unheard=start.get("unheard") is True,
+        )
 
     @property
     def _run_dir(self) -> str:
