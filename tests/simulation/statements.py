@@ -316,6 +316,7 @@ class Statements(ChildStatements):
                         run.version,
                         None,  # the event of its creation
                         run.due_at,
+                        "",  # nor asks who started it
                     )
                 )
         return rows
