@@ -1,7 +1,7 @@
 """An attempt of nothing, executed by the template between two requests, so that attempts find in memory what it leaves there.
 
 What Python learns of code by executing it (specialised instructions, caches of types and attributes) it writes beside that
-code. Each fork would learn it anew, and copy the pages for it: a seventh of all that a short attempt touches. Learnt here, it
+code. Each fork would learn it anew, and copy the pages for it: a tenth of all that a short attempt touches. Learnt here, it
 is shared. A rehearsal has no files, children or signals, and puts back what it sets.
 """
 
