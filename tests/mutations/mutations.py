@@ -336,4 +336,27 @@ MUTATIONS = (
         (("asked is None and self._cut", "False"),),
         "tests/unit/sdk/test_run_lost_attempts.py",
     ),
+    Mutation(
+        "a slot that is not left is given away",
+        f"{CONTROL}/domain/run/decide.py",
+        (("attempt.is_open and attempt.session == session", "False"),),
+        "tests/unit/domain/test_run_life.py",
+    ),
+    Mutation(
+        "a grant ahead that is refused keeps its slot",
+        f"{CONTROL}/dispatch/dispatcher.py",
+        (("                        view.granted_ahead(run)\n", "                        pass\n"),),
+        "tests/integration/dispatch/test_grants_ahead.py",
+    ),
+    Mutation(
+        "an end that did not come leaves its slot",
+        f"{CONTROL}/domain/dispatching.py",
+        (
+            (
+                "            for held in (session.held, pool.held):\n                held.add(end.run)\n",
+                "            pass\n",
+            ),
+        ),
+        "tests/unit/domain/test_grants_ahead.py",
+    ),
 )

@@ -107,7 +107,7 @@ class Flusher:
             world.happens("grant late")
             until = world.now + world.random.uniform(10.0, 40.0)
             database.stalled_until[asyncio.get_running_loop()] = until
-        return await database.call(partial(database.flush, list(items), self._ids))
+        return await database.call(partial(database.flush, list(items), self._ids), commits=True)
 
     async def was_committed(self, connection: Connection, proof: Proof) -> bool:
         return await self._database.call(partial(self._database.was_committed, proof))

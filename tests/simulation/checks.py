@@ -133,6 +133,8 @@ class Checks:
             run.open, run.session = True, event.session
         if name in CLOSES:
             run.open = False
+        if name == "RunGranted":
+            self._not_too_many(row, event.session)
         if name == "RunReattached":
             self.world.happens("attempt taken up again")
             if row.session(event.session).agent != run.agent:
@@ -145,6 +147,13 @@ class Checks:
             if soon and before == "suspended":
                 run.state = "scheduled"
         self.world.happens(f"{before or 'new'} > {name}")
+
+    def _not_too_many(self, row: Workspace, session: Any) -> None:
+        """A session gets no more than it has slots for; who drains may still get what was on its way."""
+        slots = row.session(session).slots
+        held = sum(run.open and run.session == session for run in self.runs.values())
+        if 0 < slots < held:
+            self._broke("more runs in a session than it has slots", session, held, slots)
 
     def _attempt_lost(self, row: Workspace, run: Run, entry: Entry, name: str) -> None:
         """Only a session that is over loses attempts, and one that was lost no sooner than promised."""

@@ -152,15 +152,9 @@ class Closing:
         if not run.is_suspended:
             return True
         told = dict(run.answers)
-        made = [
-            row.run(self._families.made.get((run.run, w.call), run.run))
-            for w in run.waits
-            if w.kind == "run" and w.call not in told
-        ]
-        return any(
-            child is not None and child.run != run.run and self._waits_for_a_person(row, child)
-            for child in made
-        )
+        # By the run that it names: on another agent than the first its call has another key.
+        asked = [row.run(w.run) for w in run.waits if w.run is not None and w.call not in told]
+        return any(child is not None and self._waits_for_a_person(row, child) for child in asked)
 
     def left_over(self) -> list[Any]:
         """What still holds something although everything has ended."""

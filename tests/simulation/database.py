@@ -168,8 +168,11 @@ class Database:
 
     # Round trips ------------------------------------------------------------------------------------------
 
-    def call(self, act: Callable[[], Any]) -> asyncio.Future[Any]:
-        """Have something done over there; the answer comes later, or an error comes and nobody knows whether it was done."""
+    def call(self, act: Callable[[], Any], *, commits: bool = False) -> asyncio.Future[Any]:
+        """Have something done over there; the answer comes later, or an error comes and nobody knows whether it was done.
+
+        `commits`: a flush, which says itself that the answer to its COMMIT is lost.
+        """
         loop = asyncio.get_running_loop()
         answer = loop.create_future()
         stalled = self.stalled_until.get(loop, 0.0) - self.world.now
@@ -179,7 +182,7 @@ class Database:
         if trip > 2.0 and self.world.chance(0.5):
             # Seldom is one packet late alone: the way is gone, for renewals as well.
             self.stalled_until[loop] = self.world.now + trip
-        self.world.after(max(stalled, 0.0) + trip, self._perform, loop, answer, act)
+        self.world.after(max(stalled, 0.0) + trip, self._perform, loop, answer, act, commits)
         return answer
 
     def _trip(self) -> float:
@@ -190,7 +193,7 @@ class Database:
         slow = world.chance(self.faults.slow * 0.2)
         return random.uniform(0.05, 2.0) if slow else random.uniform(0.0003, 0.004)
 
-    def _perform(self, loop, answer, act) -> None:
+    def _perform(self, loop, answer, act, commits) -> None:
         world = self.world
         error: Exception | None = None
         result = None
@@ -202,7 +205,7 @@ class Database:
                 result = act()
             except Exception as problem:  # noqa: BLE001 - the caller's, as a driver would raise it
                 error = problem
-            if error is None and world.chance(self.faults.statement):
+            if error is None and world.chance(self.faults.statement) and not commits:
                 world.happens("answer lost")
                 error = psycopg.OperationalError("the connection is lost behind the statement")
         world.after(self._trip(), _settle, loop, answer, result, error)

@@ -58,6 +58,9 @@ KINDS = (
     # What they lead to; among it every move of the run table that can come about here.
     "session lost",
     "run given away",
+    "run granted ahead",
+    "slot handed on in its flush",
+    "grant ahead refused",
     "attempt taken up again",
     "late fact kept",
     "task skipped",

@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from headway.runtime.asked_runs import AskedRuns
+from headway.runtime.child_results import is_child_id
 from headway_agent.core import lease, lines
 from headway_control_plane.background import sweeper
 from headway_control_plane.domain import states
@@ -100,6 +102,11 @@ def _pause_as_suspension(command: Any, states: Any) -> Any:
     return [Decided(Stream(StreamKind.RUN, run.run), event)]
 
 
+def _believes_its_journal(asked: AskedRuns, call: str, run: str) -> bool:
+    """Though what a lost attempt asked for may have come too late."""
+    return asked._journal.asked(call) == run and is_child_id(run, asked._run, call)
+
+
 async def _nothing_asked(*_: Any) -> dict[Any, Any]:
     return {}
 
@@ -127,6 +134,10 @@ BUGS: dict[str, Callable[[], Any]] = {
     "who moved is not told what it asked for": lambda: _put(
         SessionStore, "_asked_runs", _nothing_asked
     ),
+    "a journal is believed after a lost attempt": lambda: _put(
+        AskedRuns, "is_told", _believes_its_journal
+    ),
+    "a slot is handed on that nobody left": lambda: _put(decide, "_holds", lambda *_: False),
     "what Welcome says of lines is not written down": lambda: _put(
         lines, "step", _deaf_to_stored_lines
     ),

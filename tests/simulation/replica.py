@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from functools import partial
 from random import Random
 from typing import Any
 from uuid import UUID
 
+from headway_control_plane.application.ports import Committed, Reaction
 from headway_control_plane.background.children import Children
 from headway_control_plane.background.service import Service, Work
 from headway_control_plane.background.sweeper import Sweeper, SweeperSettings
@@ -16,6 +18,7 @@ from headway_control_plane.dispatch.dispatcher import Dispatcher
 from headway_control_plane.dispatch.quarantine import Quarantine
 from headway_control_plane.dispatch.rows import DispatchRows
 from headway_control_plane.dispatch.shards import ShardLeases
+from headway_control_plane.domain.commands import Command
 from headway_control_plane.grpc_api.auth import AgentIdentity
 from headway_control_plane.grpc_api.server import AgentServer
 from headway_control_plane.grpc_api.settings import MEBIBYTE, AgentServerSettings, Limits
@@ -157,6 +160,7 @@ class Replica:
         starting = self._service(children, random, prompt=True)
         children.on_wake(starting.wake)
         dispatcher.on_wake(dispatching.wake)
+        log.foresee_with(partial(_foreseen, world, dispatcher))
         agents.on_wake(delivering.wake)
         shards.on_change(dispatcher.on_shards)
         shards.on_change(sweeper.on_shards)
@@ -237,6 +241,24 @@ class Replica:
             if service.error is None:
                 return  # it was stopped
             self.world.broke("a service died", self.name, service.name, repr(service.error))
+
+
+def _foreseen(
+    world: World, dispatcher: Dispatcher, ws: int, commands: Sequence[Command]
+) -> Sequence[Reaction]:
+    reactions = dispatcher.foresee(ws, commands)
+    for reaction in reactions:
+        reaction.outcome.add_done_callback(partial(_count_ahead, world, reaction.command))
+    return reactions
+
+
+def _count_ahead(world: World, command: Any, outcome: asyncio.Future[Committed]) -> None:
+    if outcome.cancelled() or outcome.exception() is not None:
+        world.happens("grant ahead refused")
+    elif command.instead_of is not None:
+        world.happens("slot handed on in its flush")
+    else:
+        world.happens("run granted ahead")
 
 
 async def _leave(

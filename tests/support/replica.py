@@ -97,6 +97,7 @@ async def scheduling(
     dispatching = Service(dispatcher, random=random, prompt=True)
     delivering = Service(server.delivery, random=random)
     dispatcher.on_wake(dispatching.wake)
+    log.foresee_with(dispatcher.foresee)
     server.on_wake(delivering.wake)
     shards.on_change(sweeper.on_shards)
     shards.on_change(dispatcher.on_shards)

@@ -8,10 +8,10 @@ from headway_control_plane.application.ports import Committed, Cursor
 from headway_control_plane.dispatch.dispatcher import Dispatcher
 from headway_control_plane.dispatch.shards import ShardsChanged
 from headway_control_plane.dispatch.view import PoolRow, Rows, RunRow, SessionRow
-from headway_control_plane.domain.dispatching import (
+from headway_control_plane.domain.dispatching import Dispatching
+from headway_control_plane.domain.dispatching_words import (
     AttemptClosed,
     AttemptOpened,
-    Dispatching,
     SessionDown,
     SessionUp,
 )

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from headway_control_plane.dispatch.view import PoolRow, Rows, RunRow, SessionRow, View
-from headway_control_plane.domain.dispatching import (
-    Dispatching,
+from headway_control_plane.domain.dispatching import Dispatching
+from headway_control_plane.domain.dispatching_words import (
     Grant,
     RunGone,
     RunWaits,

@@ -4,11 +4,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from headway_control_plane.domain.dispatching import (
+from headway_control_plane.domain.dispatching import Dispatching
+from headway_control_plane.domain.dispatching_words import (
     AttemptClosed,
     AttemptOpened,
     Broken,
-    Dispatching,
     Forget,
     Grant,
     PoolIs,

@@ -233,3 +233,18 @@ class TestCancel:
         ws = Workspace().running()
         ws.when(CancelRun(RUN))
         assert ws.when(LoseAttempt(RUN, 1)) == [RunCancelled(1, "death unconfirmed")]
+
+
+def test_a_slot_that_is_to_be_left_has_to_be_left_first():
+    ws = Workspace().ready()
+    ws.created()
+    other = UUID(int=99)
+    ws.created(other)
+    ws.when(GrantRun(RUN, SESSION, 1))
+    with pytest.raises(InvalidState, match="still taken"):
+        ws.when(GrantRun(other, SESSION, 1, instead_of=RUN))
+    ws.when(over("completed"))
+    assert ws.when(GrantRun(other, SESSION, 1, instead_of=RUN)) == [RunGranted(1, SESSION, AGENT)]
+    unknown = UUID(int=100)
+    ws.created(unknown)
+    assert ws.when(GrantRun(unknown, SESSION, 1, instead_of=UUID(int=101)))

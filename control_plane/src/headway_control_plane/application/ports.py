@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -211,6 +212,21 @@ class Workspace:
     shard: int
 
 
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """A command that follows from others of the same flush, carried out behind them. `outcome` gets what `execute` would answer."""
+
+    command: Command
+    actor: str
+    outcome: Future[Committed]
+
+
+class Foresight(Protocol):
+    """Says, for commands of a workspace that are about to be carried out, in order, what follows from them if they are."""
+
+    def __call__(self, ws: int, commands: Sequence[Command]) -> Sequence[Reaction]: ...
+
+
 class Log(Protocol):
     """Appends. What returns was committed; what raises Refused was not appended; after Unavailable, send again."""
 
@@ -239,6 +255,10 @@ class Log(Protocol):
 
     def on_commit(self, listener: Callable[[CommitNotice], None]) -> Callable[[], None]:
         """Call the listener after each commit, in the event loop; it must not block. The returned function ends it."""
+        ...
+
+    def foresee_with(self, foresight: Foresight | None) -> None:
+        """Ask this, before each flush, what runs that it creates and attempts that it ends lead to; it must not block."""
         ...
 
 

@@ -5,24 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Protocol
 from uuid import UUID
 
-from headway_control_plane.application.ports import CommitNotice, Log, Unavailable
+from headway_control_plane.application.ports import (
+    CommitNotice,
+    Log,
+    Reaction,
+)
 from headway_control_plane.clock import Clock
 from headway_control_plane.dispatch.database_time import DatabaseTime
+from headway_control_plane.dispatch.granting import Granting
 from headway_control_plane.dispatch.quarantine import Quarantine, piecewise
 from headway_control_plane.dispatch.rows import DispatchRows
 from headway_control_plane.dispatch.shards import ShardsChanged
 from headway_control_plane.dispatch.view import RunRow, View
-from headway_control_plane.domain.commands import GrantRun
-from headway_control_plane.domain.dispatching import (
+from headway_control_plane.domain.commands import AttemptOver, Command, CreateRun
+from headway_control_plane.domain.dispatching import Dispatching
+from headway_control_plane.domain.dispatching_words import (
     Broken,
-    Dispatching,
     Effect,
     Forget,
     Grant,
@@ -30,12 +35,8 @@ from headway_control_plane.domain.dispatching import (
     Tick,
     Wait,
 )
-from headway_control_plane.domain.errors import Refused, StaleShard
 
 _log = logging.getLogger(__name__)
-ACTOR = "dispatcher"
-_FIRST_PENALTY = timedelta(milliseconds=250)
-_LONGEST_PENALTY = timedelta(seconds=30)
 _WAITS_A_LOOK = 500
 
 
@@ -71,7 +72,6 @@ class Dispatcher:
         settings: DispatcherSettings | None = None,
     ) -> None:
         self._rows = rows
-        self._log = log
         self._shards = shards
         self._clock = clock
         self._time = DatabaseTime(clock)
@@ -83,12 +83,12 @@ class Dispatcher:
         self._notices: deque[CommitNotice] = deque()
         self._inputs: list[Input] = []
         self._waits: list[Wait] = []
+        self._reading = False
         self._gained: set[int] = set()
         self._to_load: set[int] = set()
         self._load_again_at = float("-inf")
         self._loaded_all_at = float("-inf")
-        self._refusals: dict[tuple[int, UUID], int] = {}
-        self._grants: set[asyncio.Task[None]] = set()
+        self._granting = Granting(log, self._after_refusal)
         self._doubted: set[tuple[int, UUID]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._ticked = False
@@ -124,13 +124,51 @@ class Dispatcher:
         self._gained = (self._gained | changed.gained) - changed.lost
         self._wake()
 
+    def foresee(self, ws: int, commands: Sequence[Command]) -> list[Reaction]:
+        """Give ahead, in the same flush, what these commands bring about: runs that are created get free slots, and attempts
+        that end leave theirs to whoever waits. If a command is not carried out, neither is the grant that hangs on it.
+        """
+        view, shard = self._views.get(ws), self._shard_of.get(ws, -1)
+        epoch = self._shards.epoch_of(shard)
+        # What is being read may be older than what would be folded behind it.
+        is_old = self._reading or ws in self._to_load or shard in self._gained
+        if view is None or epoch is None or is_old or self.quarantine.rests(ws):
+            return []
+        try:
+            ahead = self._foreseen(view, commands)
+            return [self._granting.react(view, grant, epoch) for grant in ahead]
+        except Exception as error:  # noqa: BLE001 - set aside with its error
+            self._set_aside(ws, error)
+            return []
+
+    def _foreseen(self, view: View, commands: Sequence[Command]) -> list[Grant]:
+        """What is given of this workspace, behind what was committed so far."""
+        self._fold_notices()
+        now = self._time.now()
+        inputs, self._inputs = self._inputs, []
+        effects = self._core.step(now, *inputs)
+        for command in commands:
+            match command:
+                case CreateRun() if (run := view.begins(command, now)) is not None:
+                    if given := self._core.foresee_run(now, run):
+                        view.granted_ahead(run)
+                        effects += given
+                case AttemptOver(run=run_id) if (end := view.ends(run_id)) is not None:
+                    effects += self._core.foresee_end(now, end)
+        self._wake()  # for reasons to write, and the timer
+        return self._carry_out(effects, ahead_of=view.ws)
+
     async def run_once(self) -> bool:
         """Read what has to be read, fold what came, ask for grants, write reasons."""
         ticked = self._due()
         self._to_load |= self._shard_of.keys() & self.quarantine.due()
-        await self._load()
-        self._fold_notices()
-        await self._load_unknown()
+        self._reading = True
+        try:
+            await self._load()
+            self._fold_notices()
+            await self._load_unknown()
+        finally:
+            self._reading = False
         inputs, self._inputs = self._inputs, []
         if ticked:
             inputs.append(Tick())
@@ -158,8 +196,7 @@ class Dispatcher:
         """Wait for the grants that are on their way. The service is stopped before."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._grants:
-            await asyncio.wait(self._grants)
+        await self._granting.stop()
 
     # Loading ------------------------------------------------------------------------------------------------
 
@@ -232,9 +269,9 @@ class Dispatcher:
 
     def _take_in_runs(self, ws: int, asked: list[UUID], rows: list[RunRow]) -> None:
         for run in set(asked).difference(row.run for row in rows):
-            self._refusals.pop((ws, run), None)  # it neither waits nor is open
+            self._granting.forget(ws, run)
         if ws in self._views:
-            rows = [self._penalised(ws, row) for row in rows]
+            rows = [self._granting.penalised(ws, row, self._time.now()) for row in rows]
             self._take_in(ws, partial(self._view(ws).load_runs, rows, asked))
 
     def _take_in(self, ws: int, fold: Callable[[], Iterable[Input]]) -> None:
@@ -271,63 +308,36 @@ class Dispatcher:
             view = self._view(notice.ws)
             self._take_in(notice.ws, partial(view.fold_all, notice.decided))
 
-    def _carry_out(self, effects: Iterable[Effect]) -> None:
+    def _carry_out(self, effects: Iterable[Effect], *, ahead_of: int | None = None) -> list[Grant]:
+        """Returns the grants of the workspace that they are wanted of, to be carried out by the caller."""
+        ahead: list[Grant] = []
         for effect in effects:
             match effect:
+                case Grant() if effect.ws == ahead_of:
+                    ahead.append(effect)
                 case Grant():
                     self._begin_grant(effect)
                 case Wait():
                     self._waits.append(effect)
                 case Broken(ws=ws, error=error):
                     self._set_aside(ws, error)
+        return ahead
 
     def _begin_grant(self, grant: Grant) -> None:
-        view = self._views[grant.ws]
-        view.granting.add(grant.run)
-        # One task a grant: those that wait together are committed together.
-        task = asyncio.create_task(self._grant(view, grant), name="grant")
-        self._grants.add(task)
-        task.add_done_callback(self._grants.discard)
-
-    async def _grant(self, view: View, grant: Grant) -> None:
         epoch = self._shards.epoch_of(self._shard_of.get(grant.ws, -1))
         if epoch is None:
             return  # our lease ran out; everything is loaded anew once it is renewed
-        command = GrantRun(grant.run, grant.session, epoch)
-        try:
-            committed = await self._log.execute(grant.ws, command, actor=ACTOR)
-        except StaleShard as stale:
-            # Not asked again before the shard's ownership was read again.
-            _log.warning("workspace %d: %s", grant.ws, stale.message)
-        except (Refused, Unavailable) as problem:
-            _log.info("run %s was not granted: %s", grant.run, problem)
-            self._after_refusal(view, grant)
-        except Exception:  # noqa: BLE001 - a run must not stay in the air, whatever went wrong with its grant
-            _log.exception("the grant of run %s failed", grant.run)
-            self._after_refusal(view, grant)
-        else:
-            self._refusals.pop((grant.ws, grant.run), None)
-            view.granting.discard(grant.run)
-            if not committed.decided:
-                view.unknown.add(grant.run)  # it was granted before, unknown to us
+        self._granting.ask(self._views[grant.ws], grant, epoch)
 
     def _after_refusal(self, view: View, grant: Grant) -> None:
         """Read run and session again before anything else is given to them."""
         if self._views.get(grant.ws) is not view:
             return
-        key = (grant.ws, grant.run)
-        self._refusals[key] = self._refusals.get(key, 0) + 1
         self._inputs += view.refused(grant.run)
+        if grant.instead_of is not None:
+            self._inputs += view.did_not_end(grant.instead_of)
         self._doubted.add((grant.ws, grant.session))
         self._wake()
-
-    def _penalised(self, ws: int, row: RunRow) -> RunRow:
-        """What is refused over and over is offered less and less often."""
-        refusals = self._refusals.get((ws, row.run), 0)
-        if refusals < 2:
-            return row
-        penalty = min(_LONGEST_PENALTY, _FIRST_PENALTY * 2 ** min(refusals - 2, 10))
-        return replace(row, due_at=max(row.due_at, self._time.now() + penalty))
 
     async def _write_waits(self) -> None:
         if not self._waits:
@@ -354,9 +364,7 @@ class Dispatcher:
             self._to_load.discard(ws)
             if self._views.pop(ws, None) is not None:
                 self._inputs.append(Forget(ws))
-        gone = {key for key in self._refusals if key[0] not in self._shard_of}
-        for key in gone:
-            del self._refusals[key]
+        self._granting.prune(self._shard_of)
 
     def _due(self) -> bool:
         ticked, self._ticked = self._ticked, False

@@ -11,7 +11,7 @@ from headway_control_plane.db.pool import Connection, Database
 from headway_control_plane.db.queries import load_queries
 from headway_control_plane.db.roles import Role
 from headway_control_plane.dispatch.view import PoolRow, Rows, RunRow, SessionRow
-from headway_control_plane.domain.dispatching import Wait
+from headway_control_plane.domain.dispatching_words import Wait
 
 _SQL = load_queries("headway_control_plane.dispatch")
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from headway_control_plane.domain.dispatching import (
+from headway_control_plane.domain.commands import CreateRun
+from headway_control_plane.domain.deployment.events import DeploymentDeployed
+from headway_control_plane.domain.dispatching_words import (
     AttemptClosed,
     AttemptOpened,
     Input,
@@ -48,6 +50,7 @@ from headway_control_plane.domain.session.events import (
 from headway_control_plane.domain.streams import Decided, StreamKind
 
 _ENDS = (RunCompleted, RunFailed, RunCrashed, RunCancelled)
+_LAST, _LONG_AGO = 5, datetime.min.replace(tzinfo=UTC)
 _TELLS_TOO_LITTLE = (RunGranted, RunReattached, RunRescheduled, RunResumed, RunAnswered)
 
 
@@ -104,6 +107,7 @@ class View:
         self._runs: dict[UUID, RunRow] = {}
         self._sessions: dict[UUID, SessionRow] = {}
         self._pools: dict[UUID, PoolRow] = {}
+        self._pool_of: dict[UUID, UUID] = {}  # deployment -> pool, as far as it was seen
 
     def load(self, rows: Rows) -> list[Input]:
         """Take in all rows; what is not among them is no more."""
@@ -129,6 +133,7 @@ class View:
             if run not in present and run not in self.granting:
                 inputs += self._over(run)
         for row in present.values():
+            self._pool_of.setdefault(row.key, row.pool)
             if row.run not in self.granting:
                 inputs += self._run(row)
         return inputs
@@ -150,8 +155,38 @@ class View:
                 return self._fold_session(decided.stream.id, decided.event)
             case StreamKind.POOL:
                 return self._fold_pool(decided.stream.id, decided.event)
+            case StreamKind.DEPLOYMENT if isinstance(decided.event, DeploymentDeployed):
+                self._pool_of[decided.stream.id] = decided.event.pool
+                return []
             case _:
                 return []
+
+    def begins(self, command: CreateRun, now: datetime) -> RunWaits | None:
+        """How a run that is about to be created will wait; None where that is not known before."""
+        pool = self._pool_of.get(command.deployment)
+        is_later = command.due_at is not None and command.due_at > now
+        if pool is None or is_later or command.forked_from or command.run in self._runs:
+            return None
+        due_at = command.due_at or now
+        return RunWaits(self.ws, command.run, pool, command.deployment, command.priority, due_at)
+
+    def granted_ahead(self, item: RunWaits) -> None:
+        """A run gets its grant in the flush that creates it: known from now on, so that a refusal finds it."""
+        self._runs[item.run] = RunRow(
+            item.run, item.pool, item.key, item.priority, item.due_at, None
+        )
+
+    def ends(self, run: UUID) -> AttemptClosed | None:
+        """The end of its open attempt, which is about to come; None if none is known."""
+        row = self._runs.get(run)
+        if row is None or row.session is None:
+            return None
+        return AttemptClosed(self.ws, run, row.pool, row.session)
+
+    def did_not_end(self, run: UUID) -> list[Input]:
+        """Its attempt, whose slot was given away ahead, still holds it if it is known at all."""
+        row = self._runs.get(run)
+        return self._open(row) if row is not None and row.session is not None else []
 
     def refused(self, run: UUID) -> list[Input]:
         """A grant was refused: nothing we know of the run holds until its row was read again."""
@@ -164,10 +199,7 @@ class View:
 
     def _fold_run(self, run: UUID, event: Any) -> list[Input]:
         if isinstance(event, RunCreated):
-            row = RunRow(
-                run, event.pool, event.deployment, event.priority, event.due_at, None, event.home
-            )
-            return self._run(row)
+            return self._created(run, event)
         row_known = self._runs.get(run)
         if isinstance(event, _ENDS):
             return self._over(run)
@@ -175,7 +207,7 @@ class View:
             # Paused runs are not loaded, nor is anything from before a load that is under way: its row tells.
             if isinstance(event, _TELLS_TOO_LITTLE):
                 self.unknown.add(run)
-            return []
+            return self._holds(run, event)
         match event:
             case RunGranted(session=session) | RunReattached(session=session):
                 return self._open(replace(row_known, session=session))
@@ -195,6 +227,25 @@ class View:
                 return []
             case _:
                 return []
+
+    def _holds(self, run: UUID, event: Any) -> list[Input]:
+        """An attempt of a run that is not known takes its slot now. All else of it its row will tell."""
+        if not isinstance(event, RunGranted | RunReattached):
+            return []
+        session = self._sessions.get(event.session)
+        if session is None:
+            return []
+        return self._open(RunRow(run, session.pool, run, _LAST, _LONG_AGO, event.session))
+
+    def _created(self, run: UUID, event: RunCreated) -> list[Input]:
+        row = RunRow(
+            run, event.pool, event.deployment, event.priority, event.due_at, None, event.home
+        )
+        self._pool_of[event.deployment] = event.pool
+        if run in self.granting:
+            self._runs[run] = row  # it was given away ahead
+            return []
+        return self._run(row)
 
     def _run(self, row: RunRow) -> list[Input]:
         if row.session is not None:

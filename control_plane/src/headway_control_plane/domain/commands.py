@@ -151,13 +151,17 @@ class CreateRun:
 
 @dataclass(frozen=True, slots=True)
 class GrantRun:
+    """`instead_of`: the run whose attempt, ended before in the same flush, leaves its slot in the session."""
+
     run: UUID
     session: UUID
     shard_epoch: int
+    instead_of: UUID | None = None
 
     @property
     def needs(self) -> tuple[Stream, ...]:
-        return (Stream(StreamKind.RUN, self.run), Stream(StreamKind.SESSION, self.session))
+        own = (Stream(StreamKind.RUN, self.run), Stream(StreamKind.SESSION, self.session))
+        return (*own, Stream(StreamKind.RUN, self.instead_of)) if self.instead_of else own
 
 
 @dataclass(frozen=True, slots=True)

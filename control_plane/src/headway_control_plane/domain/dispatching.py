@@ -11,11 +11,27 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from headway_control_plane.domain.dispatching_pool import Pool, Session
+from headway_control_plane.domain.dispatching_words import (
+    AttemptClosed,
+    AttemptOpened,
+    Broken,
+    Effect,
+    Forget,
+    Grant,
+    Input,
+    PoolIs,
+    RunGone,
+    RunWaits,
+    SessionDown,
+    SessionUp,
+    Tick,
+    Wait,
+)
 
 AGEING = timedelta(minutes=10)
 TELL_AFTER = timedelta(seconds=1)  # a run that waits shorter needs no reason
@@ -23,132 +39,10 @@ TOLD_MAX = 500  # reasons written in one step
 _FUTURE_SLACK = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class RunWaits:
-    """A run is scheduled: new, rescheduled, or its grant was refused. `key` is what fairness is by, `home` the one agent that
-    may get it.
-    """
-
-    ws: int
-    run: UUID
-    pool: UUID
-    key: UUID
-    priority: int
-    due_at: datetime
-    home: UUID | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RunGone:
-    """A waiting run no longer waits for us: cancelled, taken up again by its agent, or given by another replica."""
-
-    ws: int
-    run: UUID
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptOpened:
-    """An attempt holds a slot of a session."""
-
-    ws: int
-    run: UUID
-    pool: UUID
-    session: UUID
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptClosed:
-    ws: int
-    run: UUID
-    pool: UUID
-    session: UUID | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SessionUp:
-    """A session takes work (opened, resumed, or other slots)."""
-
-    ws: int
-    session: UUID
-    pool: UUID
-    slots: int
-    agent: UUID | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SessionDown:
-    """Lost or closed: nothing is granted to it. What it holds goes on."""
-
-    ws: int
-    session: UUID
-    pool: UUID
-
-
-@dataclass(frozen=True, slots=True)
-class PoolIs:
-    """`slots` 0: as many as the sessions have."""
-
-    ws: int
-    pool: UUID
-    name: str
-    slots: int
-
-
-@dataclass(frozen=True, slots=True)
-class Forget:
-    """Everything of a workspace: before a reload, and when its shard went to another replica."""
-
-    ws: int
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Time has passed."""
-
-
-Input = (
-    RunWaits
-    | RunGone
-    | AttemptOpened
-    | AttemptClosed
-    | SessionUp
-    | SessionDown
-    | PoolIs
-    | Forget
-    | Tick
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    ws: int
-    run: UUID
-    session: UUID
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """The reason of a waiting run changed; an empty one: it waits no longer."""
-
-    ws: int
-    run: UUID
-    reason: str
-    object: str
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """What is known of a workspace can't be worked with. It was forgotten; the others were served."""
-
-    ws: int
-    error: Exception
-
-
-Effect = Grant | Wait | Broken
-
-
 class Dispatching:
-    """The core. `step` is its only door; `next_wake` tells when a Tick is worth sending."""
+    """The core. `step` folds what became true; `foresee_run` and `foresee_end` give ahead of what is about to; `next_wake` tells when a
+    Tick is worth sending.
+    """
 
     def __init__(self) -> None:
         self._pools: dict[tuple[int, UUID], Pool] = {}
@@ -192,6 +86,45 @@ class Dispatching:
             except Exception as error:  # noqa: BLE001 - as above
                 self._break(key[0], error, broken, effects)
         return effects
+
+    def foresee_run(self, now: datetime, item: RunWaits) -> list[Effect]:
+        """What a run that is being created gets at once; nothing, and nothing is kept of it, where it would have to wait.
+
+        Pools with a limit of their own are left out, here and below: the slots that are taken of it are counted where a grant is decided.
+        """
+        key = item.ws, item.pool
+        pool = self._pools.get(key)
+        if pool is None or pool.slots or pool.free <= 0 or item.run in pool.waiting:
+            return []
+        effects: list[Effect] = []
+        self._wait(item, now)
+        self._give(key, pool, now, effects)
+        self._gone(RunGone(item.ws, item.run), effects)
+        return effects
+
+    def foresee_end(self, now: datetime, end: AttemptClosed) -> list[Effect]:
+        """What is given when an attempt that is about to end leaves its slot to another; nothing changes where nobody waits for it.
+
+        The grant counts as taken. Answer a refused one with AttemptOpened for the attempt that did not end.
+        """
+        key = end.ws, end.pool
+        pool = self._pools.get(key)
+        if pool is None or pool.slots or not pool.waiting:
+            return []
+        session = next((s for s in pool.sessions.values() if end.run in s.held), None)
+        if session is None or not session.up or session.free > 0:
+            return []
+        effects: list[Effect] = []
+        for held in (session.held, pool.held):
+            held.discard(end.run)
+        self._give(key, pool, now, effects)
+        if not any(isinstance(effect, Grant) for effect in effects):
+            for held in (session.held, pool.held):
+                held.add(end.run)
+        return [
+            replace(effect, instead_of=end.run) if isinstance(effect, Grant) else effect
+            for effect in effects
+        ]
 
     def next_wake(self, now: datetime) -> datetime | None:
         """When the next Tick is due: a run's due time, or a reason that has to be told; None when nothing waits for time alone."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 if TYPE_CHECKING:
-    from headway_control_plane.domain.dispatching import RunWaits
+    from headway_control_plane.domain.dispatching_words import RunWaits
 
 
 @dataclass(slots=True)

@@ -75,14 +75,22 @@ class Handshake:
             raise CallRefused(new_epoch(epoch))
         opening = Opening(hello, identity.agent, self._replica, restored=epoch > 1)
         sessions = await self._store.sessions(identity, hello.session)
-        resumed = await self._open_session(identity, opening, sessions)
+        takes_over = opening.takes_over(sessions)
+        resumed = await self._open_session(identity, opening, sessions, takes_work=not takes_over)
         attempts = await self._settle(identity, opening, resumed=resumed)
+        if takes_over:
+            await self._open(identity, opening)
         _enter(ledger, opening, attempts)
         welcome = await self._welcome(identity, opening, attempts, resumed=resumed)
         return Opened(welcome, tuple(forgettable(opening, attempts)))
 
     async def _open_session(
-        self, identity: AgentIdentity, opening: Opening, sessions: Sequence[SessionRow]
+        self,
+        identity: AgentIdentity,
+        opening: Opening,
+        sessions: Sequence[SessionRow],
+        *,
+        takes_work: bool,
     ) -> bool:
         session = opening.hello.session
         if opening.is_late(sessions):
@@ -90,14 +98,20 @@ class Handshake:
         present = next((row for row in sessions if row.session == session), None)
         if present is not None and (present.status == "closed" or present.agent != identity.agent):
             raise CallRefused(CUTS[Cut.SESSION_OVER])
-        try:
-            await self._execute(identity.ws, opening.open_command(), actor=identity.actor)
-        except Refused as refused:
-            _log.info("session %s was refused: %s", session, refused.message)
-            raise CallRefused(CUTS[Cut.SESSION_OVER]) from refused
+        await self._open(identity, opening, takes_work=takes_work)
         if present is not None and await self._renewals.renew((identity.ws, session)) is None:
             raise CallRefused(CUTS[Cut.SESSION_OVER])
         return present is not None
+
+    async def _open(
+        self, identity: AgentIdentity, opening: Opening, *, takes_work: bool = True
+    ) -> None:
+        command = opening.open_command(takes_work=takes_work)
+        try:
+            await self._execute(identity.ws, command, actor=identity.actor)
+        except Refused as refused:
+            _log.info("session %s was refused: %s", command.session, refused.message)
+            raise CallRefused(CUTS[Cut.SESSION_OVER]) from refused
 
     async def _settle(
         self, identity: AgentIdentity, opening: Opening, *, resumed: bool

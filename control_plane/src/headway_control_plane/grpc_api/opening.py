@@ -71,7 +71,14 @@ class Opening:
     replica: UUID
     restored: bool = False
 
-    def open_command(self) -> OpenSession:
+    def takes_over(self, sessions: Iterable[SessionRow]) -> bool:
+        """Whether attempts may come into this session that it did not have: nothing is granted to it before they have."""
+        mine = [row for row in sessions if row.agent == self.agent]
+        here = next((row.status for row in mine if row.session == self.hello.session), "")
+        brings = bool(self.hello.held) or any(row.session != self.hello.session for row in mine)
+        return brings and here != "open"
+
+    def open_command(self, *, takes_work: bool = True) -> OpenSession:
         """Open the session; one that is there already is resumed by the same command."""
         hello = self.hello
         return OpenSession(
@@ -80,7 +87,7 @@ class Opening:
             self.replica,
             hello.host,
             hello.agent_version,
-            hello.slots,
+            hello.slots if takes_work else 0,
             hello.incarnation,
         )
 

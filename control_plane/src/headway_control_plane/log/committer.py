@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 from uuid import UUID
@@ -15,6 +15,7 @@ from headway_control_plane.application.ports import (
     Dedupe,
     FactsBatch,
     FactsResult,
+    Foresight,
     Workspace,
 )
 from headway_control_plane.clock import Clock
@@ -71,6 +72,7 @@ class Committer:
                 WaitingLine(self._limits),
                 database.pool(Role.COMMITTER),
                 flusher,
+                foresee=self._foreseen,
                 settled=self._settle,
                 make_segments=self._segments.ensure,
                 random=random,
@@ -78,6 +80,7 @@ class Committer:
             for _ in range(lanes)
         ]
         self._tasks: list[asyncio.Task[None]] = []
+        self._foresight: Foresight | None = None
 
     async def start(self) -> None:
         """Make sure that segments exist, then begin to flush."""
@@ -147,6 +150,9 @@ class Committer:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    def foresee_with(self, foresight: Foresight | None) -> None:
+        self._foresight = foresight
+
     async def _put(self, item: Item) -> None:
         await self._lanes[item.ws % len(self._lanes)].line.put(item)
 
@@ -156,6 +162,26 @@ class Committer:
             self._notify(notice)
         for settle in flushed.settlements:
             settle()
+
+    def _foreseen(self, items: Sequence[Item]) -> list[Item]:
+        """What follows from these items, to be carried out behind them. Without it they are appended all the same."""
+        if self._foresight is None:
+            return []
+        of: dict[int, list[Command]] = {}
+        for item in items:
+            if leading := item.leading:
+                of.setdefault(item.ws, []).extend(leading)
+        found: list[Item] = []
+        for ws, commands in of.items():
+            try:
+                reactions = self._foresight(ws, commands)
+            except Exception:  # noqa: BLE001 - what it would have saved is done after the commit
+                _log.exception("nothing was foreseen for workspace %d", ws)
+                continue
+            found += (
+                CommandItem(ws, r.outcome, r.command, r.actor, None, "", None) for r in reactions
+            )
+        return found
 
     def _notify(self, notice: CommitNotice) -> None:
         for listener in tuple(self._listeners):

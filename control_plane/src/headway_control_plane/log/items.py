@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from asyncio import Future
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
@@ -85,6 +86,11 @@ class CommandItem(Waiting[Committed]):
     dedupe: HashedKey | None
 
     @property
+    def leading(self) -> Sequence[Command]:
+        """The commands that may lead to others in the same flush."""
+        return (self.command,) if isinstance(self.command, CreateRun) else ()
+
+    @property
     def events(self) -> int:
         return _EVENTS_OF_A_COMMAND
 
@@ -111,6 +117,12 @@ class FactsItem(Waiting[FactsResult]):
     attempts: list[PreparedFacts]
     actor: str
     traceparent: str
+
+    @property
+    def leading(self) -> Sequence[Command]:
+        """As of a command."""
+        every = (command for facts in self.attempts for command in facts.commands.values())
+        return [command for command in every if isinstance(command, AttemptOver)]
 
     @property
     def events(self) -> int:

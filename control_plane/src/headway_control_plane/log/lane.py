@@ -43,6 +43,7 @@ class Lane:
         pool: Pool,
         flusher: Flusher,
         *,
+        foresee: Callable[[Sequence[Item]], Sequence[Item]],
         settled: Callable[[Flushed], None],
         make_segments: Callable[[], Awaitable[object]],
         random: Callable[[], float],
@@ -50,6 +51,7 @@ class Lane:
         self.line = line
         self._pool = pool
         self._flusher = flusher
+        self._foresee = foresee
         self._settled = settled
         self._make_segments = make_segments
         self._random = random
@@ -62,7 +64,7 @@ class Lane:
             while await self._wait():
                 batch = self._siding.merge(self.line.take(), _now())
                 if batch:
-                    await self._append(batch)
+                    await self._append([*batch, *self._foresee(batch)])
                 self._siding.settle()
                 await _let_react()
         finally:

@@ -112,6 +112,7 @@ async def _loops(
     starting = _service(core, children, prompt=True)
 
     dispatcher.on_wake(dispatching.wake)
+    core.log.foresee_with(dispatcher.foresee)
     engine.on_mark(projecting.wake)
     agents.on_wake(delivering.wake)
     children.on_wake(starting.wake)

@@ -141,9 +141,18 @@ def grant_run(command: GrantRun, states: States, context: Context) -> list[Decid
     pool = states.pool(run.pool)
     if pool is not None and 0 < pool.slots <= pool.slots_taken:
         raise InvalidState("All slots of the pool are taken.", pool=pool.name)
+    if command.instead_of is not None and _holds(states, command.instead_of, command.session):
+        raise InvalidState("The slot is still taken.", session=command.session)
     return _on(
         command.run, RunGranted(fence=run.fence + 1, session=command.session, agent=session.agent)
     )
+
+
+def _holds(states: States, run: UUID, session: UUID) -> bool:
+    """Whether the newest attempt of the run is open in that session."""
+    state = states.run(run)
+    attempt = states.attempt(run, state.fence) if state is not None else None
+    return attempt is not None and attempt.is_open and attempt.session == session
 
 
 def reattach_attempt(command: ReattachAttempt, states: States, context: Context) -> list[Decided]:
