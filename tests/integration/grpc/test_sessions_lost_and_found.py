@@ -95,6 +95,29 @@ async def test_a_restarted_agent_keeps_what_still_runs(world: World) -> None:
     assert await world.status(run) == "completed"
 
 
+async def test_a_restarted_agent_gets_nothing_for_slots_that_it_still_uses(world: World) -> None:
+    agent = await world.agent(slots=1)
+    await agent.connect()
+    run = await running_run(world, agent)
+    other = await world.create_run()
+    await agent.cut()
+    successor = world.again(agent)
+    await successor.connect((run, 1, 2, True))
+    sql = "SELECT slots FROM session WHERE session = %s"
+    assert await world.row(sql, successor.session) == (1,)
+    assert await world.status(other) == "scheduled"
+    await successor.report(run, 1, 3, [exited()])
+    await successor.complete(await successor.assigned(other))
+    order = "SELECT type, stream_id FROM event WHERE type IN ('RunCompleted', 'RunGranted', 'RunReattached') ORDER BY \"offset\""
+    assert await world.rows(order) == [
+        ("RunGranted", run),
+        ("RunReattached", run),
+        ("RunCompleted", run),
+        ("RunGranted", other),
+        ("RunCompleted", other),
+    ]
+
+
 async def test_what_the_agent_began_and_forgot_is_run_again(world: World) -> None:
     agent = await world.agent()
     await agent.connect()

@@ -7,8 +7,11 @@ from uuid import UUID
 import pytest
 
 from headway_control_plane.dispatch.view import PoolRow, Rows, RunRow, SessionRow, View
+from headway_control_plane.domain.commands import CreateRun
 from headway_control_plane.domain.dispatching import Dispatching
 from headway_control_plane.domain.dispatching_words import (
+    AttemptClosed,
+    AttemptOpened,
     Grant,
     RunGone,
     RunWaits,
@@ -223,3 +226,49 @@ def test_events_that_the_rows_already_show_lead_to_the_same_end(seed: int) -> No
     assert core.waiting() == 2
     later = NOW + timedelta(hours=2)
     assert len([e for e in core.step(later, Tick()) if isinstance(e, Grant)]) == 2
+
+
+def test_an_attempt_of_an_unknown_run_takes_its_slot_before_its_row_is_read():
+    view = View(WS)
+    view.load(Rows([], [SessionRow(SESSION, POOL, 1)], [PoolRow(POOL, "local", 0)]))
+    given = view.fold(on_run(1, RunReattached(1, SESSION)))
+    assert given == [AttemptOpened(WS, run_id(1), POOL, SESSION)]
+    assert view.unknown == {run_id(1)}
+    # Neither waiting nor open by now: its row is not there, and the slot is free again.
+    gone = view.load_runs([], [run_id(1)])
+    assert gone == [RunGone(WS, run_id(1)), AttemptClosed(WS, run_id(1), POOL, SESSION)]
+
+
+def test_a_run_that_was_given_away_ahead_is_no_news_when_it_is_created():
+    view = View(WS)
+    view.fold(on_run(1, created()))
+    command = CreateRun(run_id(2), KEY, 1, NO_BLOB, NO_BLOB)
+    waits = view.begins(command, NOW)
+    assert waits == RunWaits(WS, run_id(2), POOL, KEY, 3, NOW)
+    view.granted_ahead(waits)
+    view.granting.add(run_id(2))
+    assert view.begins(command, NOW) is None
+    opened = [on_run(2, created()), on_run(2, RunGranted(1, SESSION, OTHER))]
+    assert view.fold_all(opened) == [AttemptOpened(WS, run_id(2), POOL, SESSION)]
+
+
+def test_a_run_that_was_given_away_ahead_and_not_created_leaves_its_slot():
+    view = View(WS)
+    view.fold(on_run(1, created()))
+    waits = view.begins(CreateRun(run_id(2), KEY, 1, NO_BLOB, NO_BLOB), NOW)
+    view.granted_ahead(waits)
+    view.granting.add(run_id(2))
+    assert view.refused(run_id(2)) == [
+        RunGone(WS, run_id(2)),
+        AttemptClosed(WS, run_id(2), POOL, None),
+    ]
+
+
+def test_what_is_not_known_before_is_not_foreseen():
+    view = View(WS)
+    later = NOW + timedelta(seconds=1)
+    assert view.begins(CreateRun(run_id(2), KEY, 1, NO_BLOB, NO_BLOB), NOW) is None
+    view.fold(on_run(1, created()))
+    for changed in ({"due_at": later}, {"forked_from": run_id(1)}):
+        command = CreateRun(run_id(2), KEY, 1, NO_BLOB, NO_BLOB, **changed)
+        assert view.begins(command, NOW) is None
