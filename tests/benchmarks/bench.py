@@ -47,6 +47,8 @@ class Bench:
         """A Headway as `headway up` starts it, with the settings that users have, and eight slots."""
         # Compiled flows are kept, as everywhere but in containers that are being built.
         settings = {"HEADWAY_AGENT_SLOTS": "8", "PYTHONDONTWRITEBYTECODE": ""}
+        # Nor does anybody but tests keep a history of leases, a line for each beginning and end.
+        settings["HEADWAY_AGENT_LEASE_HISTORY"] = ""
         running = self._exits.enter_context(
             stack(self.folder / "up", root=FLOWS, pace={}, **settings)
         )

@@ -62,10 +62,12 @@ class Running:
 
     async def until(self, condition: Callable[[], bool], seconds: float = 15) -> None:
         """Looks whenever something was told to the session's core."""
+        stepped = asyncio.Event()
+        self.hub.after_step = stepped.set
         async with asyncio.timeout(seconds):
             while not condition():
-                self.hub.time_changed.clear()
-                await self.hub.time_changed.wait()
+                stepped.clear()
+                await stepped.wait()
 
     async def opened(self) -> None:
         await self.until(lambda: self.hub.session.phase is Phase.OPEN)

@@ -204,6 +204,33 @@ async def test_what_hurries_takes_what_waits_along(db: AgentDb) -> None:
     assert (row.acked_seq, row.acked_line) == (5, 7)
 
 
+async def test_what_hurries_in_one_turn_is_one_commit(db: AgentDb) -> None:
+    commits: list[str] = []
+    await db.run(
+        lambda c: c.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
+    )
+    commits.clear()
+    for turn in range(3):
+        await asyncio.gather(*(db.run(assign(f"{turn}/{n}")) for n in range(50)))
+    assert len(commits) == 3
+    assert len(await db.run(records.attempts)) == 150
+
+
+def test_what_hurried_in_a_loop_that_ended_is_not_lost_for_the_next_one(db: AgentDb) -> None:
+    async def given_up() -> None:
+        asyncio.ensure_future(db.run(assign("first"))).cancel()
+        waiting = asyncio.ensure_future(db.run(assign("second")))
+        asyncio.get_running_loop().call_soon(waiting.cancel)
+        await asyncio.sleep(0)
+
+    async def again() -> int:
+        await db.run(assign("third"))
+        return len(await db.run(records.attempts))
+
+    asyncio.run(given_up())
+    assert asyncio.run(again()) >= 1
+
+
 async def test_each_process_counts_higher_whatever_its_clock_says(db: AgentDb) -> None:
     numbers = [await db.run(records.next_incarnation(now_us)) for now_us in (50, 40, 40, 900)]
     assert numbers == [50, 51, 52, 900]

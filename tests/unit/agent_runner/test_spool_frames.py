@@ -159,3 +159,26 @@ def test_lines_come_in_bounded_pieces(tmp_path: Path) -> None:
     assert len(log.read(0, 1000, 10)) == 5
     assert len(log.read(0, 1000, 1)) == 1
     assert log.read(700, 1, 100) == [(701, b"701")]
+
+
+def test_what_was_read_to_its_end_is_not_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most looks come when nothing was added."""
+    log = log_of(tmp_path / "frames.log", LOG)
+    output = tmp_path / "output.log"
+    output.write_bytes(b"one\n")
+    lines = LineLog(output)
+    lines.scan()
+    opened: list[object] = []
+    real = os.open
+    monkeypatch.setattr(frames.os, "open", lambda *a: opened.append(a[0]) or real(*a))
+    monkeypatch.setattr(Path, "open", lambda path, *_: opened.append(path) or real(path, 0))
+    assert (log.scan(), lines.scan()) == (3, 1)
+    assert opened == []
+    monkeypatch.undo()
+    with output.open("ab") as file:
+        file.write(b"two\n")
+    with log.path.open("ab") as file:
+        file.write(encode_record(4, b"{}"))
+    assert (log.scan(), lines.scan()) == (4, 2)

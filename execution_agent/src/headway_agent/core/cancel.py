@@ -86,6 +86,8 @@ def step(state: Cancels, now: float, given: Input) -> tuple[Cancels, tuple[Effec
                 replace(state, early=MappingProxyType(early)), now, attempt, grace, started=True
             )
         case Running(attempts):
+            if state.force_at.keys() <= attempts:
+                return state, ()
             left = {k: v for k, v in state.force_at.items() if k in attempts}
             return replace(state, force_at=MappingProxyType(left)), ()
         case Tick():

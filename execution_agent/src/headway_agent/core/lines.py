@@ -151,11 +151,18 @@ def _put(state: Lines, attempt: Attempt, position: Position) -> Lines:
 
 
 def _holding(state: Lines, attempts: tuple[Have, ...]) -> Lines:
-    positions = {}
-    for have in attempts:
-        known = state.positions.get(have.attempt, Position(acked=have.acked_line))
-        positions[have.attempt] = replace(known, durable=max(known.durable, have.last_line))
+    positions = {have.attempt: _seen(state.positions.get(have.attempt), have) for have in attempts}
+    if positions == state.positions:
+        return state
     return replace(state, positions=MappingProxyType(positions))
+
+
+def _seen(known: Position | None, have: Have) -> Position:
+    if known is None:
+        return Position(have.last_line, have.acked_line)
+    if known.durable >= have.last_line:
+        return known
+    return replace(known, durable=have.last_line)
 
 
 def _withheld(state: Lines) -> tuple[Lines, tuple[Record, ...]]:
@@ -163,5 +170,7 @@ def _withheld(state: Lines) -> tuple[Lines, tuple[Record, ...]]:
     if not state.open or state.permitted:
         return state, ()
     done = tuple(Record(a, p.durable) for a, p in state.positions.items() if p.durable > p.acked)
+    if not done:
+        return state, ()
     positions = {a: Position(p.durable, p.durable) for a, p in state.positions.items()}
     return replace(state, positions=MappingProxyType(positions)), done

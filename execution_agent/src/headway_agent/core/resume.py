@@ -204,14 +204,9 @@ def bytes_in_flight(state: Reporting) -> int:
 
 
 def _holding(state: Reporting, attempts: tuple[Have, ...]) -> tuple[Reporting, Effects]:
-    positions: dict[Attempt, Position] = {}
-    for have in attempts:
-        known = state.positions.get(have.attempt)
-        if known is None:
-            known = Position(sent=have.acked, acked=have.acked)
-        positions[have.attempt] = replace(
-            known, durable=max(known.durable, have.durable), alive=have.alive
-        )
+    positions = {have.attempt: _seen(state.positions.get(have.attempt), have) for have in attempts}
+    if positions == state.positions:
+        return state, _closings(state, positions)
     new = tuple(attempt for attempt in positions if attempt not in state.positions)
     state = replace(
         state,
@@ -219,6 +214,14 @@ def _holding(state: Reporting, attempts: tuple[Have, ...]) -> tuple[Reporting, E
         order=(*(a for a in state.order if a in positions), *new),
     )
     return state, _closings(state, positions)
+
+
+def _seen(known: Position | None, have: Have) -> Position:
+    if known is None:
+        return Position(have.durable, have.acked, have.acked, have.alive)
+    if known.durable >= have.durable and known.alive == have.alive:
+        return known
+    return replace(known, durable=max(known.durable, have.durable), alive=have.alive)
 
 
 def _welcomed(state: Reporting, now: float, given: Welcomed) -> tuple[Reporting, Effects]:

@@ -322,13 +322,15 @@ def _holding(state: Session, now: float, given: Holding) -> tuple[Session, Effec
     runs: dict[str, int] = {}
     for run, fence in (*given.held, *state.deferred):
         runs[run] = max(fence, runs.get(run, 0))
-    state = replace(
-        state,
-        held=given.held,
-        running=given.running,
-        flushed=given.flushed,
-        fences=MappingProxyType(runs),
-    )
+    before = (state.held, state.running, state.flushed, state.fences)
+    if before != (given.held, given.running, given.flushed, runs):
+        state = replace(
+            state,
+            held=given.held,
+            running=given.running,
+            flushed=given.flushed,
+            fences=MappingProxyType(runs),
+        )
     if _drained(state, now):
         return _end(state, "drained")
     return _take(state, now)

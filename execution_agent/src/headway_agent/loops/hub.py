@@ -95,7 +95,7 @@ class Hub:
         self.actions: asyncio.Queue[Action] = asyncio.Queue()
         # The runner has, or wrote down, something new; the watch loop looks.
         self.changed = asyncio.Event()
-        # Set when something changed for that loop; each clears its own.
+        # Set when something changed for that loop, and only then: to wake one costs more than to step. Each clears its own.
         self.dial = asyncio.Event()
         self.time_changed = asyncio.Event()
         self.report_wake = asyncio.Event()
@@ -106,6 +106,8 @@ class Hub:
         self.ended = asyncio.Event()
         # Called after each step of session and reporting, when there is somebody who keeps a history.
         self.after_step: Callable[[], None] | None = None
+        # When time has to pass next for one of the cores, and when it had to as the renew loop was told last.
+        self._due: float | None = None
         self._granted: dict[Attempt, Assignment] = {}
         self._graces: dict[Attempt, float] = {}
         self._closing: set[Attempt] = set()
@@ -119,31 +121,35 @@ class Hub:
         self.session, effects = session.step(self.session, self.clock.boottime(), given)
         for effect in effects:
             self._carry(effect)
-        self.time_changed.set()
+        self._tell_time()
         self._stepped()
 
     def tell_reporting(self, given: resume.Input) -> None:
+        before = self.reporting
         self.reporting, effects = resume.step(self.reporting, self.clock.boottime(), given)
         for effect in effects:
             self._carry_report(effect)
-        self.report_wake.set()
-        self.lines_wake.set()
+        if self.reporting is not before:
+            self.report_wake.set()
+            self.lines_wake.set()
         self._stepped()
 
     def tell_lines(self, given: lines.Input) -> None:
+        before = self.lines
         self.lines, effects = lines.step(self.lines, given)
         for effect in effects:
             self.noted.lines[effect.attempt] = effect.line
             self.noted.wake.set()
-        self.lines_wake.set()
-        self.report_wake.set()
+        if self.lines is not before:
+            self.lines_wake.set()
+            self.report_wake.set()
 
     def tell_cancels(self, given: cancel.Input) -> None:
         self.cancels, effects = cancel.step(self.cancels, self.clock.boottime(), given)
         for effect in effects:
             key = AttemptKey(*effect.attempt)
             self.act(Cancel(key) if isinstance(effect, cancel.Cooperate) else Kill(key))
-        self.time_changed.set()
+        self._tell_time()
 
     def granted(self, assignment: Assignment) -> None:
         """An Assign arrived."""
@@ -224,7 +230,19 @@ class Hub:
     def act(self, action: Action) -> None:
         self.actions.put_nowait(action)
 
+    def due_at(self) -> float | None:
+        """When a Tick is due, on the boot-time clock; None: not before something else happens."""
+        due = (session.wake_at(self.session), cancel.wake_at(self.cancels))
+        at = min((t for t in due if t is not None), default=math.inf)
+        return None if at == math.inf else at
+
     # Effects ------------------------------------------------------------------------------------------
+
+    def _tell_time(self) -> None:
+        due = self.due_at()
+        if due != self._due:
+            self._due = due
+            self.time_changed.set()
 
     def _stepped(self) -> None:
         if self.after_step is not None:

@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 PAUSE_S = 0.1
 """Between two rounds, so that a slow trickle of lines is not a batch a line."""
+UNSENT_PAUSE_S = 1.0
+"""After which lines are tried again that could not be read, or did not fit: nothing else may ever wake us."""
 MOST_LINES = 10_000
 """Lines that one batch may cover."""
 
@@ -31,7 +33,8 @@ class LogLoop:
         while True:
             hub.lines_wake.clear()
             sent = False
-            for want in lines.plan(hub.lines):
+            wants = lines.plan(hub.lines)
+            for want in wants:
                 if self._facts_wait():
                     break
                 try:
@@ -42,7 +45,7 @@ class LogLoop:
                 # Whatever wakes us meanwhile is seen after the pause.
                 await wait_for(hub.ended, PAUSE_S)
             else:
-                await wait_for(hub.lines_wake, None)
+                await wait_for(hub.lines_wake, UNSENT_PAUSE_S if wants else None)
 
     def _facts_wait(self) -> bool:
         now = self._hub.clock.boottime()

@@ -13,14 +13,11 @@ class RenewLoop:
         hub = self._hub
         while True:
             hub.time_changed.clear()
-            now = hub.clock.boottime()
-            due = [session.wake_at(hub.session), cancel.wake_at(hub.cancels)]
-            at = min((t for t in due if t is not None), default=None)
-            timeout = None if at is None or at == float("inf") else at - now
+            at = hub.due_at()
+            timeout = None if at is None else at - hub.clock.boottime()
             if timeout is None or timeout > 0:
                 await wait_for(hub.time_changed, timeout)
-            now = hub.clock.boottime()
-            if at is not None and now >= at:
+            if at is not None and hub.clock.boottime() >= at:
                 hub.tell_session(session.Tick())
                 hub.tell_cancels(cancel.Tick())
                 # The runner tells of facts and lines; that a process is gone at last may only show here.

@@ -17,6 +17,8 @@ from headway_api.agent.v1 import agent_service_pb2 as wire
 log = logging.getLogger(__name__)
 
 LINGER_S = 0.05
+UNREAD_PAUSE_S = 1.0
+"""After which facts are tried again that could not be read, or did not fit: nothing else may ever wake us."""
 LOOK_BACK = 256
 ENDED = "AttemptEnded"
 EXITED = "AttemptExited"
@@ -59,16 +61,17 @@ class ReportLoop:
                 await self._linger()
                 plan = self._plan() or plan
             if not await self._send(plan):
-                await self._rest()
+                await self._rest(UNREAD_PAUSE_S)
 
     def _plan(self) -> Plan | None:
         flying = lines.bytes_in_flight(self._hub.lines)
         return planning.plan(self._hub.reporting, self._hub.clock.boottime(), reserved=flying)
 
-    async def _rest(self) -> None:
+    async def _rest(self, at_most: float | None = None) -> None:
         now = self._hub.clock.boottime()
         at = planning.wake_at(self._hub.reporting, now)
-        await wait_for(self._hub.report_wake, None if at is None else at - now)
+        waits = [wait for wait in (at_most, None if at is None else at - now) if wait is not None]
+        await wait_for(self._hub.report_wake, min(waits, default=None))
 
     def _worth_waiting(self, plan: Plan) -> bool:
         """A lone fact leaves at once; while answers are out, a batch has time to fill."""
@@ -135,13 +138,16 @@ class ReportLoop:
         reason = position.dropped.get(fact.seq) if position else None
         if reason is not None:
             return encoder.dropped(fact.frame, reason)
-        encoded = encoder.encode(fact.frame)
+        ended = self._ended.get(key)
+        encoded = encoder.encode(fact.frame, ended)
         if encoded.type == ENDED:
             self._ended = {a: f for a, f in self._ended.items() if self._position(a)}
             self._ended[key] = fact.frame
         elif encoded.type == EXITED:
-            ended = self._ended.pop(key, None) or await self._find_ended(key, fact.seq)
-            return encoder.encode(fact.frame, ended)
+            self._ended.pop(key, None)
+            if ended is None:
+                ended = await self._find_ended(key, fact.seq)
+                return encoder.encode(fact.frame, ended)
         return encoded
 
     async def _find_ended(self, key: AttemptKey, before: int) -> bytes | None:

@@ -88,15 +88,12 @@ class Attempt:
         self.scan()
         if self.facts.exited is not None:
             return adoption.Evidence("exited", alive)
-        return adoption.Evidence("open" if self.facts.path.exists() else "absent", alive)
+        is_there = alive or self.facts.path.exists()
+        return adoption.Evidence("open" if is_there else "absent", alive)
 
     def is_at_hand(self) -> bool:
         """Whether a scan takes less than handing it to a thread would."""
         return self.facts.news() + self.lines.news() <= AT_HAND
-
-    def has_grown(self) -> bool:
-        """Whether a scan would find anything: most hints come when it was all read for an earlier one."""
-        return self.facts.news() > 0 or self.lines.news() > 0
 
     def scan(self) -> tuple[int, int]:
         """Facts first: the last one may be known, and acknowledged, long before the lines have been counted."""

@@ -302,9 +302,10 @@ class Runner:
         with contextlib.suppress(
             OSError
         ):  # a disk that can't be read now is looked at again by the sweep
+            # Most hints come when it was all read for an earlier one: then this looks at two sizes.
             if attempt.is_at_hand():
                 attempt.scan()
-            elif attempt.has_grown():
+            else:
                 await asyncio.to_thread(attempt.scan)
         self._tell(attempt)
         watched = attempt.alive and attempt.unwatch is not None and not attempt.signal_wanted

@@ -54,6 +54,7 @@ class Launcher:
     def __init__(self, state_dir: StateDir, options: LaunchOptions, clock: Clock) -> None:
         self._dir = state_dir
         self._options = options
+        self._child_env = child_env(options.base_env)
         self._wake_path = socket_path(state_dir.path)
         arguments = (
             *options.template_arguments,
@@ -146,7 +147,7 @@ class Launcher:
         environment = environments.find(
             file, assignment.environment, assignment.entrypoint, self._options.roots
         )
-        env = child_env(self._options.base_env) | environments.read_env_file(environment.env_file)
+        env = self._child_env | environments.read_env_file(environment.env_file)
         start = start_file.content(
             assignment,
             environment,

@@ -23,8 +23,13 @@ def marker(key: AttemptKey) -> str:
 
 
 def to_json(assignment: Assignment) -> dict[str, Any]:
-    """As agent.db keeps it."""
-    return asdict(assignment) | {"key": list(assignment.key)}
+    """As agent.db keeps it. What is JSON already is not copied, value by value, for the moment until it is written."""
+    return {name: getattr(assignment, name) for name in _FIELDS} | {
+        "key": list(assignment.key),
+        "answers": tuple(map(asdict, assignment.answers)),
+        "lineage": tuple(map(asdict, assignment.lineage)),
+        "asked_runs": tuple(map(asdict, assignment.asked_runs)),
+    }
 
 
 def from_json(kept: Mapping[str, Any]) -> Assignment:

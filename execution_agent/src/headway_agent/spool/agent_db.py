@@ -35,6 +35,7 @@ class AgentDb:
         self._queue: queue.SimpleQueue[list[_Waiting] | None] = queue.SimpleQueue()
         self._patient: list[_Waiting] = []
         self._timed_by: asyncio.AbstractEventLoop | None = None
+        self._turn_of: asyncio.AbstractEventLoop | None = None
         self._broken: SpoolFault | None = None
         self._thread = threading.Thread(target=self._work, name="agent-db", daemon=True)
         self._thread.start()
@@ -57,7 +58,10 @@ class AgentDb:
         future: asyncio.Future[T] = loop.create_future()
         self._patient.append(_Waiting(change, future, loop))
         if hurry:
-            self._hand_over()
+            # At the end of the turn: what several ask for in it is one commit, and wakes the thread once.
+            if self._turn_of is not loop:
+                self._turn_of = loop
+                loop.call_soon(self._turn_is_over)
         elif self._timed_by is not loop:
             self._timed_by = loop
             loop.call_later(PATIENCE, self._time_is_up)
@@ -80,6 +84,10 @@ class AgentDb:
     def _check_open(self) -> None:
         if not self._thread.is_alive():
             raise SpoolFault(f"{self._path} is closed.")
+
+    def _turn_is_over(self) -> None:
+        self._turn_of = None
+        self._hand_over()
 
     def _time_is_up(self) -> None:
         self._timed_by = None

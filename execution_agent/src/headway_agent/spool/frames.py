@@ -116,8 +116,9 @@ class FactLog:
     def scan(self) -> int:
         """Reads on to the present end; the newest seq."""
         with self._lock:
-            for _ in self._records(self._marks.last):
-                pass
+            if self.news():
+                for _ in self._records(self._marks.last):
+                    pass
             return self._marks.last
 
     def read(self, after_seq: int, max_items: int, max_bytes: int) -> list[Record]:
@@ -205,8 +206,9 @@ class LineLog:
     def scan(self) -> int:
         """Reads on to the present end; the number of the last whole line."""
         with self._lock:
-            for _ in self._lines(self._marks.last):
-                pass
+            if self.news():
+                for _ in self._lines(self._marks.last):
+                    pass
             return self._marks.last
 
     def read(self, after_line: int, max_items: int, max_bytes: int) -> list[tuple[int, bytes]]:
