@@ -14,7 +14,10 @@ from headway_control_plane.http_api.shapes import Input, Shape, Timestamp
 class ReleaseInput(Input):
     anywhere: bool = Field(
         default=False,
-        description="Do not wait for the agent that has the run's journal: any agent may take it, and everything is executed again.",
+        description=(
+            "Do not wait for the agent that has the run's journal: any agent may take it, and everything is executed again, calls that "
+            "completed too. Runs that it started are found; results in a cache that agents share are used."
+        ),
     )
 
 

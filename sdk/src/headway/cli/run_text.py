@@ -139,6 +139,17 @@ def next_step(run: Mapping[str, Any]) -> str:
             return ""
 
 
+def without_journal(run: Mapping[str, Any]) -> str:
+    """What is executed again when a run no longer waits for the agent that has its journal."""
+    done = run["tasks"]["completed"] + run["tasks"]["skipped"]
+    also = f", the {done:,} call{'s' if done > 1 else ''} that ended well too" if done else ""
+    return (
+        f"Agent {run['home']['name']} has the journal of run {run['id']}. Another agent executes everything again{also}: artifacts, metrics and "
+        "events are told again, and people are asked again what they answered. Runs that it started are found, not started again; where agents "
+        "share a cache, what tasks have there is used. A store of results alone changes nothing."
+    )
+
+
 def question(wait: Mapping[str, Any]) -> str:
     """What a person is asked, and what the answer must be."""
     title = text.printable(wait["title"] or wait["name"])

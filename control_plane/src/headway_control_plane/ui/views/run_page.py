@@ -18,6 +18,7 @@ from headway_control_plane.projections.tasks import Task
 from headway_control_plane.ui import words
 from headway_control_plane.ui.views.lanes import WITHHELD, call_href
 from headway_control_plane.ui.views.parts import ICONS, LEFT_OPEN, Fact, compact, link
+from headway_control_plane.ui.views.without_journal import without_journal
 from headway_control_plane.ui.words import Moment, duration, moment
 
 
@@ -171,6 +172,7 @@ class Action:
     primary: bool = False
     fields: Mapping[str, str] = field(default_factory=dict)  # posted with it
     leads: bool = False  # to another page; nothing is done yet
+    question: str = ""  # is asked before it is done
 
 
 def actions(run: RunView, *, parameters_known: bool) -> list[Action]:
@@ -179,8 +181,10 @@ def actions(run: RunView, *, parameters_known: bool) -> list[Action]:
     offered = []
     if run.state is RunStatus.SCHEDULED and run.reason.code == "agent away":
         effect = "Any agent may take it, and executes everything again"
+        anywhere = {"anywhere": "true"}
+        asked = without_journal(run)
         offered.append(
-            Action("Run anywhere", f"{base}/release", effect, fields={"anywhere": "true"})
+            Action("Run anywhere", f"{base}/release", effect, fields=anywhere, question=asked)
         )
     if run.state is RunStatus.PAUSED and run.reason.code in {"lost", "died", "suspended"}:
         offered.append(

@@ -9,7 +9,13 @@ import click
 from headway.cli import run_text, subflow_text
 from headway.cli.client import Client, Json
 from headway.cli.moments import instant, now
-from headway.cli.output import json_option, print_json, print_json_line, print_table
+from headway.cli.output import (
+    is_terminal,
+    json_option,
+    print_json,
+    print_json_line,
+    print_table,
+)
 from headway.cli.progress import Watch
 from headway.cli.text import STYLES
 from headway.cli.verbs.bulk import FILTER_HELP, act_on_matching
@@ -186,10 +192,28 @@ def cancel(
     is_flag=True,
     help="Also without the agent that has the journal: any agent may take it and executes everything again.",
 )
+@click.option("-y", "--yes", is_flag=True, help="With --anywhere: do not ask.")
 @json_option
-def release(run_ids: tuple[str, ...], anywhere: bool, output: str) -> None:
-    """Let paused runs go on."""
-    _each(run_ids, "release", output, {"anywhere": anywhere})
+def release(run_ids: tuple[str, ...], anywhere: bool, yes: bool, output: str) -> None:
+    """Let paused runs go on.
+
+    With --anywhere it is said first what is executed again, and in a terminal you are asked.
+    """
+    client = Client.of_profile()
+    ids = tuple(client.find_run(each) for each in run_ids)
+    if anywhere and not _agreed(client, ids, yes=yes):
+        return
+    _each(ids, "release", output, {"anywhere": anywhere})
+
+
+def _agreed(client: Client, ids: tuple[str, ...], *, yes: bool) -> bool:
+    """Whether these runs may go on without their journals; said in any case."""
+    at_home = [run for each in ids if (run := client.get(f"/runs/{each}"))["home"]]
+    for run in at_home:
+        click.echo(run_text.without_journal(run), err=True)
+    if yes or not at_home or not _asks():
+        return True
+    return click.confirm("Release?", default=False, err=True)
 
 
 @runs.command("input", short_help="Answer what a run asks, or show what it asks.")
@@ -229,6 +253,10 @@ def _ask(run: Json, output: str) -> None:
 
 for verb in (resume, retry, rerun, plan, flows, metrics, tasks):
     runs.add_command(verb)
+
+
+def _asks() -> bool:
+    return is_terminal() and sys.stdin.isatty()
 
 
 def _each(run_ids: tuple[str, ...], action: str, output: str, body: Json | None) -> None:
