@@ -182,9 +182,8 @@ class Runner:
         await self._acked(key, 0, line)
 
     async def reopen(self) -> None:
-        variables.drop(
-            self._dir.variables
-        )  # the log is an earlier one, whose own come with its grants
+        # The log is an earlier one, whose own come with its grants.
+        variables.drop(self._dir.variables)
         closed = [a for a in self._attempts.values() if a.state == "closed"]
         closed.sort(key=lambda a: a.closed_at_us or 0, reverse=True)
         opened = [a for a in closed[:REOPENED_MAX] if a.facts.path.exists()]
