@@ -87,8 +87,9 @@ def test_forms_of_other_sites_change_nothing(server):
         ("/events?at=x:y", 400, "is no cursor"),
         ("/events?stream=cat/1", 200, "names no stream"),
         ("/runs?q=deployment:none", 200, "There is no deployment"),
-        ("/runs?q=state:failed", 200, "choose the state by the tabs"),
-        ("/runs?q=flo:nightly", 200, "flo: is no filter here and was looked for as text"),
+        ("/runs?q=state:faled", 200, "faled is no state. Did you mean failed?"),
+        ("/runs?q=state:failed&state=completed", 200, "No run of this tab is failed."),
+        ("/runs?q=flo:nightly", 200, "flo: is no filter. Did you mean flow:?"),
         ("/runs?q=id:xyz", 200, "is no beginning of an id"),
     ],
 )
@@ -202,6 +203,7 @@ def test_pages_ask_little(server, statements):
     runs = told_of_everything(server)
     limits = {
         "/runs": 6, f"/runs/{runs['failed']}": 6, f"/runs/{runs['waits']}": 6, f"/runs/{runs['wide']}": 6,
+        f"/runs/{runs['wide']}?from=0&to=0.5": 7, "/runs?q=state:failed&since=24h&subflows=1": 6,
         f"/runs/{runs['completed']}": 7, "/deployments": 4, "/deployments/counted": 6, "/agents": 4, "/events": 4,
     }  # fmt: skip
     with client(server) as user:

@@ -1,7 +1,9 @@
 """Lists of runs: filters, pages in both directions, and plans that walk an index whatever is asked."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import combinations, product
 from uuid import UUID
@@ -11,7 +13,7 @@ import pytest
 from headway_control_plane.db.pool import Connection, Database, PoolOptions
 from headway_control_plane.db.roles import Role
 from headway_control_plane.domain.run.state import RunStatus
-from headway_control_plane.projections import runs
+from headway_control_plane.projections import run_starts, runs
 from headway_control_plane.projections.reading import Reads, compile_statement
 from headway_control_plane.projections.run_filters import (
     RunFilter,
@@ -127,6 +129,45 @@ async def test_counts_stop_at_their_cap(
     assert sum(of_tag.counts.values()) == 10
 
 
+async def test_starts_are_counted_as_a_plain_query_counts_them(database: ScratchDatabase) -> None:
+    fill_runs(database, 3_000, now=NOW)
+    edges = [
+        NOW - timedelta(seconds=3 - n * 0.5) for n in range(6)
+    ]  # those of the last 500 ms are behind the last one
+    async with reading(database) as connection:
+        for chosen in combined():
+            wanted = RunFilter(**chosen)
+            shown = await run_starts.count_starts(connection, 1, wanted, edges, subflows=True)
+            for begin, end, bucket in zip(edges, edges[1:], shown, strict=False):
+                within = replace(wanted, since=max(wanted.since or begin, begin), until=end)
+                page = await runs.list_runs(connection, 1, within, now=NOW, limit=1_000)
+                assert bucket == Counter(view.state for view in page.items), (chosen, begin)
+
+
+async def test_starts_walk_indexes_and_begin_where_all_were_counted(
+    database: ScratchDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_runs(database, 20_000, now=NOW)
+    for module in (runs, run_starts):
+        monkeypatch.setattr(module, "COUNT_CAP", 100)
+    async with reading(database) as connection:
+        counted = await runs.count_by_state(connection, 1, RunFilter())
+        first = run_starts.first_counted(counted, ())
+        failed = run_starts.first_counted(counted, {RunStatus.FAILED})
+        assert first is not None
+        assert failed is not None
+        assert timedelta(milliseconds=100) <= NOW - first <= timedelta(milliseconds=110)
+        assert failed < first
+        shown = await run_starts.count_starts(connection, 1, RunFilter(), [first, NOW + timedelta(seconds=1)])  # fmt: skip
+        assert shown[0][RunStatus.COMPLETED] >= 100
+        for chosen in combined():
+            statement = run_starts.starts(1, RunFilter(**chosen), [first, NOW], subflows=True)
+            text, values = compile_statement(statement)
+            cursor = await connection.execute(b"EXPLAIN (COSTS OFF) " + text, values)
+            plan = "\n".join(row[0] for row in await cursor.fetchall())
+            assert "Seq Scan on run" not in plan, (chosen, plan)
+
+
 async def test_a_search_that_finds_little_goes_on_where_it_stopped(
     database: ScratchDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +205,30 @@ async def test_the_list_over_http_takes_all_filters_together(api: Api) -> None:
     assert [item["id"] for item in found.json()["items"]] == [run["id"]]
     counts = (await api.one.client.get("/runs/counts")).json()
     assert counts["states"]["scheduled"] == 2
+
+
+async def test_the_filter_language_is_read_by_the_control_plane(api: Api) -> None:
+    await api.one.deploy()
+    run = await api.one.create_run(tags=["a", "b"], name="needle")
+    await api.one.create_run(tags=["a"])
+    get = api.one.client.get
+    text = "deployment:nightly flow:nightly-etl tag:a tag:b state:scheduled needle since:1h"
+    found = (await get("/runs", params={"filter": text})).json()
+    assert [item["id"] for item in found["items"]] == [run["id"]]
+    counts = (await get("/runs/counts", params={"filter": "tag:a", "action": "cancel"})).json()
+    assert (counts["states"]["scheduled"], counts["filter"]) == (2, "tag:a")
+    assert "completed" not in counts["states"]
+    for params, told in [
+        ({"filter": "stat:failed"}, "Did you mean state:?"),
+        ({"filter": "tag:a", "tag": "b"}, "says tags again"),
+        ({"filter": "deployment:x", "deployment": "y"}, "says deployment again"),
+        ({"filter": "since:1h", "until": "2020-01-01T00:00:00Z"}, "must be later"),
+        ({"filter": "state:completed", "action": "cancel"}, "state: takes scheduled"),
+    ]:
+        refused = await get("/runs", params=params)
+        assert refused.status_code == 422
+        assert told in str(refused.json()["errors"]), params
+    assert (await get("/runs", params={"filter": "deployment:none"})).status_code == 404
 
 
 def test_ids_bound_times_and_prefixes() -> None:

@@ -54,6 +54,8 @@ ASKED = {
     ("POST", "/variables"): [],
     ("POST", "/variables/unset"): [],
     ("GET", "/agents"): ["", "pool=POOL"],
+    ("GET", "/time-zone"): [],
+    ("POST", "/time-zone"): [],
     ("GET", "/events"): [
         "",
         "stream=run/RUN",

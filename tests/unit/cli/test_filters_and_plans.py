@@ -1,48 +1,8 @@
-"""The filter of `--filter`, and the plan of a big run as `headway runs plan` prints it."""
+"""The plan of a big run as `headway runs plan` prints it."""
 
 from typing import Any
 
-import click
-import pytest
-
-from headway.cli.verbs.bulk import read_filter
 from headway.cli.verbs.forks import _leaves_out, _lines
-
-
-@pytest.mark.parametrize(
-    ("text", "looked_for"),
-    [
-        ("nightly", "nightly"),
-        ('"etl:daily" x', "etl:daily x"),
-        ("'stat:running'", "stat:running"),
-        ("text:etl:daily", "etl:daily"),
-        (r"two\ words tag:a", "two words"),
-        ('"" tag:a', None),
-    ],
-)
-def test_words_without_a_colon_and_quoted_ones_are_text(text: str, looked_for: str | None) -> None:
-    assert read_filter(text, "cancel")["q"] == looked_for
-
-
-def test_a_value_in_quotes_belongs_to_its_key() -> None:
-    read = read_filter('flow:"a b" tag:\'c d\' "e: f"', "cancel")
-    assert (read["flow"], read["tag"], read["q"]) == ("a b", ["c d"], "e: f")
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("stat:running", r"Did you mean state:\? There are deployment:, flow:, since:"),
-        ("xyz:1", "no filter. There are"),
-        ("state:runing", r"runing is no state. Did you mean running\?"),
-        ("state:completed", "cannot be cancelled"),
-        ("tag:", "names nothing"),
-        ('"open', "quotation"),
-    ],
-)
-def test_what_is_misspelt_is_refused(text: str, told: str) -> None:
-    with pytest.raises(click.BadParameter, match=told):
-        read_filter(text, "cancel")
 
 
 def part(**names: int) -> dict[str, Any]:

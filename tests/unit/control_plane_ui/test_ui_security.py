@@ -7,12 +7,12 @@ import pytest
 from starlette.requests import Request
 
 from headway_control_plane.ui.assets import Assets
-from headway_control_plane.ui.pages.login import _local
 from headway_control_plane.ui.rendering import make_environment
 from headway_control_plane.ui.security import (
     HEADERS,
     ForeignForm,
     form_token,
+    local_path,
     require_own_form,
     require_own_origin,
 )
@@ -60,11 +60,11 @@ def test_other_origins_are_refused(origin):
     "wanted", ["//evil", "/\\evil", "https://evil", "", "/login?next=/login", "/runs\r\nx", "runs"]
 )
 def test_signing_in_leads_nowhere_else(wanted):
-    assert _local(wanted) == ""
+    assert local_path(wanted) == ""
 
 
 def test_signing_in_leads_back():
-    assert _local("/runs?state=failed") == "/runs?state=failed"
+    assert local_path("/runs?state=failed") == "/runs?state=failed"
 
 
 def test_the_policy_lets_nothing_inline_or_foreign_in():

@@ -7,7 +7,6 @@ import pytest
 
 from headway_control_plane.projections.task_fold import Retry
 from headway_control_plane.projections.tasks import Bin, Task, TaskGroup
-from headway_control_plane.ui.pages.runs import read_search
 from headway_control_plane.ui.views.axis import make_axis, percent
 from headway_control_plane.ui.views.fields import NotJson, fields_of, values_of
 from headway_control_plane.ui.views.lanes import (
@@ -254,26 +253,6 @@ def test_what_is_no_json_is_named():
 def test_a_schema_without_properties_has_no_fields():
     assert fields_of({}, {}) == []
     assert fields_of({"properties": []}, {}) == []
-
-
-# Search -----------------------------------------------------------------------------------------
-
-
-def test_search_words():
-    found = read_search('late flow:"nightly etl" tag:a tag:b deployment:hourly id:01a2 thing')
-    assert (found.flow, found.deployment, found.tags, found.prefix) == (
-        "nightly etl",
-        "hourly",
-        ("a", "b"),
-        "01a2",
-    )
-    assert found.text == "late thing"
-
-
-def test_unknown_keys_are_text():
-    assert read_search("http://x:5432 foo:bar").text == "http://x:5432 foo:bar"
-    quoted = read_search('"etl:daily" flo:x tag:a')
-    assert (quoted.text, quoted.misspelt) == ("etl:daily flo:x", ("flo",))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from headway_control_plane.ui import words
+from headway_control_plane.ui.zones import UTC_ZONE, read_zone
 
+BERLIN = read_zone("Europe/Berlin")
 NOW = datetime(2026, 11, 22, 16, tzinfo=UTC)
 
 
@@ -32,14 +34,41 @@ def test_durations(seconds, text):
     ],
 )
 def test_moments(ago, text):
-    assert words.moment(NOW - ago, NOW).text == text
+    assert words.moment(NOW - ago, NOW).text(UTC_ZONE) == text
 
 
 def test_a_moment_says_all_in_its_title():
     at = datetime(2026, 11, 22, 15, 59, 1, 234_567, tzinfo=UTC)
     made = words.moment(at, NOW)
-    assert made.title == "2026-11-22 15:59:01.234 UTC"
+    assert made.title(UTC_ZONE) == "2026-11-22 15:59:01.234 UTC"
     assert made.iso == "2026-11-22T15:59:01.234Z"
+
+
+def test_another_zone_is_said_with_its_offset_and_utc_beside_it():
+    at = datetime(2026, 11, 22, 15, 59, 1, 234_567, tzinfo=UTC)
+    title = words.moment(at, NOW).title(BERLIN)
+    assert title == "2026-11-22 16:59:01.234 +01:00 Europe/Berlin\n2026-11-22 15:59:01.234 UTC"
+    assert words.moment(at, NOW).iso == "2026-11-22T15:59:01.234Z"
+    assert words.clock_time(at, BERLIN) == "16:59:01.234"
+    later = NOW + timedelta(days=2)
+    assert words.moment(at.replace(hour=23), later).text(BERLIN) == "23 Nov 00:59"
+
+
+def test_the_hour_that_comes_twice_differs_by_its_offset():
+    first, second = (datetime(2026, 10, 25, hour, 30, tzinfo=UTC) for hour in (0, 1))
+    assert words.full(first, BERLIN).startswith("2026-10-25 02:30:00.000 +02:00")
+    assert words.full(second, BERLIN).startswith("2026-10-25 02:30:00.000 +01:00")
+
+
+@pytest.mark.parametrize("name", ["Europe", "../etc/passwd", "Mars/Olympus", "/etc", "browser:x y", "a" * 300])  # fmt: skip
+def test_what_is_no_zone_is_none(name):
+    assert read_zone(name) is None
+
+
+@pytest.mark.parametrize("text", ["", "UTC", "Europe/Berlin", "browser:Asia/Kolkata", "browser:UTC"])  # fmt: skip
+def test_a_choice_is_read_as_the_cookie_holds_it(text):
+    zone = read_zone(text)
+    assert read_zone(zone.cookie) == zone
 
 
 def test_counts_beyond_a_limit_say_so():

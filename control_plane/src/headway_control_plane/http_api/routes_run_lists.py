@@ -9,7 +9,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
+from headway_control_plane.application.bulk import BulkAction
 from headway_control_plane.application.errors import InvalidRequest, Missing, Problem
+from headway_control_plane.application.run_search import RunSearch, read_search, states_for
 from headway_control_plane.db.pool import Connection
 from headway_control_plane.domain.run.state import RunStatus
 from headway_control_plane.http_api.auth import CallerDependency, ServicesDependency
@@ -32,7 +34,7 @@ from headway_control_plane.http_api.shapes_subflows import SubflowItem
 from headway_control_plane.projections import runs
 from headway_control_plane.projections.deployments import find_deployment
 from headway_control_plane.projections.head import head
-from headway_control_plane.projections.run_filters import RunFilter, prefix_range
+from headway_control_plane.projections.run_filters import RunFilter, filter_of, prefix_range
 from headway_control_plane.projections.run_view import RunView
 from headway_control_plane.projections.subflows import count_both, list_runs_and_subflows
 
@@ -56,7 +58,19 @@ Text = Annotated[
 ]
 Parent = Annotated[UUID | None, Query(description="Only runs that this run has started.")]
 Prefix = Annotated[str | None, Query(max_length=36, description="Beginning of the run's id.")]
-
+Search = Annotated[
+    str | None,
+    Query(
+        alias="filter",
+        max_length=2000,
+        description="A filter as the page of runs and `--filter` take it: `flow:nightly state:failed since:24h words`."
+        " It is read beside the other parameters; the same thing twice is refused.",
+    ),
+]
+Action = Annotated[
+    BulkAction | None,
+    Query(description="Only runs in states to which this can be done."),
+]
 
 Subflows = Annotated[
     bool, Query(description="Also the sub-flows of runs, the first 100 of each run.")
@@ -85,6 +99,8 @@ async def list_all(
     prefix: Prefix = None,
     parent: Parent = None,
     subflows: Subflows = False,
+    search: Search = None,
+    action: Action = None,
     cursor: PageCursor = None,
     limit: PageLimit = 50,
     min_offset: MinOffset = None,
@@ -95,15 +111,17 @@ async def list_all(
     With `subflows` the sub-flows of runs stand among them, at the time of their start: the first 100 of each run, in the
     state that its newest attempt left them in.
     """
-    wanted = _filter(states, flow, tags, q, prefix, since, until)
+    now = services.clock.now()
+    wanted = replace(_filter(states, flow, tags, q, prefix, since, until), parent=parent)
+    found = read_search(require_text("filter", search) or "", now)
+    wanted = _both(wanted, found, action, deployment)
     fresh = Wanted.parse(min_offset, min_offset_header)
     if subflows:
         await wait_for_projection(services, caller.ws, "task_timeline", fresh)
     else:
         await wait_for_log(services, caller.ws, fresh)
-    now = services.clock.now()
     # A run starts runs; its sub-flows are its own.
-    listing = list_runs_and_subflows if subflows and parent is None else runs.list_runs
+    listing = list_runs_and_subflows if subflows and wanted.parent is None else runs.list_runs
     async with services.reads.workspace(caller.ws) as connection:
         tell_cursor(response, await head(connection, caller.ws))
         page = await listing(
@@ -111,8 +129,9 @@ async def list_all(
             caller.ws,
             replace(
                 wanted,
-                deployment=await _deployment_id(connection, caller.ws, deployment),
-                parent=parent,
+                deployment=await _deployment_id(
+                    connection, caller.ws, deployment or found.deployment
+                ),
             ),
             now=now,
             cursor=cursor,
@@ -143,20 +162,57 @@ async def count(
     since: Since = None,
     until: Until = None,
     subflows: Subflows = False,
+    search: Search = None,
+    action: Action = None,
 ) -> CountsShape:
     """Count to a cap of 10,000 a state, so that the cost is bounded; with `tag` or `q` among the newest 10,000 runs.
 
     With `subflows` those count too, as the list shows them.
     """
-    wanted = _filter(states, flow, tags, q, None, since, until)
+    found = read_search(require_text("filter", search) or "", services.clock.now())
+    wanted = _both(_filter(states, flow, tags, q, None, since, until), found, action, deployment)
     async with services.reads.workspace(caller.ws) as connection:
-        counting = count_both if subflows else runs.count_by_state
-        found = await counting(
-            connection,
-            caller.ws,
-            replace(wanted, deployment=await _deployment_id(connection, caller.ws, deployment)),
+        counting = count_both if subflows and wanted.parent is None else runs.count_by_state
+        named = await _deployment_id(connection, caller.ws, deployment or found.deployment)
+        counted = await counting(connection, caller.ws, replace(wanted, deployment=named))
+    return CountsShape(
+        states=dict(counted.counts),
+        capped=sorted(counted.capped),
+        cap=runs.COUNT_CAP,
+        filter=search,
+    )
+
+
+def _both(
+    wanted: RunFilter, search: RunSearch, action: BulkAction | None, deployment: str | None
+) -> RunFilter:
+    """Put the parameters and the filter together; each thing is said in one of them."""
+    given = filter_of(search)
+    twice = [
+        name
+        for name in ("states", "flow", "tags", "text", "since", "until", "prefix", "parent")
+        if getattr(wanted, name) and getattr(given, name)
+    ]
+    if deployment and search.deployment:
+        twice.append("deployment")
+    if twice:
+        problem = f"says {', '.join(twice)} again; say it here or in a parameter of its own"
+        raise InvalidRequest(
+            "The request holds values that can't be accepted.",
+            problems=[Problem("filter", problem)],
         )
-    return CountsShape(states=dict(found.counts), capped=sorted(found.capped), cap=runs.COUNT_CAP)
+    both = RunFilter(
+        states=wanted.states or given.states,
+        flow=wanted.flow or given.flow,
+        tags=wanted.tags or given.tags,
+        text=wanted.text or given.text,
+        since=wanted.since or given.since,
+        until=wanted.until or given.until,
+        prefix=wanted.prefix or given.prefix,
+        parent=wanted.parent or given.parent,
+    )
+    earliest(both.since, both.until)
+    return replace(both, states=states_for(tuple(both.states), action))
 
 
 def _filter(

@@ -251,6 +251,9 @@ class CountsShape(Shape):
     states: dict[RunStatus, int]
     capped: list[RunStatus] = Field(description="States that have more than `cap`.")
     cap: int
+    filter: str | None = Field(
+        default=None, description="The `filter` that was read, as it was sent."
+    )
 
 
 class AttemptShape(Shape):

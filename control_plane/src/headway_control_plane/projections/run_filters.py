@@ -29,6 +29,7 @@ from sqlalchemy import (
     true,
 )
 
+from headway_control_plane.application.run_search import RunSearch
 from headway_control_plane.db.tables import run, run_tag
 from headway_control_plane.domain.run.state import RunStatus
 
@@ -77,6 +78,20 @@ class Walk:
     beyond: UUID | None
     back: bool
     limit: int
+
+
+def filter_of(search: RunSearch) -> RunFilter:
+    """Return what the filter language asks for, but for the deployment, which it names and a list takes by its id."""
+    return RunFilter(
+        states=search.states,
+        flow=search.flow or None,
+        tags=search.tags,
+        text=search.text or None,
+        since=search.since,
+        until=search.until,
+        prefix=search.prefix or None,
+        parent=search.parent,
+    )
 
 
 def candidates(

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ColumnElement,
     Executable,
     Select,
     Text,
+    Uuid,
     and_,
+    cast,
+    collate,
     func,
     literal,
     select,
@@ -43,10 +47,13 @@ MOST_WINDOWS = 10
 
 @dataclass(frozen=True, slots=True)
 class StateCounts:
-    """How many runs of each state, at most `COUNT_CAP` of each; `capped` names the states that have more."""
+    """How many runs of each state, at most `COUNT_CAP` of each; `capped` names the states that have more. `oldest`: the first
+    of those that were counted.
+    """
 
     counts: Mapping[RunStatus, int]
     capped: frozenset[RunStatus]
+    oldest: Mapping[RunStatus, UUID] = field(default_factory=dict)
 
 
 async def list_runs(
@@ -84,25 +91,34 @@ async def count_by_state(connection: Connection, ws: int, wanted: RunFilter) -> 
         statement: Executable = union_all(*(_count_state(ws, wanted, state) for state in states))
     else:
         statement = _count_walked(ws, wanted)
-    counts = {RunStatus(row["status"]): row["count"] for row in await fetch(connection, statement)}
+    rows = await fetch(connection, statement)
+    counts = {RunStatus(row["status"]): row["count"] for row in rows}
     return StateCounts(
         {state: min(counts.get(state, 0), COUNT_CAP) for state in states},
         frozenset(state for state, count in counts.items() if count > COUNT_CAP),
+        {RunStatus(row["status"]): row["oldest"] for row in rows if row["count"]},
     )
 
 
-def _count_state(ws: int, wanted: RunFilter, state: RunStatus) -> Select[str, int]:
+def _count_state(ws: int, wanted: RunFilter, state: RunStatus) -> Select[str, int, UUID]:
     walk = Walk(None, back=False, limit=COUNT_CAP + 1)
     walked = candidates(ws, replace(wanted, states=(state,)), walk).subquery()
     return select(
-        literal(str(state), Text()).label("status"), func.count().label("count")
+        literal(str(state), Text()).label("status"),
+        func.count().label("count"),
+        least(walked.c.run).label("oldest"),
     ).select_from(walked)
+
+
+def least(key: ColumnElement[UUID]) -> ColumnElement[UUID]:
+    """The first id; PostgreSQL knows no least UUID before version 18, and their text sorts as they do."""
+    return cast(func.min(collate(cast(key, Text), "C")), Uuid())
 
 
 def _count_walked(ws: int, wanted: RunFilter) -> Select[Any]:
     walked = candidates(ws, wanted, Walk(None, back=False, limit=COUNT_CAP)).subquery()
     return (
-        select(run.c.status, func.count().label("count"))
+        select(run.c.status, func.count().label("count"), least(run.c.run).label("oldest"))
         .select_from(walked.join(run, and_(run.c.ws == ws, run.c.run == walked.c.run)))
         .where(*residue(wanted))
         .group_by(run.c.status)

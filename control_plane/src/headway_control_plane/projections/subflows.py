@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Text, and_, func, literal, select, union_all
+from sqlalchemy import Select, Text, Uuid, and_, cast, func, literal, select, union_all
 
 from headway_control_plane.db.pool import Connection
 from headway_control_plane.db.tables import deployment, run, subflow
@@ -27,6 +27,7 @@ from headway_control_plane.projections.runs import (
     StateCounts,
     count_by_state,
     find_runs,
+    least,
 )
 
 
@@ -135,18 +136,20 @@ async def count_both(connection: Connection, ws: int, wanted: RunFilter) -> Stat
     """Count runs and sub-flows together by state, each up to the cap."""
     of_runs = await count_by_state(connection, ws, wanted)
     rows = await fetch(connection, _counted(ws, wanted))
-    counts, capped = dict(of_runs.counts), set(of_runs.capped)
+    counts, capped, oldest = dict(of_runs.counts), set(of_runs.capped), dict(of_runs.oldest)
     for row in rows:
-        state = _STATE_OF[row["status"]]
+        state = STATE_OF[row["status"]]
         if state in counts:
             counts[state] += row["count"]
+            if row["count"]:
+                oldest[state] = min(oldest.get(state, row["oldest"]), row["oldest"])
             if counts[state] > COUNT_CAP:
                 counts[state] = COUNT_CAP
                 capped.add(state)
-    return StateCounts(counts, frozenset(capped))
+    return StateCounts(counts, frozenset(capped), oldest)
 
 
-_STATE_OF = {status: state for state, statuses in filters.STATUSES.items() for status in statuses}
+STATE_OF = {status: state for state, statuses in filters.STATUSES.items() for status in statuses}
 
 
 def _counted(ws: int, wanted: RunFilter) -> Any:
@@ -154,7 +157,11 @@ def _counted(ws: int, wanted: RunFilter) -> Any:
         walk = Walk(None, back=False, limit=COUNT_CAP)
         walked = filters.candidates(ws, wanted, walk).subquery("walked")
         return (
-            select(subflow.c.status, func.count().label("count"))
+            select(
+                subflow.c.status,
+                func.count().label("count"),
+                least(subflow.c.place).label("oldest"),
+            )
             .select_from(filters.with_runs(ws, walked))
             .where(*filters.residue(wanted))
             .group_by(subflow.c.status)
@@ -164,10 +171,18 @@ def _counted(ws: int, wanted: RunFilter) -> Any:
     for state in wanted.states or ALL_STATES:
         for status in filters.STATUSES[state]:
             walked = filters.one_status(ws, wanted, status, walk).subquery()
-            counted = select(literal(status, Text()).label("status"), func.count().label("count"))
+            counted = select(
+                literal(status, Text()).label("status"),
+                func.count().label("count"),
+                least(walked.c.place).label("oldest"),
+            )
             each.append(counted.select_from(walked))
     if not each:
-        return select(literal("", Text()).label("status"), literal(0).label("count")).limit(0)
+        return select(
+            literal("", Text()).label("status"),
+            literal(0).label("count"),
+            cast(literal(None), Uuid()).label("oldest"),
+        ).limit(0)
     return union_all(*each)
 
 

@@ -91,6 +91,20 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """A part of a run's time."""
+
+    start: datetime
+    end: datetime
+
+    def holds(self, task: Task) -> bool:
+        """Whether a call was executing in it."""
+        return task.started_at <= self.end and (
+            task.ended_at is None or task.ended_at >= self.start
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class TaskPage:
     """Calls in the order of the log. `next` goes into `after` for the rest; None at the end."""
 
@@ -178,6 +192,20 @@ async def page(
     return page_of(await found.fetchall(), limit)
 
 
+async def in_span(
+    connection: Connection, ws: int, run: UUID, fence: int, span: Span, *, limit: int
+) -> TaskPage:
+    """Return the calls of one attempt that were executing in a span of time."""
+    found = await connection.execute(
+        SQL["in_span"], {"ws": ws, "run": run, "fence": fence, "limit": limit + 1, **_edges(span)}
+    )
+    return page_of(await found.fetchall(), limit)
+
+
+def _edges(span: Span | None) -> dict[str, datetime | None]:
+    return {"since": span.start if span else None, "until": span.end if span else None}
+
+
 def page_of(rows: Sequence[Row], limit: int) -> TaskPage:
     """Return the page that begins so; `rows` are one more than it holds, if there are more."""
     items = tuple(map(task_of, rows))
@@ -234,11 +262,23 @@ async def groups(
     now: datetime,
     limit: int = MAX_LANES,
     parent: bytes | None = None,
+    span: Span | None = None,
 ) -> TaskGroups:
-    """Return an attempt's calls, or those directly in one call, grouped by parent and name; open ones last until `now`."""
+    """Return an attempt's calls, or those directly in one call, grouped by parent and name; open ones last until `now`.
+
+    With a span, those that were executing in it.
+    """
     found = await connection.execute(
         SQL["groups"],
-        {"ws": ws, "run": run, "fence": fence, "now": now, "limit": limit, "parent": parent},
+        {
+            "ws": ws,
+            "run": run,
+            "fence": fence,
+            "now": now,
+            "limit": limit,
+            "parent": parent,
+            **_edges(span),
+        },
     )
     rows = await found.fetchall()
     return TaskGroups(tuple(TaskGroup(*row[:-1]) for row in rows), rows[0][-1] if rows else 0)
@@ -254,10 +294,11 @@ async def bins(
     start: datetime,
     end: datetime,
     columns: int,
+    span: Span | None = None,
 ) -> list[list[Bin]]:
     """Return for each group what happened in each column of the window; columns without news are absent.
 
-    What lies outside the window counts for its first or last column.
+    What lies outside the window counts for its first or last column. With a span, only calls that were executing in it.
     """
     found = await connection.execute(
         SQL["bins"],
@@ -271,6 +312,7 @@ async def bins(
             "start": start,
             "seconds": max((end - start).total_seconds(), 1e-6),
             "columns": min(columns, MAX_COLUMNS),
+            **_edges(span),
         },
     )
     lanes: list[list[Bin]] = [[] for _ in shown]

@@ -39,6 +39,16 @@ WHERE t.ws = %(ws)s AND t.version = (SELECT version FROM projection_active WHERE
 ORDER BY t.first_offset
 LIMIT %(limit)s
 
+-- name: in_span
+-- The same, of those that were executing in a span of time.
+SELECT t.call, t.parent, t.kind, t.name, t.status, t.first_offset, t.started_at, t.ended_at, t.tries, t.retries, t.error_class, t.error_text,
+       t.result, t.calls, t.median_us, t.longest_us, named.bytes
+FROM task_timeline t LEFT JOIN payload named ON named.ws = t.ws AND named.digest = t.run_name
+WHERE t.ws = %(ws)s AND t.version = (SELECT version FROM projection_active WHERE projection = 'task_timeline')
+  AND t.run = %(run)s AND t.fence = %(fence)s AND t.started_at <= %(until)s AND (t.ended_at IS NULL OR t.ended_at >= %(since)s)
+ORDER BY t.first_offset
+LIMIT %(limit)s
+
 -- name: packed
 -- Of these ranges: what tells their calls apart, and when they were told of.
 SELECT t.call, t.packed, t.started_at
@@ -56,6 +66,7 @@ WITH took AS (
   FROM task_timeline t
   WHERE t.ws = %(ws)s AND t.version = (SELECT version FROM projection_active WHERE projection = 'task_timeline')
     AND t.run = %(run)s AND t.fence = %(fence)s AND (%(parent)s::bytea IS NULL OR t.parent = %(parent)s)
+    AND (%(since)s::timestamptz IS NULL OR (t.started_at <= %(until)s AND (t.ended_at IS NULL OR t.ended_at >= %(since)s)))
 ), ranked AS (
   SELECT took.*, sum(calls) FILTER (WHERE took IS NOT NULL) OVER (PARTITION BY parent, kind, name ORDER BY took) AS upto,
          sum(calls) FILTER (WHERE took IS NOT NULL) OVER (PARTITION BY parent, kind, name) AS timed
@@ -82,6 +93,7 @@ WITH shown AS (
   FROM unnest(%(parents)s::bytea[], %(kinds)s::text[], %(names)s::text[]) WITH ORDINALITY AS g (parent, kind, name, lane)
   JOIN task_timeline t ON t.ws = %(ws)s AND t.version = (SELECT version FROM projection_active WHERE projection = 'task_timeline')
     AND t.run = %(run)s AND t.fence = %(fence)s AND t.parent = g.parent AND t.kind = g.kind AND t.name = g.name
+    AND (%(since)s::timestamptz IS NULL OR (t.started_at <= %(until)s AND (t.ended_at IS NULL OR t.ended_at >= %(since)s)))
 ), edges AS (
   SELECT lane, started_at AS at, at_once AS began, 0 AS ended, 0 AS failed FROM shown
   UNION ALL

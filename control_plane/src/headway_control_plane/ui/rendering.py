@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Mapping
+from datetime import datetime
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,6 +19,8 @@ from headway_control_plane.ui import words
 from headway_control_plane.ui.assets import Assets
 from headway_control_plane.ui.security import HEADERS, form_token
 from headway_control_plane.ui.services import Services, Viewer
+from headway_control_plane.ui.views.parts import artifact_href, deployment_href
+from headway_control_plane.ui.zones import zone_of
 
 _PACK_FROM = 1024
 
@@ -55,6 +59,7 @@ class Renderer:
             "form_token": form_token(viewer.secret, self._services.entropy),
             "theme": _theme(request),
             "here": here(request),
+            "zone": zone_of(request),
         }
         return self._answer(request, template, {**frame, **values}, status)
 
@@ -62,7 +67,12 @@ class Renderer:
         self, request: Request, template: str, values: Mapping[str, Any], *, status: int = 200
     ) -> Response:
         """Answer with a page outside the frame: nobody is signed in."""
-        return self._answer(request, template, {"theme": _theme(request), **values}, status)
+        return self._answer(
+            request,
+            template,
+            {"theme": _theme(request), "zone": zone_of(request), **values},
+            status,
+        )
 
     def _answer(
         self, request: Request, template: str, values: Mapping[str, Any], status: int
@@ -100,7 +110,12 @@ def make_environment(assets: Assets) -> Environment:
         count=words.count,
         short_id=words.short_id,
         state_word=words.state_word,
-        clock_time=words.clock_time,
+        clock_time=_clock_time,
+        clock_seconds=_clock_seconds,
+        full=_full,
+        iso=_iso,
+        artifact_href=artifact_href,
+        deployment_href=deployment_href,
     )
     return environment
 
@@ -117,6 +132,25 @@ def here(request: Request) -> str:
     """Return path and query of this page, for links back to it."""
     query = request.url.query
     return f"{request.url.path}?{query}" if query else request.url.path
+
+
+@pass_context
+def _clock_time(context: Context, at: datetime) -> str:
+    return words.clock_time(at, context["zone"])
+
+
+@pass_context
+def _clock_seconds(context: Context, at: datetime) -> str:
+    return words.clock_time(at, context["zone"], milliseconds=False)
+
+
+@pass_context
+def _full(context: Context, at: datetime) -> str:
+    return words.full(at, context["zone"])
+
+
+def _iso(at: datetime) -> str:
+    return words.moment(at, at).iso
 
 
 def _icon(name: str) -> Markup:

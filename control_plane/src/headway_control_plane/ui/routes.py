@@ -23,6 +23,7 @@ from headway_control_plane.ui.pages import (
     runs,
     search,
     subflow,
+    time_zone,
     variables,
 )
 from headway_control_plane.ui.pages.site import PageHandler, Site, problem_of
@@ -51,6 +52,8 @@ _PAGES: Sequence[tuple[str, str, PageHandler]] = (
     ("GET", "/variables", variables.variables_page),
     ("POST", "/variables", variables.set_one),
     ("POST", "/variables/unset", variables.unset_one),
+    ("GET", "/time-zone", time_zone.zone_page),
+    ("POST", "/time-zone", time_zone.choose_zone),
     ("GET", "/events", events.events_page),
     ("GET", "/search", search.search_page),
     ("GET", "/ui/runs/{id}/log", run.log_fragment),

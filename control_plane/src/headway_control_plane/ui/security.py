@@ -61,6 +61,12 @@ def require_own_origin(request: Request) -> None:
         raise ForeignForm
 
 
+def local_path(wanted: str) -> str:
+    """Return a path of ours; anything that could lead to another host counts as absent."""
+    good = wanted.startswith("/") and not wanted.startswith(("//", "/\\", "/login"))
+    return wanted if good and wanted.isprintable() else ""
+
+
 def _proof(secret: bytes) -> bytes:
     return hmac.digest(secret, b"headway form", hashlib.sha256)
 

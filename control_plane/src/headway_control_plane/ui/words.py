@@ -5,17 +5,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from headway_control_plane.ui.zones import UTC_ZONE, Zone
+
 MANY = 10_000
 _SKIPPED = {"cached": "from the cache", "target": "what it makes is there"}
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """An instant for a `<time>` element: for machines, in short, in full."""
+    """An instant for a `<time>` element, and when it is looked at. How it reads depends on the reader's zone."""
 
-    iso: str
-    text: str
-    title: str
+    at: datetime
+    now: datetime
+
+    @property
+    def iso(self) -> str:
+        """For machines, in UTC whatever the reader sees."""
+        at = self.at.astimezone(UTC)
+        return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z"
+
+    def text(self, zone: Zone) -> str:
+        """In short: relative within 24 hours, absolute beyond."""
+        distance = self.now - self.at
+        if abs(distance) >= timedelta(hours=24):
+            return date(self.at, self.now, zone)
+        short = age(distance)
+        if short == "now":
+            return short
+        return f"{short} ago" if distance >= timedelta() else f"in {short}"
+
+    def title(self, zone: Zone) -> str:
+        """In full; of another zone than UTC in both."""
+        return full(self.at, zone)
 
 
 def duration(length: timedelta) -> str:
@@ -48,26 +69,27 @@ def age(length: timedelta) -> str:
 
 
 def moment(at: datetime, now: datetime) -> Moment:
-    """Write an instant: relative within 24 hours, absolute beyond."""
-    at = at.astimezone(UTC)
-    title = f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} UTC"
-    iso = f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z"
-    distance = now - at
-    if abs(distance) >= timedelta(hours=24):
-        same_year = at.year == now.astimezone(UTC).year
-        text = f"{at.day} {at:%b %H:%M}" if same_year else f"{at.day} {at:%b %Y}"
-    elif distance >= timedelta():
-        short = age(distance)
-        text = short if short == "now" else f"{short} ago"
-    else:
-        short = age(distance)
-        text = short if short == "now" else f"in {short}"
-    return Moment(iso, text, title)
+    """Return an instant as it is looked at now."""
+    return Moment(at, now)
 
 
-def clock_time(at: datetime, *, milliseconds: bool = True) -> str:
+def date(at: datetime, now: datetime, zone: Zone) -> str:
+    """Write an instant without its seconds; one of another year without the time of day."""
+    there = at.astimezone(zone.info)
+    same_year = there.year == now.astimezone(zone.info).year
+    return f"{there.day} {there:%b %H:%M}" if same_year else f"{there.day} {there:%b %Y}"
+
+
+def full(at: datetime, zone: Zone) -> str:
+    """Write an instant with date, milliseconds and zone; of another zone than UTC a second line says it in UTC."""
+    there = at.astimezone(zone.info)
+    text = f"{there:%Y-%m-%d %H:%M:%S}.{there.microsecond // 1000:03} {zone.label(at)}"
+    return text if zone.is_utc else f"{text} {zone.name}\n{full(at, UTC_ZONE)}"
+
+
+def clock_time(at: datetime, zone: Zone, *, milliseconds: bool = True) -> str:
     """Write the time of day, for rows whose date is said elsewhere."""
-    at = at.astimezone(UTC)
+    at = at.astimezone(zone.info)
     return f"{at:%H:%M:%S}.{at.microsecond // 1000:03}" if milliseconds else f"{at:%H:%M:%S}"
 
 

@@ -20,6 +20,7 @@ from headway_control_plane.ui.pages.run import run_page
 from headway_control_plane.ui.pages.site import NoSuchPage, Site, path_id, read_form
 from headway_control_plane.ui.services import Viewer
 from headway_control_plane.ui.views.fields import NotJson
+from headway_control_plane.ui.views.parts import deployment_href
 from headway_control_plane.ui.views.questions import Refused, answer_of
 
 
@@ -89,7 +90,7 @@ async def again(site: Site, request: Request, viewer: Viewer) -> Response:
     if content is None:
         raise ParametersGone(
             "The parameters of this run were erased.",
-            hint=f"Fill them in anew: /deployments/{run.deployment.name}",
+            hint=f"Fill them in anew: {deployment_href(run.deployment.name)}",
         )
     made = await create_run(
         services.log,

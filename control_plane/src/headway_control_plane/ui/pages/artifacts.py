@@ -20,7 +20,7 @@ from headway_control_plane.ui.pages.site import PROJECTION, NoSuchPage, Site, nu
 from headway_control_plane.ui.services import Viewer
 from headway_control_plane.ui.views.artifact_view import IMAGES, artifact_of
 from headway_control_plane.ui.views.chart import POINTS, Chart, chart_of
-from headway_control_plane.ui.views.parts import Tab, link
+from headway_control_plane.ui.views.parts import Tab, artifact_href, link
 
 PAGE = 50
 ON_RUN_PAGE = 20
@@ -83,7 +83,7 @@ async def artifact_page(site: Site, request: Request, viewer: Viewer) -> Respons
     values = {
         "shown": shown,
         "rows": [artifact_of(view, now) for view in rows],
-        "next": link(f"/artifacts/{key}", {"before": str(rows[-1].number)})
+        "next": link(artifact_href(key), {"before": str(rows[-1].number)})
         if len(found) > PAGE
         else None,
         "live": "runs",

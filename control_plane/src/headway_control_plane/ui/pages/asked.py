@@ -10,11 +10,15 @@ from headway_control_plane.projections.logs import LEVELS, LogFilter
 from headway_control_plane.projections.run_view import RunView
 from headway_control_plane.ui.pages.site import number_of
 from headway_control_plane.ui.views.task_tabs import TASK_TABS
+from headway_control_plane.ui.views.zoom import Window, read_window
+from headway_control_plane.ui.zones import Zone, zone_of
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`within`: the offset of a range whose calls are asked for, from the `calls_after`th on; 0: none."""
+    """`within`: the offset of a range whose calls are asked for, from the `calls_after`th on; 0: none. `window`: the part of
+    the run's time that the timeline shows; None: all of it.
+    """
 
     fence: int
     status: str
@@ -26,6 +30,8 @@ class Asked:
     unfolded: frozenset[str]
     within: int
     calls_after: int
+    zone: Zone
+    window: Window | None
 
     def log_filter(self) -> LogFilter | None:
         if not (self.level or self.text or self.task):
@@ -51,4 +57,6 @@ def read_asked(request: Request, run: RunView) -> Asked:
         unfolded=frozenset(params.getlist("open")[:20]),
         within=number_of(request, "range"),
         calls_after=number_of(request, "calls_after"),
+        zone=zone_of(request),
+        window=read_window(params.get("from", ""), params.get("to", "")),
     )

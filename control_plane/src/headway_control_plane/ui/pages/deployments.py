@@ -27,7 +27,7 @@ from headway_control_plane.ui import words
 from headway_control_plane.ui.pages.site import PROJECTION, NoSuchPage, Site, read_form
 from headway_control_plane.ui.services import Viewer
 from headway_control_plane.ui.views.fields import NotJson, fields_of, object_of, values_of
-from headway_control_plane.ui.views.parts import Fact, compact, link, run_row
+from headway_control_plane.ui.views.parts import Fact, compact, deployment_href, link, run_row
 from headway_control_plane.ui.words import Moment, duration, moment
 
 PAGE = 40
@@ -41,6 +41,7 @@ class Result:
     href: str
     state: str
     title: str
+    ended: Moment | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def _row(view: DeploymentView, recent: Sequence[RecentResult], now: datetime) ->
     lengths = sorted(result.duration for result in ended if result.duration is not None)
     return DeploymentRow(
         name=view.name,
-        href=f"/deployments/{view.name}",
+        href=deployment_href(view.name),
         flow=view.flow,
         pool=view.pool_name,
         results=tuple(_result(result, now) for result in recent),
@@ -75,9 +76,9 @@ def _row(view: DeploymentView, recent: Sequence[RecentResult], now: datetime) ->
 
 def _result(result: RecentResult, now: datetime) -> Result:
     took = f", {duration(result.duration)}" if result.duration else ""
-    when = f", ended {moment(result.ended_at, now).text}" if result.ended_at else ""
+    ended = moment(result.ended_at, now) if result.ended_at else None
     return Result(
-        f"/runs/{result.run}", result.state, f"{words.state_word(result.state)}{took}{when}"
+        f"/runs/{result.run}", result.state, f"{words.state_word(result.state)}{took}", ended
     )
 
 

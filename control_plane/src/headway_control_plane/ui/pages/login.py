@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from headway_control_plane.ui.pages.site import Site, read_fields
-from headway_control_plane.ui.security import require_own_origin
+from headway_control_plane.ui.security import local_path, require_own_origin
 from headway_control_plane.ui.sessions import SECURE_COOKIE
 
 _REFUSED = "This key is unknown, mistyped, expired or revoked. `headway up` prints a live address each time it starts."
@@ -21,7 +21,7 @@ async def login_page(site: Site, request: Request) -> Response:
     led_here = request.headers.get("sec-fetch-site") == "cross-site"
     if token and not led_here:
         return await _sign_in(site, request, token, wanted)
-    values = {"refused": _LED_HERE if token else "", "wanted": _local(wanted)}
+    values = {"refused": _LED_HERE if token else "", "wanted": local_path(wanted)}
     return site.renderer.bare(request, "login.html", values)
 
 
@@ -35,9 +35,9 @@ async def login(site: Site, request: Request) -> Response:
 async def _sign_in(site: Site, request: Request, token: str, wanted: str) -> Response:
     session = await site.services.sessions.sign_in(token)
     if session is None:
-        values = {"refused": _REFUSED, "wanted": _local(wanted)}
+        values = {"refused": _REFUSED, "wanted": local_path(wanted)}
         return site.renderer.bare(request, "login.html", values, status=401)
-    answer = RedirectResponse(_local(wanted) or "/runs", status_code=303)
+    answer = RedirectResponse(local_path(wanted) or "/runs", status_code=303)
     answer.set_cookie(
         session.cookie,
         session.value,
@@ -48,9 +48,3 @@ async def _sign_in(site: Site, request: Request, token: str, wanted: str) -> Res
         path="/",
     )
     return answer
-
-
-def _local(wanted: str) -> str:
-    """Return a path of ours; anything that could lead to another host counts as absent."""
-    good = wanted.startswith("/") and not wanted.startswith(("//", "/\\", "/login"))
-    return wanted if good and wanted.isprintable() else ""

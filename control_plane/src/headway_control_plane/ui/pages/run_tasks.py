@@ -14,7 +14,7 @@ from headway_control_plane.projections.attempts import AttemptView
 from headway_control_plane.projections.children import children_of
 from headway_control_plane.projections.gathering import SideBySide
 from headway_control_plane.projections.run_view import RunView
-from headway_control_plane.projections.tasks import Task, TaskCounts, TaskGroups, TaskPage
+from headway_control_plane.projections.tasks import Span, Task, TaskCounts, TaskGroups, TaskPage
 from headway_control_plane.ui import words
 from headway_control_plane.ui.pages.asked import Asked
 from headway_control_plane.ui.views import run_page as shape
@@ -43,12 +43,16 @@ from headway_control_plane.ui.views.timeline import (
     attempt_lanes,
     lead_words,
     run_axis,
+    run_origin,
 )
 from headway_control_plane.ui.views.until import Until, drawn_until
+from headway_control_plane.ui.views.zoom import zoom_of, zoomed_axis
 
 # Up to so many calls are read and drawn one by one; beyond, the database folds and bins them.
 DRAWN_SINGLY = 400
 TASKS_ON_PAGE = 25
+# So many calls of ranges are drawn one by one where a part of the run is looked at.
+MOST_EXPANDED = 4_000
 # So many rows are looked at for a page of lines: of ranges that follow each other many become one line.
 LOOKED_AT = 500
 CALLS_ON_PAGE = 100
@@ -84,23 +88,30 @@ async def task_values(
 ) -> dict[str, Any]:
     """Return what the templates show of an attempt's calls."""
     connection = looks.connection
-    base = f"/runs/{run.id}?attempt={asked.fence}"
-    looking = looks.read(_look(connection, ws, run, asked, counts, now))
+    base = f"/runs/{run.id}?attempt={asked.fence}" + (asked.window.query if asked.window else "")
     listing = looks.read(_listed(connection, ws, run, asked, counts, now, base))
+    span = None
+    if (
+        asked.window
+    ):  # where it lies is told by the attempts, which everything else does not wait for
+        began = run_origin(run, await attempts)
+        span = asked.window.span(began)
+    looking = looks.read(_look(looks, ws, run, asked, counts, now, span))
     found, listed, tried = await looking, await listing, await attempts
+    whole, origin = run_axis(run, tried, now, asked.zone), run_origin(run, tried)
+    axis = zoomed_axis(whole, span)
     singly = found.items if isinstance(found, TaskPage) else ()
     finding = looks.read(
         children_of(
             connection, ws, run.id, asking([*singly, *listed.tasks]), newest=CHILDREN_SHOWN + 1
         )
     )
-    axis = run_axis(run, tried, now)
     attempt = next((each for each in tried if each.fence == asked.fence), None)
     until = drawn_until(run, asked.fence, attempt, now)
     if isinstance(found, TaskPage):
-        drawn = await _drawn_lanes(connection, ws, run, asked, axis, until, base, found)
+        drawn = await _drawn_lanes(connection, ws, run, asked, axis, until, base, found, span=span)
     else:
-        drawn = await _binned_lanes(connection, ws, run, asked, axis, counts, found)
+        drawn = await _binned_lanes(connection, ws, run, asked, axis, counts, found, span=span)
     children = await finding
     lanes = lanes_with_children(drawn.lanes, children)
     if asked.fence == run.fence:
@@ -111,10 +122,11 @@ async def task_values(
         ticks=axis.ticks(),
         attempts=attempt_lanes(run, tried, axis, now, asked.fence),
         lanes=[replace(lane, selected=lane.key == asked.task) for lane in lanes],
-        now=None if run.is_terminal else percent(axis.place(now)),
+        now=None if run.is_terminal or now > axis.end else percent(axis.place(now)),
         head=axis.head(),
-        lead=lead_words(run, tried, axis),
+        lead="" if span else lead_words(run, tried, axis),
         folded=drawn.folded,
+        zoom=zoom_of(whole, axis, origin, f"/runs/{run.id}", _keeps(asked)) if tried else None,
     )
     return {
         "picture": picture,
@@ -128,13 +140,40 @@ async def task_values(
     }
 
 
+def _keeps(asked: Asked) -> list[tuple[str, str]]:
+    """What a link to another part of the run's time leaves as it is."""
+    kept = [("attempt", str(asked.fence))]
+    kept += [
+        (name, value) for name, value in (("status", asked.status), ("task", asked.task)) if value
+    ]
+    return [*kept, *(("open", key) for key in sorted(asked.unfolded))]
+
+
 async def _look(
-    connection: Connection, ws: int, run: RunView, asked: Asked, counts: TaskCounts, now: datetime
+    looks: SideBySide,
+    ws: int,
+    run: RunView,
+    asked: Asked,
+    counts: TaskCounts,
+    now: datetime,
+    span: Span | None,
 ) -> TaskPage | TaskGroups:
     """Read what the picture is drawn from: the calls, or sums of very many."""
+    connection = looks.connection
     if counts.total > DRAWN_SINGLY:
-        end = run.ended_at or now
-        return await tasks.groups(connection, ws, run.id, asked.fence, now=end, limit=MAX_LANES)
+        summing = looks.read(
+            tasks.groups(
+                connection, ws, run.id, asked.fence,
+                now=run.ended_at or now, limit=MAX_LANES, span=span,
+            )
+        )  # fmt: skip
+        if span is not None:
+            part = await tasks.in_span(
+                connection, ws, run.id, asked.fence, span, limit=DRAWN_SINGLY
+            )
+            if part.next is None and sum(task.calls for task in part.items) <= MOST_EXPANDED:
+                return part
+        return await summing
     if counts.total:
         return await tasks.page(connection, ws, run.id, asked.fence, limit=DRAWN_SINGLY)
     return TaskPage((), None)
@@ -149,9 +188,15 @@ async def _drawn_lanes(
     until: Until,
     base: str,
     page: TaskPage,
+    *,
+    span: Span | None,
 ) -> Drawn:
     """Each call as what it is, those of ranges too."""
     drawn = await tasks.whole(connection, ws, run.id, asked.fence, page.items)
+    if span is not None:
+        drawn = [task for task in drawn if span.holds(task)]
+        if not drawn:
+            return Drawn([], "No call was executing in this part.")
     lanes = lanes_of_tasks(drawn, axis, until, base=base, unfolded=asked.unfolded)
     if len(lanes) <= MAX_LANES or asked.unfolded:
         return Drawn(lanes, "", drawn)
@@ -225,6 +270,8 @@ async def _binned_lanes(
     axis: Axis,
     counts: TaskCounts,
     found: TaskGroups,
+    *,
+    span: Span | None,
 ) -> Drawn:
     binned = await tasks.bins(
         connection,
@@ -235,6 +282,7 @@ async def _binned_lanes(
         start=axis.start,
         end=axis.end,
         columns=COLUMNS,
+        span=span,
     )
     lanes = []
     for group, bins in zip(found.shown, binned, strict=True):
@@ -244,7 +292,10 @@ async def _binned_lanes(
             {"attempt": str(asked.fence), "status": notable(group)},
         )
         lanes.append(group_lane(group, bins, COLUMNS, key, f"{href}#tasks"))
-    folded = f"{counts.total:,} calls folded into {words.plural(found.total, 'group')}"
+    total = sum(group.total for group in found.shown) if span else counts.total
+    folded = f"{total:,} calls folded into {words.plural(found.total, 'group')}"
+    if span is not None:
+        folded += "; look closer to see each one"
     if found.total > len(lanes):
         folded += f", the first {len(lanes)} of them shown"
     return Drawn(lanes, folded)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from difflib import get_close_matches
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from headway_control_plane.application.errors import InvalidRequest
+from headway_control_plane.application.run_search import RunSearch, read_search, split_words
 from headway_control_plane.db.pool import Connection
 from headway_control_plane.domain.run.state import RunStatus
 from headway_control_plane.projections import checkpoints
 from headway_control_plane.projections.deployments import find_deployment
+from headway_control_plane.projections.gathering import side_by_side
 from headway_control_plane.projections.keyset import Page
-from headway_control_plane.projections.run_filters import RunFilter
+from headway_control_plane.projections.run_filters import RunFilter, filter_of
+from headway_control_plane.projections.run_starts import count_starts, first_counted
 from headway_control_plane.projections.run_view import RunView
 from headway_control_plane.projections.runs import COUNT_CAP, StateCounts, count_by_state, list_runs
 from headway_control_plane.projections.subflows import (
@@ -39,6 +43,8 @@ from headway_control_plane.ui.views.parts import (
     run_row,
     subflow_row,
 )
+from headway_control_plane.ui.views.starts import Strip, edges_of, strip_of
+from headway_control_plane.ui.zones import Zone, zone_of
 
 PAGE = 40
 MOST_KEPT = 200
@@ -64,22 +70,9 @@ _SPANS = {
     "7d": timedelta(days=7),
     "30d": timedelta(days=30),
 }
-_KEYS = ("flow", "deployment", "tag", "id", "parent")
-_TOKEN = re.compile(rf'({"|".join(_KEYS)}):("[^"]*"|\S+)')
-_LIKE_A_KEY = re.compile(r"(?<!\S)([a-z_]+):(?=[^\s/])")
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
-    """The filter box, read: exact keys and the rest as text."""
-
-    flow: str = ""
-    deployment: str = ""
-    tags: tuple[str, ...] = ()
-    parent: str = ""
-    prefix: str = ""
-    text: str = ""
-    misspelt: tuple[str, ...] = ()
+Listing = Callable[..., Coroutine[Any, Any, Page[RunView] | Page[Listed]]]
 
 
 @dataclass(slots=True)
@@ -91,49 +84,65 @@ class Wanted:
     impossible: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A page of the list, and what was counted beside it."""
+
+    page: Page[RunView] | Page[Listed] | None = None
+    counts: StateCounts | None = None
+    strip: Strip | None = None
+
+    @property
+    def views(self) -> list[Listed]:
+        return list(self.page.items) if self.page else []
+
+
 async def runs_page(site: Site, request: Request, viewer: Viewer) -> Response:
     """Show a page of runs."""
     now = site.services.clock.now()
     params = request.query_params
-    state = params.get("state", "") if params.get("state", "") in STATES else ""
-    search = read_search(params.get("q", ""))
-    since = params.get("since", "") if params.get("since", "") in AGES else ""
-    subflows = bool(params.get("subflows"))
+    query = _query(params)
+    state, subflows = query["state"], bool(query["subflows"])
+    zone = zone_of(request)
+    search, problems = _search(query["q"], now, zone)
     async with site.services.reads.workspace(viewer.ws) as connection:
-        wanted = await _wanted(connection, viewer.ws, search, since, now)
-        page_filter = replace(wanted.filter, states=STATES[state][1])
-        page: Page[RunView] | Page[Listed] | None = None
-        counts = None
-        if not wanted.impossible:
-            listing = list_runs_and_subflows if subflows else list_runs
-            page = await listing(
-                connection, viewer.ws, page_filter, now=now, cursor=params.get("after"), limit=PAGE
-            )
-            counting = count_both if subflows else count_by_state
-            counts = await counting(connection, viewer.ws, wanted.filter)
-        views: list[Listed] = list(page.items) if page else []
-        kept = await _kept(connection, viewer.ws, request, views, now)
-        freshness = await checkpoints.freshness(connection, viewer.ws, PROJECTION)
+        wanted = Wanted(RunFilter(), problems, impossible=True)
+        if search is not None:
+            wanted = await _wanted(connection, viewer.ws, search, query["since"], now)
+        page_filter = _of_tab(wanted, STATES[state][1])
+        async with side_by_side(connection) as looks:
+            each, cursor = looks.connection, params.get("after")
+            fresh = looks.read(checkpoints.freshness(each, viewer.ws, PROJECTION))
+            if wanted.impossible:
+                found = _Found()
+            else:
+                listing: Listing = list_runs_and_subflows if subflows else list_runs
+                listed = looks.read(
+                    listing(each, viewer.ws, page_filter, now=now, cursor=cursor, limit=PAGE)
+                )
+                counted = looks.read(
+                    _counted(each, viewer.ws, wanted, page_filter, query, zone, now)
+                )
+                found = _Found(await listed, *await counted)
+            kept = await _kept(each, viewer.ws, request, found.views, now)
+        page, views, counts = found.page, found.views, found.counts
+        freshness = fresh.result()
     texts = {view.error_text for view in (*views, *kept) if view.error_text}
     errors = first_lines(await site.services.reader.blobs(viewer.ws, texts))
-    query = {
-        "state": state,
-        "q": params.get("q", ""),
-        "since": since,
-        "subflows": "1" if subflows else "",
-    }
     values = {
         "rows": [_row(view, now, errors) for view in views],
         "kept": [_row(view, now, errors) for view in kept],
         "tabs": _tabs(query, counts),
+        "strip": found.strip,
         "state": state,
-        "text": params.get("q", ""),
-        "since": since,
+        "state_name": STATES[state][0] if state else "",
+        "text": query["q"],
+        "since": query["since"],
         "subflows": subflows,
         "ages": list(AGES.items()),
-        "chips": _chips(query, search),
+        "chips": _chips(query, search, now, zone) if search else [],
         "problems": wanted.problems,
-        "filtered": bool(state or search != Search() or since) or "after" in params,
+        "filtered": bool(state or query["q"].strip() or query["since"]) or "after" in params,
         "hidden": _hidden(counts, state),
         "next": link("/runs", {**query, "after": page.next}) if page and page.next else None,
         "previous": link("/runs", {**query, "after": page.previous})
@@ -144,35 +153,32 @@ async def runs_page(site: Site, request: Request, viewer: Viewer) -> Response:
     return await site.show(request, viewer, "runs.html", values, freshness=freshness)
 
 
-def read_search(text: str) -> Search:
-    """Take `flow:x`, `deployment:x`, `tag:x`, `id:x`, `parent:x` out of the text; a value with spaces stands in quotes."""
-    keys: dict[str, list[str]] = {}
-    for key, value in _TOKEN.findall(text):
-        keys.setdefault(key, []).append(value.strip('"'))
-    return Search(
-        flow=keys.get("flow", [""])[-1],
-        deployment=keys.get("deployment", [""])[-1],
-        tags=tuple(keys.get("tag", ())),
-        prefix=keys.get("id", [""])[-1],
-        parent=keys.get("parent", [""])[-1],
-        text=" ".join(word.strip('"') for word in _TOKEN.sub(" ", text).split()),
-        misspelt=tuple(dict.fromkeys(_LIKE_A_KEY.findall(_TOKEN.sub(" ", text)))),
-    )
+def _query(params: Mapping[str, str]) -> dict[str, str]:
+    """Read the address; what it cannot hold counts as absent."""
+    state, since = params.get("state", ""), params.get("since", "")
+    return {
+        "state": state if state in STATES else "",
+        "q": params.get("q", "")[:2000],
+        "since": since if since in AGES else "",
+        "subflows": "1" if params.get("subflows") else "",
+    }
+
+
+def _search(text: str, now: datetime, zone: Zone) -> tuple[RunSearch | None, list[str]]:
+    """Read the filter box; None and why, where it can't be read."""
+    try:
+        return read_search(text, now, zone.info), []
+    except InvalidRequest as mistake:
+        return None, [each.message for each in mistake.problems]
 
 
 async def _wanted(
-    connection: Connection, ws: int, search: Search, since: str, now: datetime
+    connection: Connection, ws: int, search: RunSearch, since: str, now: datetime
 ) -> Wanted:
-    wanted = Wanted(
-        RunFilter(
-            flow=search.flow or None,
-            tags=search.tags,
-            text=search.text or None,
-            since=now - _SPANS[since] if since else None,
-        )
-    )
-    for key in search.misspelt:
-        wanted.problems.append(_unknown(key))
+    wanted = Wanted(filter_of(search))
+    if since:
+        at = now - _SPANS[since]
+        wanted.filter = replace(wanted.filter, since=max(search.since or at, at))
     if search.deployment:
         found = await find_deployment(connection, ws, search.deployment)
         if found is None:
@@ -180,32 +186,51 @@ async def _wanted(
             wanted.impossible = True
         else:
             wanted.filter = replace(wanted.filter, deployment=found.deployment)
-    if search.parent:
-        try:
-            wanted.filter = replace(wanted.filter, parent=UUID(search.parent))
-        except ValueError:
-            wanted.problems.append(f"{search.parent!r} is no whole id of a run.")
-            wanted.impossible = True
-    if search.prefix:
-        if re.fullmatch(r"[0-9a-fA-F-]{1,36}", search.prefix) and search.prefix.strip("-"):
-            wanted.filter = replace(wanted.filter, prefix=search.prefix)
-        else:
-            wanted.problems.append(
-                f"{search.prefix!r} is no beginning of an id: use 0-9, a-f and dashes."
-            )
-            wanted.impossible = True
     return wanted
 
 
-def _unknown(key: str) -> str:
-    advice = {
-        "state": "choose the state by the tabs",
-        "since": "choose the age beside the box",
-    }
-    near = get_close_matches(key, _KEYS, n=1)
-    meant = f"did you mean {near[0]}:? There" if near else "there"
-    known = f"{meant} are {', '.join(f'{each}:' for each in _KEYS)}; a text with a colon stands in quotes"
-    return f"{key}: is no filter here and was looked for as text; {advice.get(key, known)}."
+def _of_tab(wanted: Wanted, states: tuple[RunStatus, ...]) -> RunFilter:
+    """Narrow the filter to the tab; between states that both name, what both mean is left."""
+    named = tuple(wanted.filter.states)
+    both = tuple(state for state in states if state in named) if states and named else states or named  # fmt: skip
+    if states and named and not both:
+        wanted.impossible = True
+        wanted.problems.append(f"No run of this tab is {' or '.join(named)}.")
+    return replace(wanted.filter, states=both)
+
+
+async def _counted(
+    connection: Connection,
+    ws: int,
+    wanted: Wanted,
+    of_tab: RunFilter,
+    query: Mapping[str, str],
+    zone: Zone,
+    now: datetime,
+) -> tuple[StateCounts, Strip | None]:
+    """Count the runs by state for the tabs, and those of the list over the time for which they were all counted."""
+    subflows = bool(query["subflows"])
+    counts = await (count_both if subflows else count_by_state)(connection, ws, wanted.filter)
+    first = first_counted(counts, of_tab.states)
+    if first is None:
+        return counts, None
+    capped = bool(counts.capped & set(of_tab.states or tuple(RunStatus)))
+    start = first if capped or of_tab.since is None else of_tab.since
+    edges = edges_of(start, min(of_tab.until or now, now), zone)
+    buckets = await count_starts(connection, ws, of_tab, edges, subflows=subflows)
+    strip = strip_of(edges, buckets, zone, href=partial(_of_time, query), more=capped)
+    return counts, strip
+
+
+def _of_time(query: Mapping[str, str], begin: datetime, end: datetime) -> str:
+    """Return the list of one stretch of time: the same filter, with these bounds in place of its own."""
+    rest = [word for word in split_words(query["q"]) if not word.startswith(("since:", "until:"))]
+    bounds = [f"since:{_iso(begin)}", f"until:{_iso(end)}"]
+    return link("/runs", {**query, "since": "", "q": " ".join([*rest, *bounds])})
+
+
+def _iso(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 async def _kept(
@@ -263,19 +288,12 @@ class Chip:
     href: str
 
 
-def _chips(query: Mapping[str, str], search: Search) -> list[Chip]:
-    words_in_force = [
-        *([f"flow:{_quoted(search.flow)}"] if search.flow else []),
-        *([f"deployment:{_quoted(search.deployment)}"] if search.deployment else []),
-        *(f"tag:{_quoted(tag)}" for tag in search.tags),
-        *([f"id:{search.prefix}"] if search.prefix else []),
-        *([f"parent:{search.parent}"] if search.parent else []),
-        *([search.text] if search.text else []),
-    ]
-    chips = [
-        Chip(word, link("/runs", {**query, "q": " ".join(w for w in words_in_force if w != word)}))
-        for word in words_in_force
-    ]
+def _chips(query: Mapping[str, str], search: RunSearch, now: datetime, zone: Zone) -> list[Chip]:
+    chips = []
+    for number, word in enumerate(search.words):
+        rest = [*search.words[:number], *search.words[number + 1 :]]
+        name = _chip_name(word, search, now, zone)
+        chips.append(Chip(name, link("/runs", {**query, "q": " ".join(rest)})))
     if query["subflows"]:
         chips.append(Chip("sub-flows too", link("/runs", {**query, "subflows": ""})))
     if query["since"]:
@@ -283,5 +301,8 @@ def _chips(query: Mapping[str, str], search: Search) -> list[Chip]:
     return chips
 
 
-def _quoted(value: str) -> str:
-    return f'"{value}"' if " " in value else value
+def _chip_name(word: str, search: RunSearch, now: datetime, zone: Zone) -> str:
+    """Say instants as the page says all times."""
+    key = word.partition(":")[0]
+    at = {"since": search.since, "until": search.until}.get(key)
+    return f"{key} {words.date(at, now, zone)}" if at else word

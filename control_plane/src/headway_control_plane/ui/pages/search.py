@@ -17,7 +17,7 @@ from headway_control_plane.projections.run_filters import RunFilter
 from headway_control_plane.projections.runs import list_runs
 from headway_control_plane.ui.pages.site import PROJECTION, Site
 from headway_control_plane.ui.services import Viewer
-from headway_control_plane.ui.views.parts import RunRow, link, run_row
+from headway_control_plane.ui.views.parts import RunRow, deployment_href, link, run_row
 
 EACH = 8
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
@@ -90,7 +90,7 @@ def _named(found: list[Found]) -> list[tuple[str, list[Hit]]]:
                     "deployments",
                     each.name,
                     each.detail if each.detail != each.name else "",
-                    f"/deployments/{each.name}",
+                    deployment_href(each.name),
                 )
                 for each in hits("deployment")
             ],

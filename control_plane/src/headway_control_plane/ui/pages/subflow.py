@@ -49,6 +49,7 @@ from headway_control_plane.ui.views.parts import ICONS
 from headway_control_plane.ui.views.task_tabs import FLOWS, TASK_TABS, notable, task_tabs
 from headway_control_plane.ui.views.timeline import Lane, Picture
 from headway_control_plane.ui.views.until import drawn_until
+from headway_control_plane.ui.zones import Zone, zone_of
 
 # Up to so many calls are read and drawn one by one; beyond, those directly in the sub-flow are folded by name.
 DRAWN_SINGLY = 400
@@ -71,6 +72,7 @@ class Asked:
     text: str
     line: int
     unfolded: frozenset[str]
+    zone: Zone
 
 
 async def subflow_page(site: Site, request: Request, viewer: Viewer) -> Response:
@@ -128,6 +130,7 @@ def read_asked(request: Request) -> Asked:
         text=params.get("q", "")[:200],
         line=number_of(request, "line"),
         unfolded=frozenset(params.getlist("open")[:20]),
+        zone=zone_of(request),
     )
 
 
@@ -155,7 +158,7 @@ async def _task_values(
 ) -> dict[str, Any]:
     call = found.task
     until = drawn_until(run, found.fence, found.attempt, now)
-    axis = make_axis(call.started_at, max(call.ended_at or until.now, call.started_at))
+    axis = make_axis(call.started_at, max(call.ended_at or until.now, call.started_at), asked.zone)
     base = f"/runs/{run.id}/flows/{call.call.hex()}?attempt={found.fence}"
     folded = ""
     drawn: list[Task] = []

@@ -9,6 +9,24 @@ const byId = (id) => document.getElementById(id);
 
 // Times ------------------------------------------------------------------------------------------
 
+const root = document.documentElement;
+const zone = root.dataset.zone || "UTC";
+const browserZone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+
+/** Writes an instant as words.py does. @param {number} at */
+function date(at) {
+  /** @type {Intl.DateTimeFormatOptions} */
+  const form = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: zone };
+  return new Intl.DateTimeFormat("en-GB", form).format(at).replace(",", "");
+}
+
+/** The hint of a time in UTC says it in the browser's zone too; of another zone the server has said both. @param {HTMLElement} time @param {number} at */
+function sayLocally(time, at) {
+  if (time.dataset.local) return;
+  time.dataset.local = "1";
+  if (zone === "UTC" && browserZone !== "UTC") time.title += `\n${new Date(at).toLocaleString()} ${browserZone}`;
+}
+
 /** Writes a distance as words.py does. @param {number} seconds */
 export function age(seconds) {
   const s = Math.floor(Math.abs(seconds));
@@ -21,18 +39,31 @@ export function refreshTimes() {
   for (const time of all("time[datetime]")) {
     const at = Date.parse(time.getAttribute("datetime") ?? "");
     const seconds = (now - at) / 1000;
-    if (Number.isNaN(at) || Math.abs(seconds) >= 86400) continue;
-    const text = age(seconds);
+    if (Number.isNaN(at)) continue;
+    sayLocally(time, at);
+    if (time.dataset.as === "clock") continue;
+    const isFar = Math.abs(seconds) >= 86400;
+    // What was far when the page was made stays as it was written; what has become so is written anew.
+    if (isFar && !/^(in |now)| ago$/.test(time.textContent ?? "")) continue;
+    const text = isFar ? date(at) : age(seconds);
     if (time.textContent !== text) time.textContent = text;
-    if (!time.dataset.local) {
-      time.dataset.local = "1";
-      const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-      if (zone !== "UTC") time.title += `\n${new Date(at).toLocaleString()} ${zone}`;
-    }
   }
 }
 setInterval(() => { if (!document.hidden) refreshTimes(); }, 1000);
 refreshTimes();
+
+/** A browser that has moved tells the server once where it is now. */
+function followZone() {
+  const choice = /** @type {HTMLInputElement | null} */ (document.querySelector("[data-browser-zone]"));
+  if (choice) choice.value = `browser:${browserZone}`;
+  const words = byId("browser-zone");
+  if (words) words.textContent = browserZone;
+  if (root.dataset.zoneBrowser === undefined || zone === browserZone || sessionStorage.getItem("headway.zone") === browserZone) return;
+  sessionStorage.setItem("headway.zone", browserZone);
+  document.cookie = `headway_zone=browser:${browserZone}; path=/; max-age=31536000; samesite=lax`;
+  location.reload();
+}
+followZone();
 
 // Copy -------------------------------------------------------------------------------------------
 
@@ -59,7 +90,6 @@ async function copy(text, button) {
 // Theme ------------------------------------------------------------------------------------------
 
 function switchTheme() {
-  const root = document.documentElement;
   const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
   const wanted = dark ? "light" : "dark";
@@ -170,6 +200,30 @@ document.addEventListener("change", (event) => {
 });
 // A browser that goes back fills the boxes in once the page is there.
 addEventListener("pageshow", showPicked);
+
+// Pictures of links: one stop for the tab key, arrows within ---------------------------------------
+
+export function rove() {
+  for (const picture of all("[data-rove]")) {
+    const list = /** @type {SVGAElement[]} */ ([...picture.querySelectorAll("a")]);
+    const current = list.find((link) => link === document.activeElement) ?? list[list.length - 1];
+    for (const link of list) link.setAttribute("tabindex", link === current ? "0" : "-1");
+  }
+}
+rove();
+
+/** @param {KeyboardEvent} event */
+function onRove(event) {
+  const picture = /** @type {Element} */ (event.target).closest("[data-rove]");
+  const step = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
+  if (!picture || step === undefined) return;
+  event.preventDefault();
+  const list = /** @type {SVGAElement[]} */ ([...picture.querySelectorAll("a")]);
+  const at = list.findIndex((link) => link === document.activeElement);
+  list[Math.max(0, Math.min(list.length - 1, at + step))]?.focus();
+  rove();
+}
+document.addEventListener("keydown", onRove);
 
 // Keys -------------------------------------------------------------------------------------------
 

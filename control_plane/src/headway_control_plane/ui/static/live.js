@@ -1,7 +1,7 @@
 // Live pages: one stream says that something changed; the page asks for itself again and swaps what differs, in place.
 // Nothing moves under the pointer: rows keep their order and new ones wait behind a link while somebody reads.
 
-import { all, refreshTimes, showPicked } from './app.js';
+import { all, refreshTimes, rove, showPicked } from './app.js';
 
 const scope = document.body.dataset.liveStream;
 const badge = /** @type {HTMLElement} */ (document.getElementById("connection"));
@@ -43,18 +43,33 @@ function inUse(element) {
   return Boolean(focused && focused !== document.body && element.contains(focused) && focused.matches("input:not([type=checkbox]), textarea, select, summary"));
 }
 
-/** Keeps focus and opened details over a swap. @param {Element} old @param {Element} fresh */
+const FOCUSABLE = "a, button, input, select, textarea, summary, [tabindex]";
+const SCROLLS = "pre, .sheet, .message, .frames, .tabs, [data-scrolls]";
+
+/** What an element is told apart by from others of its kind. @param {Element} element */
+const sign = (element) => ["id", "href", "name", "value", "data-copy", "aria-label"].map((name) => element.getAttribute(name)).join("\n");
+
+/** The same part of a picture that was made anew: by what it says, else the one at its place. @param {Element} part @param {Element} old @param {Element} fresh @param {string} kind */
+function anew(part, old, fresh, kind) {
+  const alike = (/** @type {Element} */ root) => all(kind, root).filter((each) => sign(each) === sign(part));
+  return alike(fresh)[alike(old).indexOf(/** @type {HTMLElement} */ (part))];
+}
+
+/** The row or the card that holds opened details tells which they are; others are told by their place. @param {Element} details @param {number} place */
+const ownerOf = (details, place) => details.closest("[data-key]")?.getAttribute("data-key") ?? `at ${place}`;
+
+/** Keeps focus, opened details, checked boxes and what was scrolled over a swap. @param {Element} old @param {Element} fresh */
 function swap(old, fresh) {
-  const focused = document.activeElement && old.contains(document.activeElement) ? /** @type {HTMLElement} */ (document.activeElement) : null;
-  const href = focused?.getAttribute("href");
-  const opened = all("details", old).map((details) => /** @type {HTMLDetailsElement} */ (details).open);
-  all("details", fresh).forEach((details, n) => { if (opened[n]) /** @type {HTMLDetailsElement} */ (details).open = true; });
-  const box = focused instanceof HTMLInputElement ? focused.value : "";
+  const focused = document.activeElement && old.contains(document.activeElement) ? document.activeElement : null;
+  const next = focused ? anew(focused, old, fresh, FOCUSABLE) : undefined;
+  const opened = new Map(all("details", old).map((each, n) => [ownerOf(each, n), /** @type {HTMLDetailsElement} */ (each).open]));
+  all("details", fresh).forEach((each, n) => { if (opened.get(ownerOf(each, n))) /** @type {HTMLDetailsElement} */ (each).open = true; });
   const checked = all("tr input:checked", old.parentElement ?? old).map((each) => /** @type {HTMLInputElement} */ (each).value);
   for (const each of /** @type {HTMLInputElement[]} */ (all("input[type=checkbox]", fresh))) each.checked = checked.includes(each.value);
+  const scrolled = all(SCROLLS, old).map((each) => [each.scrollLeft, each.scrollTop]);
   old.replaceWith(fresh);
-  if (box) /** @type {HTMLElement | null} */ (fresh.querySelector(`input[value="${CSS.escape(box)}"]`))?.focus();
-  if (href) /** @type {HTMLElement | null} */ (fresh.querySelector(`a[href="${CSS.escape(href)}"]`))?.focus();
+  all(SCROLLS, fresh).forEach((each, n) => { if (scrolled[n]) [each.scrollLeft, each.scrollTop] = scrolled[n]; });
+  next?.focus({ preventScroll: true });
 }
 
 /** Forms carry a token that differs each time, and ages are written by app.js: neither is a change. @param {Element} element */
@@ -116,9 +131,11 @@ async function refresh() {
       // The first row ever, or the last one gone: the page is another one.
       document.querySelector("main")?.replaceWith(/** @type {Element} */ (page.querySelector("main")));
     }
+    if (page.title && document.title !== page.title) document.title = page.title;
     swapRegions(page);
     swapRows(page);
     refreshTimes();
+    rove();
     if (page.body.dataset.liveStream === "" && scope?.startsWith("run/")) ended();
   } catch {
     // The stream will fail too, and says so in the foot of the page.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from markupsafe import Markup
 
@@ -15,6 +15,7 @@ from headway_control_plane.application.json_values import read_foreign
 from headway_control_plane.projections.artifacts import ArtifactView
 from headway_control_plane.ui import words
 from headway_control_plane.ui.views.markdown import MOST_MARKDOWN, to_html
+from headway_control_plane.ui.views.parts import artifact_href
 
 ROWS_SHOWN = 200
 IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
@@ -69,7 +70,7 @@ def artifact_of(
     view: ArtifactView, now: datetime, contents: Mapping[bytes, bytes] | None = None
 ) -> Artifact:
     """Shape an artifact; without `contents` as a line of a list."""
-    page = f"/artifacts/{quote(view.key, safe='')}?version={view.number}"
+    page = f"{artifact_href(view.key)}?version={view.number}"
     percent = "" if view.percent is None else f"{view.percent:g} %"
     return Artifact(
         id=view.id.hex(),

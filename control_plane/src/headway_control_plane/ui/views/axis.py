@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from headway_control_plane.ui.words import clock_time
+from headway_control_plane.ui.zones import UTC_ZONE, Zone
+
 _STEPS = [
     timedelta(seconds=seconds)
     for seconds in (
@@ -29,10 +32,17 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """From `start` to `end`, which is always later."""
+    """From `start` to `end`, which is always later. `origin`: from where short ones count, if not from their start."""
 
     start: datetime
     end: datetime
+    zone: Zone = UTC_ZONE
+    origin: datetime | None = None
+
+    @property
+    def zero(self) -> datetime:
+        """Where a short axis counts from."""
+        return self.origin or self.start
 
     @property
     def length(self) -> timedelta:
@@ -44,14 +54,15 @@ class Axis:
 
     @property
     def is_short(self) -> bool:
-        """Whether labels count from the start instead of naming the time of day."""
-        return self.length < timedelta(minutes=1)
+        """Whether labels count from the origin instead of naming the time of day."""
+        return max(self.end - self.zero, self.length) < timedelta(minutes=1)
 
     def head(self) -> str:
         """Say what the labels mean."""
         if self.is_short:
-            return f"from {self.start.astimezone(UTC):%H:%M:%S} UTC"
-        return "times in UTC"
+            began = self.zero.astimezone(self.zone.info)
+            return f"from {began:%H:%M:%S} {self.zone.label(self.zero)}"
+        return f"times in {self.zone.name}"
 
     def ticks(self) -> list[Tick]:
         """Return round instants, at most seven; those of an axis under a minute are seconds from its start."""
@@ -59,15 +70,19 @@ class Axis:
             (s for s in _STEPS if self.length / s <= _MOST_TICKS), self.length / _MOST_TICKS
         )
         if self.is_short:
-            offsets = [step * n for n in range(int(self.length / step) + 1)]
-            return self._labelled([(self.start + at, _offset(at, step)) for at in offsets])
-        first = _round_up(self.start, step)
-        instants = [first + step * n for n in range(_MOST_TICKS + 1)]
+            first = -((self.zero - self.start) // step)
+            offsets = [step * (first + n) for n in range(int(self.length / step) + 1)]
+            return self._labelled([(self.zero + at, _offset(at, step)) for at in offsets])
+        instants = _round_instants(self.start, step, self.zone)
+        if step < timedelta(seconds=1):
+            return self._labelled(
+                [(at, clock_time(at, self.zone)) for at in instants if at <= self.end]
+            )
         form = "%H:%M:%S" if step < timedelta(minutes=1) else "%H:%M"
         if step >= timedelta(days=1):
             form = "%-d %b"
         return self._labelled(
-            [(at, f"{at.astimezone(UTC):{form}}") for at in instants if at <= self.end]
+            [(at, f"{at.astimezone(self.zone.info):{form}}") for at in instants if at <= self.end]
         )
 
     def _labelled(self, instants: Sequence[tuple[datetime, str]]) -> list[Tick]:
@@ -84,10 +99,10 @@ class Axis:
         ]
 
 
-def make_axis(start: datetime, end: datetime) -> Axis:
+def make_axis(start: datetime, end: datetime, zone: Zone = UTC_ZONE) -> Axis:
     """Return an axis that has a length even where nothing took any time, and a little room at its end."""
     length = max(end - start, timedelta(milliseconds=1))
-    return Axis(start, start + length * 1.02)
+    return Axis(start, start + length * 1.02, zone)
 
 
 def percent(value: float) -> str:
@@ -98,11 +113,24 @@ def percent(value: float) -> str:
 def _offset(at: timedelta, step: timedelta) -> str:
     if not at:
         return "0"
-    if step < timedelta(seconds=1) and at < timedelta(seconds=1):
-        return f"+{at / timedelta(milliseconds=1):g} ms"
-    return f"+{at.total_seconds():g} s"
+    if step < timedelta(seconds=1) and abs(at) < timedelta(seconds=1):
+        return f"{at / timedelta(milliseconds=1):+g} ms"
+    return f"{at.total_seconds():+g} s"
 
 
-def _round_up(at: datetime, step: timedelta) -> datetime:
-    midnight = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return midnight + step * -(-(at - midnight) // step)
+def _round_instants(start: datetime, step: timedelta, zone: Zone) -> list[datetime]:
+    """Return instants from the first round one on, as clocks there show them. Where a clock is set, steps of less than a day go
+    on as time does; those of days are midnights, 23 or 25 hours apart.
+    """
+    local = start.astimezone(zone.info)
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+    if step >= timedelta(days=1):
+        # Of the same zone, Python adds to what the clock shows.
+        return [
+            (midnight + step * n).astimezone(UTC)
+            for n in range(_MOST_TICKS + 2)
+            if (midnight + step * n).astimezone(UTC) >= start
+        ]
+    begin = midnight.astimezone(UTC)
+    first = begin + step * -(-(start - begin) // step)
+    return [first + step * n for n in range(_MOST_TICKS + 1)]

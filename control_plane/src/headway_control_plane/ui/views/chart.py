@@ -24,8 +24,8 @@ class Chart:
     newest: str
     lowest: str
     highest: str
-    begin: str
-    end: str
+    begin: str | datetime  # a step, or when
+    end: str | datetime
     note: str
     withheld: bool
 
@@ -72,12 +72,12 @@ def _scaled(value: float, low: float, high: float, size: int) -> int:
     return round((value / 2 - low / 2) / span * size) if span > 0 else size // 2
 
 
-def _place(series: Series, point: Point | None) -> str:
+def _place(series: Series, point: Point | None) -> str | datetime:
     if point is None:
         return ""
     if series.stepped:
         return f"step {point.step:,}"
-    return f"{datetime.fromtimestamp(point.at_us / 1e6, UTC):%H:%M:%S}"
+    return datetime.fromtimestamp(point.at_us / 1e6, UTC)
 
 
 def _note(series: Series) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from headway_control_plane.application.json_values import read_foreign
@@ -172,6 +172,16 @@ def link(path: str, values: Mapping[str, str | Sequence[str] | None]) -> str:
         elif value:
             pairs.extend((name, each) for each in value)
     return f"{path}?{urlencode(pairs)}" if pairs else path
+
+
+def artifact_href(key: str) -> str:
+    """Return the page of an artifact; whatever its key holds is a part of the path."""
+    return f"/artifacts/{quote(key, safe='')}"
+
+
+def deployment_href(name: str) -> str:
+    """Return the page of a deployment; whatever its name holds is a part of the path."""
+    return f"/deployments/{quote(name, safe='')}"
 
 
 def compact(facts: Iterable[Fact | None]) -> list[Fact]:

@@ -17,7 +17,14 @@ from headway_control_plane.projections.run_view import RunView
 from headway_control_plane.projections.tasks import Task
 from headway_control_plane.ui import words
 from headway_control_plane.ui.views.lanes import WITHHELD, call_href
-from headway_control_plane.ui.views.parts import ICONS, LEFT_OPEN, Fact, compact, link
+from headway_control_plane.ui.views.parts import (
+    ICONS,
+    LEFT_OPEN,
+    Fact,
+    compact,
+    deployment_href,
+    link,
+)
 from headway_control_plane.ui.views.without_journal import without_journal
 from headway_control_plane.ui.words import Moment, duration, moment
 
@@ -139,7 +146,7 @@ def run_facts(run: RunView, now: datetime) -> list[Fact]:
         [
             Fact("id", words.short_id(str(run.id)), mono=True, copy=str(run.id)),
             Fact("name", run.name),
-            Fact("deployment", run.deployment.name, href=f"/deployments/{run.deployment.name}"),
+            Fact("deployment", run.deployment.name, href=deployment_href(run.deployment.name)),
             Fact("pool", run.pool.name, href="/agents#pools"),
             Fact("agent", run.agent.name, href="/agents") if run.agent else None,
             Fact("created", "", at=moment(run.created_at, now)),
@@ -213,8 +220,8 @@ class Line:
     """A line of the log as it is shown."""
 
     number: int
-    at: str
-    title: str
+    at: datetime | None
+    source: str
     level: str
     label: str
     text: str
@@ -226,8 +233,8 @@ def log_lines(lines: Iterable[LogLine]) -> list[Line]:
     return [
         Line(
             number=line.line,
-            at=words.clock_time(line.at) if line.at else "",
-            title=f"{line.at:%Y-%m-%d} UTC, {line.source}" if line.at else line.source,
+            at=line.at,
+            source=line.source,
             level=line.level.lower(),
             label=line.level or line.source,
             text=line.text,
@@ -356,8 +363,8 @@ class EventRow:
 
     cursor: str
     offset: str
-    at: str
-    title: str
+    recorded: datetime
+    occurred: datetime
     type: str
     stream: str
     stream_href: str
@@ -372,8 +379,8 @@ def event_rows(events: Iterable[EventView]) -> list[EventRow]:
         EventRow(
             cursor=event.cursor,
             offset=event.cursor.partition(":")[2],
-            at=words.clock_time(event.recorded_at),
-            title=f"recorded {event.recorded_at:%Y-%m-%d %H:%M:%S.%f} UTC, occurred {event.occurred_at:%H:%M:%S.%f}",
+            recorded=event.recorded_at,
+            occurred=event.occurred_at,
             type=event.type,
             stream=_short_stream(event.stream),
             stream_href=link("/events", {"stream": event.stream}),

@@ -12,7 +12,14 @@ from headway_control_plane.projections.tasks import Task
 from headway_control_plane.ui import words
 from headway_control_plane.ui.views.axis import Axis
 from headway_control_plane.ui.views.lanes import WITHHELD, call_href
-from headway_control_plane.ui.views.parts import ICONS, Fact, compact, link, subflow_words
+from headway_control_plane.ui.views.parts import (
+    ICONS,
+    Fact,
+    compact,
+    deployment_href,
+    link,
+    subflow_words,
+)
 from headway_control_plane.ui.views.run_page import Action, ErrorCard, make_card, no_message
 from headway_control_plane.ui.views.timeline import Lane, call_shapes
 from headway_control_plane.ui.views.until import Until
@@ -68,7 +75,7 @@ def facts(found: FoundSubflow, run: RunView, around: Task | None, now: datetime)
             around_link(around, run, found.fence),
             Fact("attempt", fences, href=base),
             Fact("call", call.call.hex()[:12], mono=True, copy=call.call.hex()),
-            Fact("deployment", run.deployment.name, href=f"/deployments/{run.deployment.name}"),
+            Fact("deployment", run.deployment.name, href=deployment_href(run.deployment.name)),
             Fact("pool", run.pool.name, href="/agents#pools"),
             Fact("agent", found.attempt.agent_name, href="/agents") if found.attempt else None,
             Fact("started", "", at=moment(call.started_at, now)),

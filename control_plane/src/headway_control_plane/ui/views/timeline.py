@@ -7,13 +7,15 @@ picture needs no script and no inline style to fit any width.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from headway_control_plane.projections.attempts import AttemptView
 from headway_control_plane.projections.run_view import RunView
 from headway_control_plane.ui.views.axis import Axis, Tick, make_axis, percent
+from headway_control_plane.ui.views.zoom import Zoom
 from headway_control_plane.ui.words import clock_time, duration
+from headway_control_plane.ui.zones import UTC_ZONE, Zone
 
 ROW_HEIGHT = 24
 MAX_ATTEMPT_LANES = 8
@@ -74,20 +76,30 @@ class Picture:
     head: str = ""
     lead: str = ""
     folded: str = ""
+    zoom: Zoom | None = None
 
     @property
     def height(self) -> int:
         return ROW_HEIGHT * (1 + len(self.attempts) + len(self.lanes))
 
 
-def run_axis(run: RunView, attempts: Sequence[AttemptView], now: datetime) -> Axis:
+def run_axis(
+    run: RunView, attempts: Sequence[AttemptView], now: datetime, zone: Zone = UTC_ZONE
+) -> Axis:
     """Return the axis of a run: from when it could have started to its end, or to now."""
     end = run.ended_at or max(now, run.due_at)
     if not attempts:
-        return make_axis(min(run.due_at, end), end)
+        return make_axis(min(run.due_at, end), end, zone)
     granted = attempts[0].granted_at
     longest = max((end - granted) * _LONGEST_LEAD, timedelta(milliseconds=50))
-    return make_axis(max(min(run.due_at, granted), granted - longest), end)
+    axis = make_axis(max(min(run.due_at, granted), granted - longest), end, zone)
+    return replace(axis, origin=run_origin(run, attempts))
+
+
+def run_origin(run: RunView, attempts: Sequence[AttemptView]) -> datetime:
+    """Return from where a run's seconds count: its first grant, as far as that is known, which stays where it is."""
+    first = attempts[0] if attempts else None
+    return first.granted_at if first is not None and first.fence == 1 else run.created_at
 
 
 def lead_words(run: RunView, attempts: Sequence[AttemptView], axis: Axis) -> str:
@@ -98,7 +110,9 @@ def lead_words(run: RunView, attempts: Sequence[AttemptView], axis: Axis) -> str
 
 
 def bar(axis: Axis, start: datetime, end: datetime, css: str, title: str = "") -> Shape:
-    """Return a bar from one instant to another."""
+    """Return a bar from one instant to another; of no width, which is not drawn, where the picture does not reach."""
+    if end < axis.start or start > axis.end:
+        return Shape("0%", "0%", css, title)
     left, right = axis.place(start), axis.place(end)
     width = max(right - left, _THINNEST)
     return Shape(percent(min(left, 100 - width)), percent(width), css, title)
@@ -213,7 +227,7 @@ def call_shapes(
                 began,
                 failed_at,
                 "bar is-failed",
-                f"failed: {why or 'error'} at {clock_time(failed_at)}",
+                f"failed: {why or 'error'} at {clock_time(failed_at, axis.zone)}",
             )
         )
         waited = _wait(axis, failed_at, again, "waited to retry")
