@@ -166,6 +166,11 @@ def test_a_part_of_a_long_run_shows_its_calls(window, history):
     expect(page).not_to_have_url(re.compile("from="))
 
 
+def shown(page) -> tuple[float, float]:
+    begin, end = (page.locator(f".zoom input[name={name}]").input_value() for name in ("from", "to"))  # fmt: skip
+    return float(begin), float(end)
+
+
 def test_keys_and_the_pointer_choose_a_part(window, history):
     page = window().open(f"/runs/{history.wide}")
     page.keyboard.press("+")
@@ -175,16 +180,18 @@ def test_keys_and_the_pointer_choose_a_part(window, history):
     page.keyboard.press("ArrowRight")
     expect(page).not_to_have_url(closer)
     expect(page.locator(":focus")).to_have_attribute("data-zoom", re.compile("Arrow"))
-    box = page.locator(".plot").bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + 30)
+    first, last = shown(page)
+    plot = page.locator(".plot")
+    width = plot.bounding_box()["width"]
+    plot.hover(position={"x": width / 4, "y": 30})
     page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 30, steps=4)
+    plot.hover(position={"x": width / 2, "y": 30}, force=True)
     expect(page.locator(".brush")).to_be_visible()
     before = page.url
     page.mouse.up()
     expect(page).not_to_have_url(before)
-    begin, end = (float(page.locator(f".zoom input[name={name}]").input_value()) for name in ("from", "to"))  # fmt: skip
-    assert end - begin < 10
+    begin, end = shown(page)
+    assert (end - begin) / (last - first) == pytest.approx(1 / 4, abs=0.02)
 
 
 def test_parts_are_reached_without_scripts_and_nonsense_shows_all(window, history):

@@ -161,19 +161,16 @@ async def _look(
     """Read what the picture is drawn from: the calls, or sums of very many."""
     connection = looks.connection
     if counts.total > DRAWN_SINGLY:
-        summing = looks.read(
-            tasks.groups(
-                connection, ws, run.id, asked.fence,
-                now=run.ended_at or now, limit=MAX_LANES, span=span,
-            )
-        )  # fmt: skip
-        if span is not None:
-            part = await tasks.in_span(
-                connection, ws, run.id, asked.fence, span, limit=DRAWN_SINGLY
-            )
-            if part.next is None and sum(task.calls for task in part.items) <= MOST_EXPANDED:
-                return part
-        return await summing
+        summing = tasks.groups(
+            connection, ws, run.id, asked.fence, now=run.ended_at or now, limit=MAX_LANES, span=span
+        )
+        if span is None:
+            return await summing
+        sums = looks.read(summing)  # beside the calls: which of the two is drawn shows then
+        part = await tasks.in_span(connection, ws, run.id, asked.fence, span, limit=DRAWN_SINGLY)
+        if part.next is None and sum(task.calls for task in part.items) <= MOST_EXPANDED:
+            return part
+        return await sums
     if counts.total:
         return await tasks.page(connection, ws, run.id, asked.fence, limit=DRAWN_SINGLY)
     return TaskPage((), None)
