@@ -26,8 +26,9 @@ from fuzz.harness import Finding, Target
 from headway.runtime import clock
 from headway.runtime.flow_process import FlowProcess
 from headway.runtime.frames_log import MAX_FRAME, Writer, encode_frame, read
+from headway.runtime.reserve import CommonReserve, Reserve, named
 from headway.runtime.start import no_faults
-from headway.runtime.store import Store, Wake
+from headway.runtime.store import Store, Wake, hints
 from headway.runtime.supervisor import Supervisor
 from headway_agent.connection.encoder import Encoded, Encoder
 from headway_agent.connection.permits import permits_of
@@ -112,11 +113,12 @@ class Frames(Target):
                 stack.callback(os.close, read_end)
             ours.settimeout(0)
             flow = FlowProcess(self._living_child(), ours, *(read_end for read_end, _ in streams))
-            wake = Wake("", "")
-            stack.callback(wake._socket.close)
+            wake = Wake(stack.enter_context(hints()), "", "")
             writer = Writer.create(run_dir / "frames.log")
             writer.append([encode_frame({"type": "attempt.starting", "pid": 1, "start_time": 1})])
-            store = Store(run_dir, writer, wake, no_faults)
+            reserve = Reserve(lambda: named(f"{run_dir}/reserve"))
+            stack.callback(reserve.close)
+            store = Store(str(run_dir), writer, wake, reserve, CommonReserve(), no_faults)
             supervisor = Supervisor({}, flow, store, 0, _no_child)
             stack.callback(supervisor._selector.close)
             supervisor._listen_to(flow)

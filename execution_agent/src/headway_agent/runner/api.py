@@ -110,6 +110,14 @@ class Held:
     acked_line: int
 
 
+Check = Callable[[], bool]
+
+
+def never() -> bool:
+    """For a check that there is nothing to check."""
+    return False
+
+
 class Attempts(Protocol):
     """The runner, seen from the session. Every call is safe to repeat."""
 
@@ -119,9 +127,7 @@ class Attempts(Protocol):
     def keep_answer(self, key: AttemptKey, answer: Answer) -> None:
         """The answer to a wait for which the attempt keeps its process: on disk when this returns. Raises OSError."""
 
-    async def start(
-        self, assignment: Assignment, cancelled: Callable[[], bool] = lambda: False
-    ) -> None:
+    async def start(self, assignment: Assignment, cancelled: Check = never) -> None:
         """Records the assignment durably, then starts it, unless it is `cancelled` by then: its cancel ends it unstarted. What can't be started is refused by a fact of its own
         (`attempt.exited`, outcome `refused`), so this raises for faults of the agent's own disk alone.
         """

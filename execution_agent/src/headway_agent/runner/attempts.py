@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from headway_agent.clock import Clock
 from headway_agent.runner import answers, start_file, variables
-from headway_agent.runner.api import Answer, Assignment, AttemptKey, Fact, Held, Line
+from headway_agent.runner.api import Answer, Assignment, AttemptKey, Check, Fact, Held, Line, never
 from headway_agent.runner.attempt import Attempt
 from headway_agent.runner.launch import Launcher, LaunchOptions
 from headway_agent.runner.settle import Settler
@@ -111,9 +111,7 @@ class Runner:
         if attempt is not None and attempt.is_open:
             answers.keep(attempt.run_dir, answer)
 
-    async def start(
-        self, assignment: Assignment, cancelled: Callable[[], bool] = lambda: False
-    ) -> None:
+    async def start(self, assignment: Assignment, cancelled: Check = never) -> None:
         key = assignment.key
         attempt = self._attempts.get(key)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from typing import Any
+from uuid import UUID
 
 from headway.runtime import clock
 from headway.runtime.decisions import HeldStarts
@@ -31,6 +32,8 @@ FOLLOWED = frozenset({"attempt.started", "attempt.ended"})
 # So long, too, ends of calls are held to become ranges, once as many as make one have come within that time. A supervisor
 # that is killed takes what it holds with it: then each of those took a millisecond or so. Calls that come slower never wait.
 TOGETHER = 0.02
+END_OF_TIME_US = 7_029 * 365 * 24 * 3600 * 1_000_000  # some years before 8999
+CALL = 32  # hex digits
 MOST_TIMEOUT_US = 400 * 24 * 3600 * 1_000_000  # beyond, no timer of the system would take it
 
 
@@ -84,6 +87,8 @@ class Intake:
         elif kind == "attempt.ended" and frame.get("outcome") not in OUTCOMES:
             # It decides what becomes of the run: without a word that everybody knows it would decide nothing.
             self.note("A frame of the flow process did not say how the flow ended; left out.")
+        elif kind == "run.requested" and not _names_a_run(frame):
+            self.note("A frame of the flow process asked for a run and did not name it; left out.")
         elif kind in FACTS:
             self._take_fact(kind, frame, now)
             if not self._fold(frame, raw, now):
@@ -190,6 +195,19 @@ def instant(frame: dict[str, Any]) -> int:
     """A frame's time in microseconds since 1970; 0 where it tells none."""
     at_us = frame.get("at_us")
     return at_us if type(at_us) is int and 0 <= at_us < 1 << 63 else 0
+
+
+def _names_a_run(frame: dict[str, Any]) -> bool:
+    """Else the control plane would take no more facts of the attempt."""
+    call, run, due_us = frame.get("call"), frame.get("run"), frame.get("due_us", 0)
+    if not (isinstance(call, str) and isinstance(run, str) and len(call) == CALL):
+        return False
+    try:
+        UUID(run)
+        bytes.fromhex(call)
+    except ValueError:
+        return False
+    return type(due_us) is int and 0 <= due_us < END_OF_TIME_US
 
 
 def imported(frame: dict[str, Any]) -> dict[str, Any]:
