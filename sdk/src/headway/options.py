@@ -135,11 +135,42 @@ FLOW_DEFAULTS: Final[dict[str, Any]] = {
 }
 
 
+_ELSEWHERE: Final[Mapping[str, str]] = {
+    "retry_delay_seconds": "write retry_delay=, in seconds",
+    "retry_jitter_factor": "write retry_jitter=",
+    "retry_condition_fn": "write retry_on=",
+    "max_retries": "write retries=",
+    "retry_policy": "write retries= and retry_delay=exponential(...)",
+    "timeout_seconds": "write timeout=, in seconds",
+    "execution_timeout": "write timeout=",
+    "start_to_close_timeout": "write timeout=",
+    "cache_policy": "write cache=",
+    "cache_key_fn": "write cache=, which takes a function, too",
+    "cache_expiration": "write cache_expires=",
+    "on_failure_callback": "write on_failure=",
+    "on_success_callback": "write on_completion=",
+    "trigger_rule": "hand over allow_failure(future) where a failure above shall not matter",
+    "depends_on_past": "wait for the earlier run, or give the deployment's pool one slot",
+    "task_id": "write name=",
+    "dag_id": "write name=",
+    "schedule": "runs of a deployment begin when they are asked for: `headway run NAME --due`",
+    "persist_result": "leave it out: results are kept",
+}
+"""What other tools' options are here."""
+
+
+def _instead(name: str) -> str:
+    found = _ELSEWHERE.get(name)
+    return f" ({found})" if found else ""
+
+
 def merged(before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """The options, those given last counting. TypeError for one that does not exist."""
     for name in given:
         if name not in before:
-            raise TypeError(f"there is no option {name!r}; there are: {', '.join(sorted(before))}")
+            raise TypeError(
+                f"there is no option {name!r}{_instead(name)}; there are: {', '.join(sorted(before))}"
+            )
     return {**before, **given}
 
 

@@ -14,6 +14,10 @@ from headway.runners import THREADS_MAX
 _LINGER_S = 0.1
 
 
+class Worker(threading.Thread):
+    """One of ours: it ends by itself."""
+
+
 class Pool:
     """Executes futures in order of submission, at most `limit` at a time.
 
@@ -44,7 +48,7 @@ class Pool:
                 self._start_thread()
 
     def _start_thread(self) -> None:
-        thread = threading.Thread(target=self._work, name="headway-task", daemon=self._daemon)
+        thread = Worker(target=self._work, name="headway-task", daemon=self._daemon)
         self._threads.add(thread)
         thread.start()
 

@@ -117,7 +117,8 @@ def code(settings: Settings) -> Iterator[Check]:
             "environments",
             "warn",
             f"{settings.environments} names none",
-            "run `headway deploy` on this machine under the interpreter of your flows",
+            "run `headway deploy` on this machine under the interpreter of your flows, with"
+            f" HEADWAY_AGENT_STATE_DIR={settings.state_dir} if that is not its default",
         )
     for environment in found.values():
         yield _environment(settings, environment)

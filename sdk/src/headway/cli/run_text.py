@@ -227,7 +227,6 @@ def _result(result: Mapping[str, Any] | None) -> list[tuple[str, Cell]]:
     if result is None:
         return []
     preview = result["preview"]
-    shown = (
-        text.printable(preview) if preview is not None else f"(withheld) sha256 {result['digest']}"
-    )
+    digest = f" sha256 {result['digest']}" if result["digest"] else ""
+    shown = text.printable(preview) if preview is not None else f"(withheld){digest}"
     return [("result", shown)]

@@ -6,8 +6,9 @@ what to use instead. `headway migrate prefect PATH` lists all that beforehand; n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from inspect import signature
 from types import SimpleNamespace
 from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, overload
 
@@ -16,6 +17,7 @@ from headway import caching
 from headway.compat.child_runs import run_deployment
 from headway.compat.errors import NoSuchMethod, NoSuchName, NoSuchOption, NotInHeadway
 from headway.compat.names import (
+    CALL_OPTIONS,
     FLOW_METHODS,
     FLOW_OPTIONS,
     IMPORTS,
@@ -245,6 +247,12 @@ def _codec(serializer: object) -> str:
     return str(serializer)
 
 
+def _check_call(fn: Callable[..., Any], kwargs: Mapping[str, Any]) -> None:
+    """Prefect's options of calls are no arguments: the function would not know them."""
+    for name in CALL_OPTIONS.keys() & kwargs.keys() - signature(fn).parameters.keys():
+        raise NoSuchOption(_advice(f"{name} of this call", CALL_OPTIONS[name]))
+
+
 # Decorators
 
 
@@ -254,6 +262,10 @@ class Flow(OurFlow[P, R_co]):
     def with_options(self, **options: Any) -> Flow[P, R_co]:
         """The same function under changed options, by Prefect's names."""
         return Flow(self.fn, merged(self._options, _flow_options(options)))
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        _check_call(self.fn, kwargs)
+        return super()._call(args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
         if name in FLOW_METHODS:
@@ -267,6 +279,16 @@ class Task(OurTask[P, R_co]):
     def with_options(self, **options: Any) -> Task[P, R_co]:
         """The same function under changed options, by Prefect's names."""
         return Task(self.fn, merged(self._options, _task_options(options)))
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        _check_call(self.fn, kwargs)
+        return super()._call(args, kwargs)
+
+    def _submit(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], after: Sequence[Any] = ()
+    ) -> PrefectFuture[Any]:
+        _check_call(self.fn, kwargs)
+        return super()._submit(args, kwargs, after)
 
     def on_commit(self, hook: TxnHook) -> TxnHook:
         """A decorator: the hook runs when the transaction that the task was called in is committed."""

@@ -6,6 +6,7 @@ import logging
 import threading
 from typing import Any
 
+from headway.pool import Worker
 from headway.sources import Limits, code_hash
 
 _HASHED = Limits(entries=500, size=2 << 20)
@@ -32,11 +33,16 @@ def warn_of_other_code(start: dict[str, Any]) -> None:
 
 
 def warn_of_threads() -> None:
-    """Threads of the user's that are still there when the flow is over end with the process, whatever they do."""
+    """Threads of the user's that are still there when the flow is over end with the process, whatever they do.
+
+    Those of plain calls (a module may call a task while it is imported) are ours, and have nothing left to do.
+    """
     left = [
         thread.name
         for thread in threading.enumerate()
-        if not thread.daemon and thread is not threading.current_thread()
+        if not thread.daemon
+        and thread is not threading.current_thread()
+        and not isinstance(thread, Worker)
     ]
     if left:
         _log.warning(

@@ -218,8 +218,9 @@ def _agreed(client: Client, ids: tuple[str, ...], *, yes: bool) -> bool:
 
 @runs.command("input", short_help="Answer what a run asks, or show what it asks.")
 @click.argument("run_id", metavar="ID")
+@click.argument("given", metavar="[VALUE]", required=False)
 @click.option("--name", default="", help="Which question, if there are several.")
-@click.option("--value", help="The answer as JSON.")
+@click.option("--value", help="The answer as JSON, in the place of VALUE.")
 @click.option(
     "-p",
     "--param",
@@ -229,8 +230,18 @@ def _agreed(client: Client, ids: tuple[str, ...], *, yes: bool) -> bool:
     help="A field of the answer; the value is read as JSON, else as text. Repeatable.",
 )
 @json_option
-def answer(run_id: str, name: str, value: str | None, params: tuple[str, ...], output: str) -> None:
-    """Answer what a suspended run asks; without an answer, show the question."""
+def answer(
+    run_id: str,
+    given: str | None,
+    name: str,
+    value: str | None,
+    params: tuple[str, ...],
+    output: str,
+) -> None:
+    """Answer what a suspended run asks with VALUE, which is JSON; without an answer, show the question."""
+    if given is not None and value is not None:
+        raise click.UsageError("the answer is there twice: as VALUE and as --value.")
+    value = given if value is None else value
     client = Client.of_profile()
     found = client.find_run(run_id)
     if value is None and not params:
