@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from headway_agent.connection.messages import Witness
+from headway_agent.main import wiring
 from headway_agent.spool import migrations, records
 from headway_agent.spool.agent_db import AgentDb, SpoolFault
 from headway_agent.spool.errors import NewerDatabase
@@ -154,10 +156,59 @@ async def test_the_witness_keeps_the_first_word_and_the_newest_places(
     for offset in (1, 2, 3, 4, 5):
         await db.run(records.witness(Witnessed(1, offset, b"%d" % offset), now_us=1))
     await db.run(records.witness(Witnessed(1, 5, b"other"), now_us=1))
+    await db.run(records.trim_witnesses)
     assert await db.run(records.last_witness) == Witnessed(1, 5, b"5")
     assert await db.run(lambda c: c.execute("SELECT count(*) FROM witness").fetchone()) == (3,)
     await db.run(records.witness(Witnessed(2, 1, b"new"), now_us=1))
     assert await db.run(records.last_witness) == Witnessed(2, 1, b"new")
+
+
+async def test_witnesses_are_trimmed_at_the_start_and_now_and_then(
+    db: AgentDb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "MOST_WITNESSES", 3)
+    monkeypatch.setattr(wiring, "TRIM_EVERY", 5)
+
+    async def kept(witnesses: wiring.DbWitnesses, offsets: range) -> int:
+        await asyncio.gather(*(witnesses.keep(Witness(1, n, b"chain")) for n in offsets))
+        (count,) = await db.run(lambda c: c.execute("SELECT count(*) FROM witness").fetchone())
+        return int(count)
+
+    first = wiring.DbWitnesses(db, lambda: 1)
+    assert await kept(first, range(1, 6)) == 5
+    assert await kept(first, range(6, 7)) == 3
+    assert await kept(first, range(7, 9)) == 5
+    assert await kept(wiring.DbWitnesses(db, lambda: 1), range(9, 10)) == 3
+    assert await first.last() == Witness(1, 9, b"chain")
+
+
+async def test_changes_beside_one_that_fails_are_done_once(db: AgentDb) -> None:
+    """They are called again, from the state before: what they gave the first time is taken back."""
+    called: list[str] = []
+
+    def counts(name: str) -> records.Change:
+        def change(connection: sqlite3.Connection) -> None:
+            called.append(name)
+            connection.execute(
+                "INSERT INTO witness VALUES (1, (SELECT count(*) FROM witness), x'00', 1)"
+            )
+
+        return change
+
+    def fails(connection: sqlite3.Connection) -> None:
+        counts("fails")(connection)
+        connection.execute("INSERT INTO witness VALUES (1, 0, x'00', 1)")
+
+    results = await asyncio.gather(
+        *map(db.run, (counts("a"), fails, counts("b"))), return_exceptions=True
+    )
+    assert isinstance(results[1], sqlite3.IntegrityError)
+    assert [results[0], results[2]] == [None, None]
+    assert called == ["a", "fails", *("a", "fails", "b")]
+    assert await db.run(lambda c: c.execute('SELECT "offset" FROM witness').fetchall()) == [
+        (0,),
+        (1,),
+    ]
 
 
 async def test_whoever_gives_up_waiting_harms_nobody(db: AgentDb) -> None:

@@ -7,6 +7,9 @@ from headway_agent.connection.messages import Witness
 from headway_agent.spool import records
 from headway_agent.spool.agent_db import AgentDb
 
+TRIM_EVERY = 256
+"""Witnesses kept between two looks for those that are too many."""
+
 
 async def load_identity(db: AgentDb) -> Identity | None:
     row = await db.run(records.identity)
@@ -38,10 +41,15 @@ class DbWitnesses:
     def __init__(self, db: AgentDb, now_us: Callable[[], int]) -> None:
         self._db = db
         self._now_us = now_us
+        self._kept = 0
 
     async def keep(self, witness: Witness) -> None:
         seen = records.Witnessed(witness.epoch, witness.offset, witness.chain)
-        await self._db.run(records.witness(seen, now_us=self._now_us()), hurry=False)
+        change = records.witness(seen, now_us=self._now_us())
+        if self._kept % TRIM_EVERY == 0:
+            change = records.together(change, records.trim_witnesses)
+        self._kept += 1
+        await self._db.run(change, hurry=False)
 
     async def last(self) -> Witness | None:
         seen = await self._db.run(records.last_witness)

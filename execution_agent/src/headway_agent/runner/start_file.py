@@ -164,7 +164,8 @@ def journal_of(assignment: Assignment, runs: Path) -> Journal:
     if assignment.at_home and assignment.lineage and not logs:
         raise JournalMissing(_missing(assignment.lineage[-1].run))
     run, fence = assignment.key
-    logs += _logs(runs / run, before=fence)
+    if fence > 1:
+        logs += _logs(runs / run, before=fence)
     if assignment.at_home and not logs:
         raise JournalMissing(_missing(run))
     return Journal(logs, cuts)

@@ -24,7 +24,10 @@ def drop(path: Path) -> None:
 def give(path: Path, run_dir: Path) -> None:
     """One more name for the file as it is now: newer ones come in a file of their own. Without variables there is none."""
     given = run_dir / path.name
-    run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    given.unlink(missing_ok=True)
+    run_dir.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        run_dir.mkdir(mode=0o700)
+    except FileExistsError:
+        given.unlink(missing_ok=True)
     with suppress(FileNotFoundError):
         os.link(path, given)

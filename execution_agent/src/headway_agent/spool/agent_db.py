@@ -1,8 +1,9 @@
 """agent.db: what the agent must remember beyond its own death. One SQLite file, one thread that uses it.
 
 Changes that wait together are committed together (WAL, synchronous FULL). A change is a function that takes the connection;
-one that fails is taken back alone. What nobody is held up by (`hurry=False`) waits for company on the event loop's side: each
-commit is a sync of the disk, and each hand-over wakes a thread, which takes longer than the change.
+one that fails is taken back alone, and the others beside it are done again: it may be called twice. What nobody is held up by
+(`hurry=False`) waits for company on the event loop's side: each commit is a sync of the disk, and each hand-over wakes a thread,
+which takes longer than the change.
 """
 
 import asyncio
@@ -127,16 +128,25 @@ class AgentDb:
         fault = self._broken
         try:
             if fault is None and batch:
-                self._connection.execute("BEGIN IMMEDIATE")
-                for waiting in batch:
-                    waiting.run(self._connection)
-                self._connection.execute("COMMIT")
+                self._execute(batch)
         except sqlite3.Error as error:
             fault = self._fault(error)
         if fault is not None:
             for waiting in batch:
                 waiting.error = fault
         _answer(batch)
+
+    def _execute(self, batch: "list[_Waiting]") -> None:
+        """All without marks between them, as none fails as a rule: each statement lets go of the interpreter, and waits to get it
+        back from a busy event loop. Where one fails they are done once more, each behind a mark of its own.
+        """
+        self._connection.execute("BEGIN IMMEDIATE")
+        if not all(waiting.run(self._connection) for waiting in batch):
+            self._connection.execute("ROLLBACK")
+            self._connection.execute("BEGIN IMMEDIATE")
+            for waiting in batch:
+                waiting.run_alone(self._connection)
+        self._connection.execute("COMMIT")
 
     def _fault(self, error: sqlite3.Error) -> SpoolFault:
         if self._connection.in_transaction:
@@ -180,8 +190,16 @@ class _Waiting:
         self._result: Any = None
         self.error: Exception | None = None
 
-    def run(self, connection: sqlite3.Connection) -> None:
+    def run_alone(self, connection: sqlite3.Connection) -> None:
+        """Takes it back where it fails; the others' changes stand."""
         connection.execute("SAVEPOINT change")
+        if not self.run(connection):
+            connection.execute("ROLLBACK TO change")
+        connection.execute("RELEASE change")
+
+    def run(self, connection: sqlite3.Connection) -> bool:
+        """Whether it was done; if not, the error is its caller's."""
+        self.error = None
         try:
             self._result = self._change(connection)
         except sqlite3.OperationalError:
@@ -189,10 +207,8 @@ class _Waiting:
         except Exception as error:
             if type(error) is sqlite3.DatabaseError:
                 raise  # a damaged file
-            # Handed to the caller; the others' changes stand.
             self.error = error
-            connection.execute("ROLLBACK TO change")
-        connection.execute("RELEASE change")
+        return self.error is None
 
     def answer(self) -> None:
         if self.future.done():

@@ -161,16 +161,16 @@ def next_incarnation(now_us: int) -> Callable[[sqlite3.Connection], int]:
 
 def witness(seen: Witnessed, *, now_us: int) -> Change:
     """Keeps what an acknowledgement said of the log. The first word on a place stands: a second, other one is the proof."""
+    return _statement("INSERT OR IGNORE INTO witness VALUES (?, ?, ?, ?)", *seen, now_us)
 
-    def change(connection: sqlite3.Connection) -> None:
-        connection.execute("INSERT OR IGNORE INTO witness VALUES (?, ?, ?, ?)", (*seen, now_us))
-        connection.execute(
-            """DELETE FROM witness WHERE (epoch, "offset") <= (
-                SELECT epoch, "offset" FROM witness ORDER BY epoch DESC, "offset" DESC LIMIT 1 OFFSET ?)""",
-            (MOST_WITNESSES,),
-        )
 
-    return change
+def trim_witnesses(connection: sqlite3.Connection) -> None:
+    """Leaves the newest ones. It counts its way to the oldest of them, so it is not for each that is kept."""
+    connection.execute(
+        """DELETE FROM witness WHERE (epoch, "offset") <= (
+            SELECT epoch, "offset" FROM witness ORDER BY epoch DESC, "offset" DESC LIMIT 1 OFFSET ?)""",
+        (MOST_WITNESSES,),
+    )
 
 
 def last_witness(connection: sqlite3.Connection) -> Witnessed | None:
