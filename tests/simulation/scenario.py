@@ -71,6 +71,7 @@ class Story:
             Replica(world, self.faults, self.database, self.identities, f"replica {n}")
             for n in range(world.random.randint(1, 3))
         ]
+        self.checks.is_alone = len(self.replicas) == 1
         hints = Hints(world, self.faults, self.replicas)
         for replica in self.replicas:
             replica.hints = hints
