@@ -9,8 +9,8 @@ from headway_control_plane.application.ports import Cursor, Recorded
 from headway_control_plane.projections.events import BadStream, parse_stream, view_event
 from headway_control_plane.ui.pages.site import Site, number_of
 from headway_control_plane.ui.services import Viewer
+from headway_control_plane.ui.views.event_rows import event_rows
 from headway_control_plane.ui.views.parts import link
-from headway_control_plane.ui.views.run_page import event_rows
 
 PAGE = 100
 

@@ -50,6 +50,7 @@ from headway_control_plane.ui.pages.site import PROJECTION, NoSuchPage, Site, nu
 from headway_control_plane.ui.services import Viewer
 from headway_control_plane.ui.views import run_page as shape
 from headway_control_plane.ui.views.children import child_facts
+from headway_control_plane.ui.views.event_rows import event_rows
 from headway_control_plane.ui.views.parts import run_age
 from headway_control_plane.ui.views.plan_page import line_facts
 from headway_control_plane.ui.views.questions import Refused, questions_of
@@ -189,7 +190,7 @@ async def _contents(
         "result": shape.result_words(result),
         "result_place": shape.result_place(result),
         "result_copy": shape.result_copy(result),
-        "events": shape.event_rows(map(view_event, events)),
+        "events": event_rows(map(view_event, events)),
         "actions": shape.actions(run, parameters_known=parameters is not None),
     }
 

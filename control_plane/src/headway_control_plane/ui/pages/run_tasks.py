@@ -91,11 +91,8 @@ async def task_values(
     base = f"/runs/{run.id}?attempt={asked.fence}" + (asked.window.query if asked.window else "")
     listing = looks.read(_listed(connection, ws, run, asked, counts, now, base))
     span = None
-    if (
-        asked.window
-    ):  # where it lies is told by the attempts, which everything else does not wait for
-        began = run_origin(run, await attempts)
-        span = asked.window.span(began)
+    if asked.window:  # the attempts tell where it lies; nothing else waits for them
+        span = asked.window.span(run_origin(run, await attempts))
     looking = looks.read(_look(looks, ws, run, asked, counts, now, span))
     found, listed, tried = await looking, await listing, await attempts
     whole, origin = run_axis(run, tried, now, asked.zone), run_origin(run, tried)

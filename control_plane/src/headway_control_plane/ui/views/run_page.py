@@ -11,7 +11,6 @@ from typing import Any
 from headway_control_plane.application.json_values import read_foreign
 from headway_control_plane.domain.run.state import RunStatus
 from headway_control_plane.projections.attempts import AttemptView, ErrorView, ResultView
-from headway_control_plane.projections.events import EventView
 from headway_control_plane.projections.logs import LogLine
 from headway_control_plane.projections.run_view import RunView
 from headway_control_plane.projections.tasks import Task
@@ -355,47 +354,6 @@ def result_place(result: ResultView | None) -> str:
     if "://" in result.reference:
         return f"{result.codec}, {size}, in the store of the pool's: {result.reference}"
     return f"{result.codec}, {size}, with the agent that made it ({result.digest[:12]}…)"
-
-
-@dataclass(frozen=True, slots=True)
-class EventRow:
-    """An event as a dense line."""
-
-    cursor: str
-    offset: str
-    recorded: datetime
-    occurred: datetime
-    type: str
-    stream: str
-    stream_href: str
-    actor: str
-    summary: str
-    data: str
-
-
-def event_rows(events: Iterable[EventView]) -> list[EventRow]:
-    """Shape events for a list, oldest first."""
-    return [
-        EventRow(
-            cursor=event.cursor,
-            offset=event.cursor.partition(":")[2],
-            recorded=event.recorded_at,
-            occurred=event.occurred_at,
-            type=event.type,
-            stream=_short_stream(event.stream),
-            stream_href=link("/events", {"stream": event.stream}),
-            actor=event.actor,
-            summary=event.summary,
-            data=json.dumps(dict(event.data), indent=2, ensure_ascii=False),
-        )
-        for event in events
-    ]
-
-
-def _short_stream(stream: str) -> str:
-    kind, _, rest = stream.partition("/")
-    name, _, fence = rest.partition("/")
-    return f"{kind} {words.short_id(name)}" + (f" #{fence}" if fence else "")
 
 
 def took_words(run: RunView, attempts: Sequence[AttemptView]) -> str:
