@@ -1,9 +1,14 @@
 """The page of variables: empty, set from the form, changed by two at once, unset, its history, and a thousand of them on a phone."""
 
+import json
+from uuid import UUID
+
 import pytest
 from playwright.sync_api import expect
 
 from headway_control_plane.application.variables import set_variable
+from headway_control_plane.domain.streams import Blob
+from headway_control_plane.domain.variables.commands import WriteVariable
 
 pytestmark = [pytest.mark.postgres, pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -39,6 +44,24 @@ def test_a_variable_is_set_changed_and_unset_with_its_history(window, server, tm
     page.get_by_role("button", name="Unset batch-size").click()
     expect(page.get_by_text("There is no variable yet")).to_be_visible()
     expect(page.locator("table.changes tbody tr").first).to_contain_text("unset")
+
+
+def test_what_a_run_wrote_leads_to_the_run_and_a_refusal_says_why(window, server, tmp_path) -> None:
+    run = UUID("019be000-0000-7000-8000-000000000001")
+    put(server, "kept", 1, tags=["protected"])
+    for name, value in (("made", {"rows": [1, 2]}), ("kept", 2)):
+        write = WriteVariable(run, name, Blob.of(json.dumps(value).encode()), 8)
+        server.call(
+            lambda write=write: server.world.log.execute(server.world.ws, write, actor=write.actor)
+        )
+    for theme in ("light", "dark"):
+        visit = window(color_scheme=theme)
+        page = visit.open("/variables")
+        changes = page.locator("table.changes tbody tr")
+        expect(changes.first).to_contain_text("refused: It has the tag 'protected'")
+        link = changes.nth(1).get_by_role("link", name=f"run/{run}")
+        expect(link).to_have_attribute("href", f"/runs/{run}")
+        page.screenshot(path=str(tmp_path / f"{theme}.png"), full_page=True)
 
 
 def test_what_cannot_be_one_is_said_and_nothing_is_lost(window) -> None:

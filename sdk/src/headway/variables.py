@@ -69,10 +69,12 @@ def set(  # noqa: A001 - as `get` and `delete`, it is used behind the module's n
 ) -> None:
     """Makes the variable, or changes it, for all runs of the workspace. Outside a run it goes nowhere.
 
-    It returns at once, and is carried out when the agent's report arrives, in the order of the log: whoever writes last wins. The run's
-    own calls see the value from here on, other runs if they are created after that. It is written once over all attempts of the run; a task that is
-    tried again writes again, and so does an attempt after one that was lost, perhaps. A write that the control plane refuses
+    It returns at once, and is carried out when the agent's report arrives, in the order of the log: whoever writes last wins. The
+    run's own calls see the value from here on, other runs if they are created after that. A write that the control plane refuses
     changes nothing and stands in the variable's history with the reason (`headway variables history NAME`).
+
+    It is written once over all attempts of the run, in a flow's body also where a later attempt comes to it with another value. A
+    task that is tried again writes again, and so does an attempt after one that was lost, perhaps.
 
     Args:
         name: 1 to 200 letters, digits, `.`, `_` or `-`.

@@ -27,4 +27,6 @@ def headway(tmp_path_factory):
         running.deploy("telling:tells_again", "tells-again")
         for name in ("graded", "orders", "moves"):
             running.deploy(f"children:{name}", name)
+        running.deploy("writing:writes", "writes")
+        running.deploy("writing:told", "told")
         yield running

@@ -29,6 +29,10 @@ async def test_a_second_attempt_is_told_the_same_as_the_first(database) -> None:
         failed = exited(attempt_pb2.ATTEMPT_OUTCOME_CRASHED, cause="signal", signal=9)
         await agent.report(run, 1, 1, [starting(), started(), failed])
         second = await agent.assigned(run, fence=2)
+        (actor,) = await world.row(
+            "SELECT actor FROM event WHERE stream_id = %s AND type = 'RunCreated'", run
+        )
+        assert actor
         (moved_to,) = await world.row("SELECT due_at FROM run WHERE run = %s", run)
         assert moved_to > due_at
         for assign in (first, second):
@@ -36,6 +40,7 @@ async def test_a_second_attempt_is_told_the_same_as_the_first(database) -> None:
             assert assign.due_at_us == to_us(due_at)
             assert assign.run_url == f"https://headway.example/runs/{run}"
             assert assign.flow_version == world.spec.flow_version
+            assert assign.started_by == actor
 
 
 async def test_without_an_address_no_page_is_named(database) -> None:

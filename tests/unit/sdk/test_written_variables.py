@@ -50,6 +50,28 @@ def test_it_is_written_once_over_all_attempts():
         assert h.variables == {"state": "somebody else's"}
 
 
+def test_a_flow_that_reads_what_it_wrote_counts_once_over_all_attempts():
+    @task
+    def work(n: int) -> int:
+        return n
+
+    @flow
+    def main() -> int:
+        variables.set("n", variables.get("n", 0) + 1)
+        work(1)
+        variables.set("n", variables.get("n") + 10)
+        return work(2)
+
+    with harness() as h:
+        run = h.run(main, crash_after="work")
+        assert h.variables == {"n": 1}
+        h.variables["n"] = 100
+        run.again()
+        assert run.result() == 2
+        assert [written.value for written in run.variables_written] == [1, 110]
+        assert h.variables == {"n": 110}
+
+
 def test_deleting_and_setting_only_what_is_not_there():
     @flow
     def main() -> list[object]:

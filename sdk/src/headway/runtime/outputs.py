@@ -152,7 +152,9 @@ class Outputs:
         if self.not_settable:
             raise VariableRefused(f"the variable {spec.name!r} cannot be set: {self.not_settable}")
         self._report.refuse_secrets("a variable", spec.name, spec.data, *(spec.tags or ()))
-        output = self._id(call, f"variable {spec.name}", repr(spec[1:]))
+        # A flow's body comes here again with what it has read since, a counter for one: its write is known by its place. A task
+        # is executed again as a whole.
+        output = self._id(call, f"variable {spec.name}", "" if call.may_wait else repr(spec[1:]))
         if self._journal.told(output) is not None and not self.unheard:
             return  # carried out before this attempt was given the variables
         frame = self._frame("variable.written", call, output) | {"name": spec.name}
