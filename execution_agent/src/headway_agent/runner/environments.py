@@ -24,7 +24,6 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from headway_agent.runner import secrets
 from headway_agent.runner.secrets import SecretSources
@@ -65,23 +64,22 @@ class Environment:
 def read(path: Path) -> dict[str, Environment]:
     """All entries; none when there is no file. EnvironmentRefused when it can't be understood."""
     try:
-        content = _parsed(path.read_text(encoding="utf-8"))
+        return dict(_entries(path, path.read_bytes()))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise EnvironmentRefused(
             f"Can't read {path}: {error}. Repair it or run `headway deploy` again."
         ) from error
-    entries = content.get("environments", {})
-    if not isinstance(entries, dict):
-        raise EnvironmentRefused(f"{path}: `environments` must be a table of tables.")
-    return {name: _entry(path, name, entry) for name, entry in entries.items()}
 
 
 @functools.lru_cache(maxsize=4)
-def _parsed(text: str) -> Mapping[str, Any]:
+def _entries(path: Path, content: bytes) -> Mapping[str, Environment]:
     """Remembered by content: each attempt asks, and parsing takes longer than all else that is looked at for it."""
-    return tomllib.loads(text)
+    entries = tomllib.loads(content.decode()).get("environments", {})
+    if not isinstance(entries, dict):
+        raise EnvironmentRefused(f"{path}: `environments` must be a table of tables.")
+    return {name: _entry(path, name, entry) for name, entry in entries.items()}
 
 
 def find(path: Path, name: str, entrypoint: str, roots: Sequence[Path]) -> Environment:
