@@ -6,7 +6,6 @@ Everybody in the workspace sees them, and so does the control plane: what is sec
 from __future__ import annotations
 
 import copy
-import json
 import re
 from collections.abc import MutableMapping, Sequence
 from typing import Any, NamedTuple, TypeVar, overload
@@ -14,7 +13,6 @@ from typing import Any, NamedTuple, TypeVar, overload
 from headway.context import current_call
 from headway.errors import InvalidOption, OutputRefused, VariableNotFound
 from headway.outputs import MOST_VALUE, clean_text
-from headway.parameters.plain import NotPlain, plain
 
 T = TypeVar("T")
 JsonValue = Any
@@ -124,6 +122,8 @@ def take_in(spec: VariableSpec) -> None:
     if _installed is None:
         return
     if spec.data:
+        import json  # noqa: PLC0415 - as in `_json`
+
         _installed[spec.name] = json.loads(spec.data)
     else:
         _installed.pop(spec.name, None)
@@ -161,6 +161,10 @@ def _version(name: str, version: object) -> int | None:
 
 
 def _json(name: str, value: object) -> str:
+    import json  # noqa: PLC0415 - who sets no variables does not load it, and `import headway` stays light
+
+    from headway.parameters.plain import NotPlain, plain  # noqa: PLC0415 - the same
+
     try:
         text = json.dumps(plain(value), ensure_ascii=False, separators=(",", ":"))
     except (NotPlain, RecursionError) as error:

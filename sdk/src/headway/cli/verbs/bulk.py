@@ -48,7 +48,12 @@ def _count(client: Client, query: dict[str, str]) -> Json:
         counted: Json = client.get("/runs/counts", **query)
     except CommandError as refusal:
         if any(path == "filter" for path, _ in refusal.problems):
-            refusal.exit_code = int(Exit.USAGE)
+            raise CommandError(
+                refusal.message,
+                hint=refusal.hint,
+                problems=refusal.problems,
+                code=Exit.USAGE,
+            ) from refusal
         raise
     if (counted.get("filter") or "") != query["filter"]:
         # One that does not know filters would have counted, and then cancelled, everything.
