@@ -120,6 +120,14 @@ INSERT INTO event SELECT ws, 1, n, 1, 7, run, 1, 1, 'T', 1, gen_random_uuid(), a
 INSERT INTO log_chunk SELECT ws, 1, run, 1, 1, 1, '' FROM made;
 ANALYZE
 """
+HEARS_OF_FLUSHES = {
+    "background/sweeper.sql:orphans_of_sessions",
+    "dispatch/queries.sql:single_runs",
+    "dispatch/queries.sql:single_sessions",
+    "grpc_api/queries.sql:assignments",
+    "grpc_api/queries.sql:ended_runs",
+    "grpc_api/queries.sql:session_attempts",
+}
 SETTINGS = {"app.ws": "1", "app.workspaces": "{1}"}
 # Indexes of what is open or unusual alone: short, however long the table is.
 OF_WHAT_IS_OPEN = frozenset(
@@ -202,8 +210,8 @@ def composed() -> Iterator[Statement]:
 
 
 def of_each_flush(statement: Statement) -> bool:
-    """What is said for each run: by a flush, or to hand over what it granted."""
-    return statement.role is Role.COMMITTER or statement.name == "grpc_api/queries.sql:assignments"
+    """What is said for each run or session that changes: by a flush, or by those who hear of it."""
+    return statement.role is Role.COMMITTER or statement.name in HEARS_OF_FLUSHES
 
 
 @cache

@@ -43,7 +43,9 @@ LIMIT %(most)s
 -- The same of single sessions.
 SELECT attempt.ws, attempt.run, attempt.fence, attempt.session
 FROM unnest(%(workspaces)s::bigint[], %(sessions)s::uuid[]) AS named (ws, id)
-JOIN session ON session.ws = named.ws AND session.session = named.id AND session.status = 'closed' AND NOT session.handover
-JOIN attempt ON attempt.ws = named.ws AND attempt.session = named.id AND attempt.status <> 'closed'
-  AND NOT attempt.run = ANY (%(aside)s::uuid[])
+CROSS JOIN LATERAL (SELECT * FROM session WHERE session.ws = named.ws AND session.session = named.id OFFSET 0) AS session
+CROSS JOIN LATERAL (
+  SELECT * FROM attempt WHERE attempt.ws = named.ws AND attempt.session = named.id AND attempt.status <> 'closed' OFFSET 0
+) AS attempt
+WHERE session.status = 'closed' AND NOT session.handover AND NOT attempt.run = ANY (%(aside)s::uuid[])
 LIMIT %(most)s

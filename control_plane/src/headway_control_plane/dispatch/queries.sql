@@ -14,9 +14,13 @@ SELECT ws, session, pool, slots, status = 'open', agent FROM session
 WHERE ws = ANY (%(workspaces)s::bigint[]) AND status <> 'closed'
 
 -- name: runs
--- Runs that wait for a grant or whose newest attempt is open.
+-- Runs that wait for a grant or whose newest attempt is open. Each attempt by its run, one after the other (the OFFSET sees to that,
+-- here and below): a plan made while tables were small may otherwise walk through all that the workspace has.
 SELECT run.ws, run.run, run.pool, run.deployment, run.priority, run.due_at, attempt.session, run.home
-FROM run LEFT JOIN attempt ON attempt.ws = run.ws AND attempt.run = run.run AND attempt.status <> 'closed'
+FROM run
+LEFT JOIN LATERAL (
+  SELECT session, status FROM attempt WHERE attempt.ws = run.ws AND attempt.run = run.run OFFSET 0
+) AS attempt ON attempt.status <> 'closed'
 WHERE run.ws = ANY (%(workspaces)s::bigint[]) AND run.status IN ('scheduled', 'pending', 'running', 'cancelling')
   AND (run.status = 'scheduled' OR attempt.session IS NOT NULL)
 
@@ -24,15 +28,22 @@ WHERE run.ws = ANY (%(workspaces)s::bigint[]) AND run.status IN ('scheduled', 'p
 -- The same of single runs.
 SELECT run.ws, run.run, run.pool, run.deployment, run.priority, run.due_at, attempt.session, run.home
 FROM unnest(%(workspaces)s::bigint[], %(runs)s::uuid[]) AS named (ws, run)
-JOIN run ON run.ws = named.ws AND run.run = named.run
-LEFT JOIN attempt ON attempt.ws = run.ws AND attempt.run = run.run AND attempt.status <> 'closed'
+CROSS JOIN LATERAL (
+  SELECT ws, run, pool, deployment, priority, due_at, home, status FROM run WHERE run.ws = named.ws AND run.run = named.run OFFSET 0
+) AS run
+LEFT JOIN LATERAL (
+  SELECT session, status FROM attempt WHERE attempt.ws = run.ws AND attempt.run = run.run OFFSET 0
+) AS attempt ON attempt.status <> 'closed'
 WHERE run.status IN ('scheduled', 'pending', 'running', 'cancelling') AND (run.status = 'scheduled' OR attempt.session IS NOT NULL)
 
 -- name: single_sessions
 -- The same of single sessions.
 SELECT session.ws, session.session, session.pool, session.slots, session.status = 'open', session.agent
 FROM unnest(%(workspaces)s::bigint[], %(sessions)s::uuid[]) AS named (ws, session)
-JOIN session ON session.ws = named.ws AND session.session = named.session AND session.status <> 'closed'
+CROSS JOIN LATERAL (
+  SELECT * FROM session WHERE session.ws = named.ws AND session.session = named.session OFFSET 0
+) AS session
+WHERE session.status <> 'closed'
 
 -- name: close_waits
 -- End the reasons that no longer hold.

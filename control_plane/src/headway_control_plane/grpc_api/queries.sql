@@ -60,15 +60,19 @@ SELECT session.ws, session.session, session.status, session.replica, attempt.run
        -- Its attempt asks a person: the version says whether an answer may have come since.
        CASE WHEN run.reason = 'input' THEN run.version ELSE 0 END
 FROM unnest(%(workspaces)s::bigint[], %(sessions)s::uuid[]) AS here (ws, id)
-JOIN session ON session.ws = here.ws AND session.session = here.id
-LEFT JOIN attempt ON attempt.ws = here.ws AND attempt.session = here.id AND attempt.status <> 'closed'
-LEFT JOIN run ON run.ws = attempt.ws AND run.run = attempt.run
+CROSS JOIN LATERAL (SELECT * FROM session WHERE session.ws = here.ws AND session.session = here.id OFFSET 0) AS session
+LEFT JOIN LATERAL (
+  SELECT * FROM attempt WHERE attempt.ws = here.ws AND attempt.session = here.id AND attempt.status <> 'closed' OFFSET 0
+) AS attempt ON true
+LEFT JOIN LATERAL (SELECT reason, version FROM run WHERE run.ws = attempt.ws AND run.run = attempt.run OFFSET 0) AS run ON true
 
 -- name: ended_runs
 -- dispatcher: which of these attempts ended under the eyes of their agent, in a run that has ended with them.
 SELECT run.ws, run.run FROM unnest(%(workspaces)s::bigint[], %(runs)s::uuid[], %(fences)s::bigint[]) AS gone (ws, run, fence)
-JOIN run ON run.ws = gone.ws AND run.run = gone.run
-JOIN attempt ON attempt.ws = gone.ws AND attempt.run = gone.run AND attempt.fence = gone.fence
+CROSS JOIN LATERAL (SELECT ws, run, status FROM run WHERE run.ws = gone.ws AND run.run = gone.run OFFSET 0) AS run
+CROSS JOIN LATERAL (
+  SELECT outcome FROM attempt WHERE attempt.ws = gone.ws AND attempt.run = gone.run AND attempt.fence = gone.fence OFFSET 0
+) AS attempt
 WHERE run.status IN ('completed', 'failed', 'crashed', 'cancelled')
   AND attempt.outcome IN ('completed', 'failed', 'crashed', 'cancelled', 'refused')
 
