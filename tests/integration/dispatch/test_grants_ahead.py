@@ -1,10 +1,13 @@
 """Grants in the flush that makes them possible: of the run that it creates, of the slot that it frees."""
 
+import json
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 
 from headway_control_plane.domain.errors import Conflict
+from headway_control_plane.domain.streams import Blob
 from support.fake_agent import exited, started, starting
 from support.replica import World, new_world, open_replica
 
@@ -38,6 +41,34 @@ async def test_a_run_is_granted_in_the_flush_that_creates_it(world: World) -> No
     assert at["RunCreated"] == at["RunGranted"]
     await agent.complete(await agent.assigned(run))
     assert await world.status(run) == "completed"
+
+
+async def test_a_run_granted_ahead_leaves_the_rows_of_any_other(world: World) -> None:
+    agent = await one_by_one(world)
+    given = {"labels": Blob.of(json.dumps({"name": "nightly", "tags": ["a", "b"]}).encode())}
+    ahead = await world.create_run(**given)
+    waiting = await world.create_run(**given)
+    assert [await world.status(run) for run in (ahead, waiting)] == ["pending", "scheduled"]
+    await agent.complete(await agent.assigned(ahead))
+    await agent.complete(await agent.assigned(waiting))
+    rows = [
+        await world.rows("SELECT tag FROM run_tag WHERE run = %s ORDER BY tag", run)
+        for run in (ahead, waiting)
+    ]
+    assert rows == [[("a",), ("b",)]] * 2
+    assert await differences(world, ahead, waiting) == {}
+
+
+async def differences(world: World, *runs: UUID) -> dict[str, list[list[tuple[str, ...]]]]:
+    """Of each table that names runs: the columns that two runs' rows have values in, where these are not the same ones."""
+    named = "SELECT table_name FROM information_schema.columns WHERE table_schema = 'headway' AND column_name = 'run'"
+    found = {}
+    for (table,) in await world.rows(named):
+        filled = f"SELECT ARRAY(SELECT key FROM jsonb_each(to_jsonb(t)) WHERE value <> 'null' ORDER BY key) FROM \"{table}\" t WHERE run = %s"
+        sets = [sorted(tuple(keys) for (keys,) in await world.rows(filled, run)) for run in runs]
+        if sets[0] != sets[1]:
+            found[table] = sets
+    return found
 
 
 async def test_a_slot_goes_to_the_next_in_the_flush_that_frees_it(world: World) -> None:

@@ -73,6 +73,7 @@ async def check(
             *await unique(connection, ws),
             *await ordered(connection, ws),
             *await legal_and_fenced(connection, ws, policy),
+            *await tagged(connection, ws),
             *await slots_match(connection, ws),
         ]
     return [*violations, *await chained(reader, ws, workspace, witness)]
@@ -142,6 +143,14 @@ async def legal_and_fenced(
     runs = await _all(connection, "run_rows", ws)
     attempts = await _all(connection, "attempt_rows", ws)
     return [*replay.violations, *replay.compare(runs, attempts)]
+
+
+async def tagged(connection: Connection, ws: int) -> list[Violation]:
+    """5, of the rows beside a run's: each run is listed under the tags that it has."""
+    return [
+        Violation(5, "legal", f"run {run} has the tags {has} and is listed under {listed}")
+        for run, has, listed in await _all(connection, "tags", ws)
+    ]
 
 
 async def slots_match(connection: Connection, ws: int) -> list[Violation]:

@@ -51,6 +51,13 @@ SELECT e.* FROM (
 SELECT run, version, status, reason, fence, attempts_failed, deaths, session, started_at, ended_at, error_class, error_text, result_digest
 FROM run WHERE ws = %(ws)s
 
+-- name: tags
+-- 5: runs whose tags are not those that they are listed under.
+WITH listed AS (SELECT run, array_agg(tag) AS tags FROM run_tag WHERE ws = %(ws)s GROUP BY run)
+SELECT r.run, r.tags, coalesce(l.tags, '{}')
+FROM run r LEFT JOIN listed l USING (run)
+WHERE r.ws = %(ws)s AND NOT (r.tags <@ coalesce(l.tags, '{}') AND coalesce(l.tags, '{}') <@ r.tags)
+
 -- name: attempt_rows
 -- What the rows say of each attempt.
 SELECT run, fence, status, session, agent, granted_at, started_at, ended_at, outcome, cancel FROM attempt WHERE ws = %(ws)s

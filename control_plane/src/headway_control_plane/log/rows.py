@@ -245,7 +245,7 @@ class Moved:
                 case RunState():
                     before = states.loaded_run(state.run)
                     self.runs.append(run_row(ws, shard, state, before))
-                    self.tags.extend(tag_rows(ws, state))
+                    self.tags.extend(tag_rows(ws, state, before))
                     given, cleared = moved_answers(ws, state, before)
                     self.answers.extend(given)
                     self.answers_cleared.extend(cleared)

@@ -148,6 +148,6 @@ def _value(run: RunState, column: str, before: RunState | None) -> Any:
     return _WRITTEN[column](value) if column in _WRITTEN else value
 
 
-def tag_rows(ws: int, run: RunState) -> list[tuple[Any, ...]]:
-    """Return the rows of a new run's tags; they never change."""
-    return [(ws, tag, run.run) for tag in dict.fromkeys(run.tags)] if run.version == 1 else []
+def tag_rows(ws: int, run: RunState, before: RunState | None) -> list[tuple[Any, ...]]:
+    """Return the rows of the tags of a run that has no row yet; they never change."""
+    return [(ws, tag, run.run) for tag in dict.fromkeys(run.tags)] if before is None else []
