@@ -86,5 +86,6 @@ def test_many_of_them_fit_a_phone(window, server, tmp_path, scheme) -> None:
         page.screenshot(path=tmp_path / f"{scheme}-{len(options)}.png")
         assert wide <= 0
         page.get_by_role("link", name="More").click()
-        expect(page.locator("table.variables tbody tr")).to_have_count(21)
+        # Others' variables are on the same server.
+        expect(page.locator("table.variables tbody tr").nth(20)).to_be_visible()
         assert visit.console == []

@@ -1,6 +1,7 @@
 """What a template does ahead of the attempts that are forked from it."""
 
 import logging
+import multiprocessing
 import os
 import signal
 import socket
@@ -28,12 +29,21 @@ def state() -> tuple[object, ...]:
     )
 
 
-def test_a_rehearsal_leaves_the_process_as_it_was() -> None:
+def leaves_all_as_it_was() -> None:
     rehearse()  # what is imported with the first one stays
     before = state()
     for _ in range(3):
         rehearse()
     assert state() == before
+
+
+def test_a_rehearsal_leaves_the_process_as_it_was() -> None:
+    """In a process of its own: threads of other tests begin and end in this one."""
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=leaves_all_as_it_was)
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
 
 
 def child(_start: dict[str, object], _sock: socket.socket) -> int:
