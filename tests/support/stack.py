@@ -145,13 +145,13 @@ class Stack:
             self.process.wait(60)
         finally:
             _, left = psutil.wait_procs(family, timeout=20)
+            commands = []
             for process in left:
                 with suppress(psutil.NoSuchProcess):
+                    commands.append(process.cmdline())
                     process.kill()
         # Supervisors of open attempts outlive their agent on purpose; tests let their runs end first.
-        assert not left, (
-            f"left over: {[p.cmdline() for p in left if p.is_running()]}\n{self.log.read_text()[-2000:]}"
-        )
+        assert not left, f"left over: {commands}\n{self.log.read_text()[-2000:]}"
 
     def part(self, name: str) -> psutil.Process:
         """The living process of `agent`, `server` or `postgres`."""

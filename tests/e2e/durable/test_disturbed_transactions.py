@@ -32,6 +32,15 @@ class Work:
     def until(self, word: str, times: int = 1) -> None:
         eventually(lambda: self.did().count(word) >= times, what=f"{word} {times} times")
 
+    def until_recorded(self) -> None:
+        """Until both stages are on record: what a supervisor has not read when it is killed is executed again."""
+
+        def both() -> bool:
+            calls = self.headway.api("GET", f"/runs/{self.run}/tasks")["items"]
+            return [call["name"] for call in calls if call["ended_at"]].count("stage") == 2
+
+        eventually(both, seconds=60, what="both stages are on record")
+
     def cancel(self) -> None:
         self.headway.api("POST", f"/runs/{self.run}/cancel", {})
 
@@ -63,6 +72,7 @@ def test_a_cancel_undoes_what_was_done(work: Work):
 def test_killed_while_it_commits_the_next_attempt_goes_on(work: Work, part: str):
     work.gate.touch()
     work.until("publish a")
+    work.until_recorded()
     work.kill(1, part)
     work.until("publish a", times=2)
     work.hooks.touch()
@@ -73,6 +83,7 @@ def test_killed_while_it_commits_the_next_attempt_goes_on(work: Work, part: str)
 @pytest.mark.parametrize("part", ["flow", "supervisor"])
 def test_killed_in_the_block_nothing_is_undone_and_the_next_attempt_commits(work: Work, part: str):
     work.hooks.touch()
+    work.until_recorded()
     work.kill(1, part)
     work.until("staged", times=2)
     work.gate.touch()
