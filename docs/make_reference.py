@@ -31,6 +31,7 @@ _MEMBERS: dict[str, tuple[str, ...]] = {
     "CachePolicy": (),
     "ChildRun": ("is_final", "is_completed", "result"),
     "Harness": ("run", "crashes", "emit", "secrets", "variables"),
+    "Run": ("result", "call", "executions", "again", "answer", "expire"),
     "TaskRunner": (),
     "ThreadRunner": (),
     "ProcessRunner": (),

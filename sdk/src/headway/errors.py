@@ -220,12 +220,12 @@ class ParameterError(HeadwayError, ValueError):
 
 
 class WrongInput(HeadwayError, ValueError):
-    """An answer cannot be read as what the flow asked for. `problems` holds all that is wrong."""
+    """The value of an event cannot be read as what the flow waits for. `problems` holds all that is wrong."""
 
     def __init__(self, name: str, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         lines = "\n".join(f"  {path}: {message}" for path, message in self.problems)
-        super().__init__(f"the answer to {name!r} is wrong:\n{lines}")
+        super().__init__(f"what came for {name!r} is wrong:\n{lines}")
 
 
 # Users import these from `headway`; tracebacks and error frames name them so.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -25,6 +26,10 @@ MOST_TITLE = 500
 MOST_REQUEST = 64 * 1024
 MOST_NAME = 200
 MOST_KEY = 1000
+MOST_PROBLEMS = 20
+MOST_PROBLEM = 300
+
+_log = logging.getLogger("headway")
 
 
 class WaitSpec(NamedTuple):
@@ -45,10 +50,11 @@ class WaitSpec(NamedTuple):
 
 
 class Over(NamedTuple):
-    """A wait came to its end. `answered`: with `value`; else its time is up."""
+    """A wait came to its end. `answered`: with `value`; else its time is up. `is_kept`: an earlier attempt knew it already."""
 
     answered: bool
     value: Any = None
+    is_kept: bool = False
 
 
 def sleep(seconds: Duration, *, suspend_after: Duration = SUSPEND_AFTER_S) -> None:
@@ -108,9 +114,11 @@ def wait_for_input(
         name: Names the wait on pages and in commands.
         timeout: Seconds until it gives up; a run without waits for a week.
 
+    An answer that cannot be read as `kind` ends nothing: the question is asked again, with what was wrong, and with its
+    whole time. That comes about where the schema could not tell, and where the pool does not let it out.
+
     Raises:
         WaitTimedOut: Nobody answered in time.
-        WrongInput: The answer fits the schema and yet makes no such value.
     """
     return _ask(_needed("wait_for_input"), kind, title, name, timeout, holds=False)
 
@@ -149,7 +157,6 @@ def pause(
 
     Raises:
         WaitTimedOut: Nobody answered in time.
-        WrongInput: The answer fits the schema and yet makes no such value.
         NotInFlow: Called by a task.
         NotInRun: Outside a run nobody could answer.
     """
@@ -170,16 +177,36 @@ def _ask(
 
     schema = dict(kind) if isinstance(kind, Mapping) else schema_of(kind)
     seconds = None if timeout is None else seconds_of("timeout", timeout)
-    request = {"title": _title(title), "schema": schema}
+    request: dict[str, Any] = {"title": _title(title), "schema": schema}
     if len(json.dumps(request)) > MOST_REQUEST:
         raise InvalidOption(f"title and schema must fit into {MOST_REQUEST} bytes of JSON")
-    spec = WaitSpec(
-        "input", checked_name(name), {"name": name}, seconds, request=request, holds=holds
-    )
-    over = call.engine.wait(call, spec)
-    if not over.answered:
-        raise WaitTimedOut(f"nobody answered {name!r} in time")
-    return _read(kind, name, over.value)
+    checked_name(name)
+    while True:
+        spec = WaitSpec("input", name, {"name": name}, seconds, request=request, holds=holds)
+        over = call.engine.wait(call, spec)
+        if not over.answered:
+            raise WaitTimedOut(f"nobody answered {name!r} in time")
+        try:
+            return _read(kind, name, over.value)
+        except WrongInput as wrong:
+            # Asked once more: a call of its own in the journal, so that each attempt comes to the same questions.
+            problems = _told(wrong)
+            if not over.is_kept:
+                _log.warning(
+                    "the answer to %r does not fit, and it is asked again: %s",
+                    name,
+                    "; ".join(problems),
+                )
+            request = {**request, "problems": problems}
+
+
+def _told(wrong: WrongInput) -> list[str]:
+    """What was wrong, for whoever answers next; cut to what a form has room for."""
+    lines = [
+        f"{path.removeprefix('$.').replace('$', 'answer')}: {message}"
+        for path, message in wrong.problems
+    ]
+    return [line[:MOST_PROBLEM] for line in lines[:MOST_PROBLEMS]]
 
 
 @overload

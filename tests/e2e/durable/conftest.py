@@ -9,6 +9,7 @@ from support.stack import stack
 def headway(tmp_path_factory):
     with stack(tmp_path_factory.mktemp("h")) as running:
         running.deploy("waiting:asks", "asks")
+        running.deploy("waiting:asks_for_a_day", "asks_for_a_day")
         running.deploy("waiting:sleeps", "sleeps")
         running.deploy("waiting:pauses", "pauses")
         running.deploy("forking:pipeline", "pipeline")

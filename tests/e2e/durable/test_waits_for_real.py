@@ -87,6 +87,28 @@ def test_the_page_asks_and_answers(headway: Stack, tmp_path: Path):
     assert json.loads(headway.ended(run)["result"]["preview"]) == "on the page"
 
 
+def test_an_answer_that_no_schema_tells_wrong_is_asked_for_again(headway: Stack, tmp_path: Path):
+    run = headway.start_run("asks_for_a_day", log=str(tmp_path / "log"))
+    first = paused(headway, run)["waits"][0]["call"]
+    assert "VALUE  string (date), as JSON" in headway.headway("runs", "input", run).stdout
+    headway.api("POST", f"/runs/{run}/input", {"value": "2026-02-30"})
+
+    def again() -> dict[str, Any] | None:
+        waits = paused(headway, run)["waits"]
+        return waits[0] if waits and waits[0]["call"] != first else None
+
+    asked = eventually(again, seconds=60, what="it is asked again")
+    assert (asked["title"], len(asked["problems"])) == ("Which day?", 1)
+    shown = headway.headway("runs", "input", run).stdout
+    assert f"not accepted: {asked['problems'][0]}" in shown
+    with httpx.Client(base_url=headway.api.url, timeout=30) as browser:
+        browser.get("/login", params={"token": headway.api.token})
+        assert "Not accepted" in browser.get(f"/runs/{run}").text
+    assert headway.headway("runs", "input", run, '"2026-02-28"').returncode == 0
+    assert json.loads(headway.ended(run)["result"]["preview"]) == "2026-02-28"
+    assert steps(tmp_path / "log") == ["before"]
+
+
 def test_a_sleep_ends_by_itself(headway: Stack, tmp_path: Path):
     run = headway.start_run("sleeps", log=str(tmp_path / "log"), seconds=2)
     assert headway.ended(run)["attempt"] == 2

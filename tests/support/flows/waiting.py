@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from headway import (
@@ -39,6 +40,12 @@ def asks(log: str) -> str:
     decision = wait_for_input(Decision, title="Publish the figures?", name="approve")
     step(log, "publish" if decision.approve else "drop")
     return decision.comment
+
+
+@flow
+def asks_for_a_day(log: str) -> str:
+    step(log, "before")
+    return wait_for_input(date, title="Which day?", name="day").isoformat()
 
 
 @flow

@@ -5,7 +5,7 @@ import json
 import pytest
 import zstandard
 
-from headway_control_plane.application.answer_run import read_request
+from headway_control_plane.application.answer_run import Request, read_request
 from headway_control_plane.application.json_values import read_foreign
 from headway_control_plane.projections.attempts import view_error
 from headway_control_plane.projections.logs import LogFilter, LogPage, _Chunk, _collect
@@ -41,7 +41,7 @@ def test_every_reader_of_an_agents_json_outlives_it(content: bytes) -> None:
     assert view_error("Boom", b"d", {b"d": content}) is not None
     assert first_lines({b"d": content}) == {}
     assert pretty_json(content)
-    assert read_request(content) == ("", None)
+    assert read_request(content) == Request()
     with pytest.raises(ValueError, match=r"."):
         read_foreign(content)
 

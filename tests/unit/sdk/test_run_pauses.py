@@ -25,8 +25,11 @@ def main(timeout: float = 600.0):
 KNOWS = {"answers": [], "knows": ["runs", "pauses"]}
 
 
-def asked(process: FlowProcess) -> dict:
-    return process.seen(lambda frame: frame["type"] == "wait.started")["wait"]
+def asked(process: FlowProcess, before: str = "") -> dict:
+    """The question that is told, or the one behind the call `before`."""
+    return process.seen(lambda f: f["type"] == "wait.started" and f["wait"]["call"] != before)[
+        "wait"
+    ]
 
 
 def put(run_dir: Path, *answers: dict) -> None:
@@ -100,11 +103,15 @@ def test_a_cancel_ends_it(project: Project, kind: str):
     assert process.finish().outcome == "cancelled"
 
 
-def test_an_answer_of_another_type_fails_the_flow(project: Project):
+def test_an_answer_of_another_type_is_asked_for_again_by_the_same_process(project: Project):
     project.write(ASKING)
     process = project.start(**KNOWS)
-    put(project.runs / "1", answer(asked(process)["call"], "perhaps"))
-    assert process.finish().ended["error"]["class"] == "headway.WrongInput"
+    first = asked(process)
+    put(project.runs / "1", answer(first["call"], "perhaps"))
+    again = asked(process, before=first["call"])
+    assert again["request"]["problems"]
+    put(project.runs / "1", answer(again["call"], True))
+    assert data(process.finish()) == [42, True]
 
 
 def test_an_agent_that_brings_no_answers_gets_a_suspended_flow(project: Project):

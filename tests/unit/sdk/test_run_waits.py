@@ -84,12 +84,40 @@ def test_a_person_is_asked_by_a_schema_and_answers(project: Project):
     assert outcome.outcomes("figures") == ["skipped"]
 
 
-def test_an_answer_that_the_hint_does_not_read_fails_the_flow(project: Project):
+def test_an_answer_that_the_hint_does_not_read_is_asked_for_again(project: Project):
     project.write(ASKING)
-    [wait] = waits(project.run(**NONE))
-    outcome = project.run(**answer(wait["call"], {"approve": "perhaps"}))
-    assert outcome.outcome == "failed"
-    assert outcome.ended["error"]["class"] == "headway.WrongInput"
+    [first] = waits(project.run(**NONE))
+    wrong = answer(first["call"], {"approve": "perhaps"})["answers"]
+    outcome = project.run(answers=wrong)
+    [again] = waits(outcome)
+    assert (again["call"] != first["call"], again["name"]) == (True, first["name"])
+    assert "approve" in " ".join(again["request"]["problems"])
+    assert "does not fit, and it is asked again: approve: " in "".join(outcome.logs())
+
+    still = project.run(answers=wrong)
+    assert [wait["call"] for wait in waits(still)] == [again["call"]]
+    assert not still.logs()
+
+    right = answer(again["call"], {"approve": True, "comment": "ok"})["answers"]
+    outcome = project.run(answers=[*wrong, *right])
+    assert outcome.ended["result"]["data"] == '[42,true,"ok"]'
+    assert outcome.outcomes("figures") == ["skipped"]
+
+
+def test_a_value_that_no_schema_tells_wrong_is_asked_for_again(project: Project):
+    project.write("""
+    from datetime import date
+
+    @flow
+    def main():
+        return wait_for_input(date).isoformat()
+    """)
+    [first] = waits(project.run(**NONE))
+    wrong = answer(first["call"], "2026-02-30")["answers"]
+    [again] = waits(project.run(answers=wrong))
+    assert again["request"]["problems"][0].startswith("answer: ")
+    right = answer(again["call"], "2026-02-28")["answers"]
+    assert project.run(answers=[*wrong, *right]).ended["result"]["data"] == '"2026-02-28"'
 
 
 def test_nobody_answers_in_time(project: Project):

@@ -98,6 +98,15 @@ def test_a_question_is_answered(h: Harness):
     assert h.run(asking, answers={"approve": Decision(False)}).result() == "42 False "
 
 
+def test_a_wrong_answer_is_the_tests_mistake(h: Harness):
+    with pytest.raises(HarnessError, match="'approve' does not fit, and a run would ask again: "):
+        h.run(asking, answers={"approve": {"approve": "perhaps"}})
+    run = h.run(asking)
+    with pytest.raises(HarnessError, match="does not fit"):
+        run.answer("approve", 3)
+    assert run.answer("approve", Decision(False)).result() == "42 False "
+
+
 def test_nobody_answers(h: Harness):
     assert h.run(asking, timeout=3600).expire("approve").result() == "nobody"
     run = h.run(asking, timeout=3600)

@@ -22,6 +22,8 @@ from headway_control_plane.domain.commands import AnswerRun
 from headway_control_plane.domain.errors import InvalidState
 from headway_control_plane.domain.streams import Blob
 
+_MOST_PROBLEMS = 20
+
 
 @dataclass(frozen=True, slots=True)
 class OpenWait:
@@ -35,6 +37,7 @@ class OpenWait:
     schema: Mapping[str, Any] | None
     answered: bool
     run: UUID | None = None  # that is waited for
+    problems: Sequence[str] = ()  # of the answer before, when it is asked again
 
 
 class WaitsOfRuns(Protocol):
@@ -108,19 +111,38 @@ def checked_value(value: Any) -> bytes:
     return encoded
 
 
-def read_request(content: bytes | None) -> tuple[str, Mapping[str, Any] | None]:
-    """The title of a question and its schema. Both come from an agent: what is no such thing counts as absent."""
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a person is asked. `problems`: what was wrong with the answer before, when it is asked again."""
+
+    title: str = ""
+    schema: Mapping[str, Any] | None = None
+    problems: Sequence[str] = ()
+
+
+def read_request(content: bytes | None) -> Request:
+    """Read a question. It comes from an agent: what is no such thing counts as absent."""
     try:
         request = read_foreign(content or b"null")
     except ValueError:
-        return "", None
+        return Request()
     if not isinstance(request, dict):
-        return "", None
-    title, schema = request.get("title"), request.get("schema")
+        return Request()
+    title, problems = request.get("title"), request.get("problems")
+    return Request(
+        title if isinstance(title, str) else "",
+        _usable(request.get("schema")),
+        tuple(each for each in problems[:_MOST_PROBLEMS] if isinstance(each, str))
+        if isinstance(problems, list)
+        else (),
+    )
+
+
+def _usable(schema: object) -> Mapping[str, Any] | None:
     if not isinstance(schema, dict):
-        return (title if isinstance(title, str) else ""), None
+        return None
     try:
         check_schema(schema)
     except InvalidRequest:
-        return (title if isinstance(title, str) else ""), None
-    return (title if isinstance(title, str) else ""), schema
+        return None
+    return schema

@@ -76,6 +76,10 @@ class WaitingShape(Shape):
     )
     answered: bool
     run: UUID | None = Field(default=None, description="The run that is waited for.")
+    problems: list[str] = Field(
+        default_factory=list,
+        description="What was wrong with the answer before this question was asked again.",
+    )
 
     @classmethod
     def of(cls, wait: OpenWait) -> WaitingShape:
@@ -88,4 +92,5 @@ class WaitingShape(Shape):
             answer_schema=dict(wait.schema) if wait.schema is not None else None,
             answered=wait.answered,
             run=wait.run,
+            problems=list(wait.problems),
         )

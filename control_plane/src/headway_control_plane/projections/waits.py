@@ -69,11 +69,18 @@ def view_waits(
     known = set(answered)
     shown = []
     for wait in waits:
-        title, schema = read_request(contents.get(wait.request))
-        is_answered = wait.call in known
+        asked = read_request(contents.get(wait.request))
         shown.append(
             OpenWait(
-                wait.call, wait.kind, wait.name, wait.until, title, schema, is_answered, wait.run
+                wait.call,
+                wait.kind,
+                wait.name,
+                wait.until,
+                asked.title,
+                asked.schema,
+                wait.call in known,
+                wait.run,
+                asked.problems,
             )
         )
     return shown

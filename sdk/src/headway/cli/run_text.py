@@ -1,11 +1,12 @@
 """A run in words: rows of lists, the card of one run, the line that ends a wait."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from headway.cli import text
 from headway.cli.output import Cell, State
+from headway.cli.schema_text import kind_words
 
 HEADS = ("run", "state", "flow", "name", "reason", "created", "took", "tasks")
 _SHORTEST = 13  # the digits of an id that hold its millisecond
@@ -151,16 +152,26 @@ def without_journal(run: Mapping[str, Any]) -> str:
 
 
 def question(wait: Mapping[str, Any]) -> str:
-    """What a person is asked, and what the answer must be."""
-    title = text.printable(wait["title"] or wait["name"])
-    until = f", until {wait['until']}" if wait["until"] else ""
-    state = " (answered)" if wait["answered"] else ""
-    lines = [f"{title}{state}  [{text.printable(wait['name'])}{until}]"]
-    for name, field in ((wait["schema"] or {}).get("properties") or {}).items():
-        kind = field.get("type", "any") if isinstance(field, Mapping) else "any"
-        needed = ", required" if name in (wait["schema"] or {}).get("required", ()) else ""
-        lines.append(f"  -p {text.printable(name)}=...  {text.printable(str(kind))}{needed}")
-    return "\n".join(lines)
+    """What a person is asked, what the answer must be, and why the one before was none."""
+    name = text.printable(wait["name"])
+    title = text.printable(wait["title"]) or name or "The run waits for an answer."
+    notes = [name] * bool(name) + [f"until {wait['until']}"] * bool(wait["until"])
+    head = f"{title}{' (answered)' if wait['answered'] else ''}"
+    lines = [f"{head}  [{', '.join(notes)}]" if notes else head]
+    lines += [f"  not accepted: {text.printable(each)}" for each in wait.get("problems") or ()]
+    if wait["schema"] is None:
+        lines.append("  what it must be is withheld by the pool; VALUE is JSON, or -p name=value")
+    return "\n".join([*lines, *_fields_of(wait["schema"] or {})])
+
+
+def _fields_of(schema: Mapping[str, Any]) -> Iterator[str]:
+    definitions = schema.get("$defs")
+    fields = schema.get("properties") or {}
+    for name, field in fields.items():
+        needed = ", required" if name in schema.get("required", ()) else ""
+        yield f"  -p {text.printable(name)}=...  {kind_words(field, definitions)}{needed}"
+    if schema and not fields:
+        yield f"  VALUE  {kind_words(schema, definitions)}, as JSON"
 
 
 def log_line(line: Mapping[str, Any]) -> str:

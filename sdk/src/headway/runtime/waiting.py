@@ -65,7 +65,7 @@ class Waits:
     def reach(self, call: Call, spec: WaitSpec, kept: Kept | None, sit_out: SitOut) -> Over:
         """The end of the wait. Raises Suspended where it lies beyond this attempt."""
         if kept is not None:
-            over = _recorded(kept.value)
+            over = _recorded(kept.value)._replace(is_kept=True)
             if kept.failed and spec.run is not None:
                 failure = failure_of(spec.run, over.value)
                 self._report.waited(call, self._report.clock(), kept.value, failure, tries=0)

@@ -198,6 +198,7 @@ class Harness:
             return True
         if run.state != "suspended":
             return False
+        run.refuse_wrong(answers)
         if any([run.take_answers(answers), run.hear_children()]):
             return True
         sleeps = [w["until_us"] for w in run.waits if w["kind"] == "sleep" and "until_us" in w]

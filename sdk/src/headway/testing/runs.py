@@ -155,6 +155,15 @@ class Run(Outputs, Generic[T]):
             self._take(wait, as_plain(f"the answer to {wait['name']!r}", value))
         return bool(found)
 
+    def refuse_wrong(self, given: Mapping[str, Any]) -> None:
+        """Answers that did not fit would be given for ever: the flow asks again. HarnessError if there is such a one."""
+        for wait in self._open_waits():
+            problems = wait.get("request", {}).get("problems")
+            if problems and wait["name"] in given:
+                raise HarnessError(
+                    f"the answer to {wait['name']!r} does not fit, and a run would ask again: {'; '.join(problems)}"
+                )
+
     def hear_children(self) -> bool:
         """Whether one that this run waits for has ended, or is waited for no longer."""
         children = {child.id: child for child in self.children if child.state != "suspended"}

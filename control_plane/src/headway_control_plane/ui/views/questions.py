@@ -55,7 +55,7 @@ def questions_of(
                 fields=fields_of(wait.schema or {}, {}, posted),
                 help=_help(wait.schema),
                 value=(posted or {}).get("value", ""),
-                problems=again.problems if again else (),
+                problems=again.problems if again else wait.problems,
             )
         )
     return shown

@@ -6,6 +6,7 @@ from headway.cli import text
 from headway.cli.client import Client, Json
 from headway.cli.moments import now
 from headway.cli.output import json_option, print_fields, print_json, print_table
+from headway.cli.schema_text import kind_words
 from headway.cli.verbs.deploy import run_command
 
 
@@ -105,14 +106,5 @@ def parameter_lines(deployment: Json) -> list[str]:
         otherwise = "required" if name in required and name not in defaults else ""
         if name in defaults:
             otherwise = f"default {defaults[name]!r}"
-        rows.append((name, _kind(described), text.printable(otherwise)))
+        rows.append((name, kind_words(described, schema.get("$defs")), text.printable(otherwise)))
     return text.columns(rows)
-
-
-def _kind(described: object) -> str:
-    if not isinstance(described, dict):
-        return "any"
-    if "enum" in described:
-        return " | ".join(map(str, described["enum"]))
-    kinds = described.get("type", "any")
-    return " | ".join(kinds) if isinstance(kinds, list) else str(kinds)
